@@ -1,0 +1,40 @@
+# One environment in .venv, made by the first target that needs it.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/installed
+DATA   ?=
+OUT    ?= demo-output
+
+.PHONY: help setup demo test lint bench pretrain clean
+
+help:  ## what there is
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):[^#]*## ?/  make \1\t/' | expand -t 20
+
+setup: $(STAMP)  ## environment with everything that demo, tests and benchmarks need
+
+# constraints pin torch: without them pip may take a CPU-only build that does not match torchvision
+$(STAMP): pyproject.toml constraints.txt hatch_build.py
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v < (3, 14) else "synthaug needs Python 3.10 to 3.13, this is %d.%d: make PYTHON=python3.12 setup" % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(STAMP)
+
+demo: setup  ## the main job end to end; DATA=/path/to/nnUNet_raw/DatasetXXX_Name takes your own data set
+	$(BIN)/synthaug demo --out $(OUT) $(if $(DATA),--data $(DATA))
+
+test: setup  ## all tests
+	$(BIN)/python -m pytest
+
+lint: setup  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: setup  ## every figure that README and docs quote
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+pretrain: setup  ## train pretrained/ventricles-t1-1mm anew (see its README for data and recipe)
+	bash pretrained/ventricles-t1-1mm/train.sh
+
+clean:  ## remove what demo and tests wrote; the environment stays
+	rm -rf $(OUT) .pytest_cache .mypy_cache .ruff_cache
