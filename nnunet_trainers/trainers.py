@@ -1,0 +1,25 @@
+"""The trainers that ``nnUNetv2_train -tr NAME`` accepts. Only the seams: what they do is in ``SynthAugMixin``."""
+
+from __future__ import annotations
+
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from synthaug.integrations.nnunet.mixin import SynthAugMixin
+
+__all__ = ["nnUNetTrainerSynthAug", "nnUNetTrainerSynthAugOnly", "nnUNetTrainerSynthAugPretrain"]
+
+
+class nnUNetTrainerSynthAug(SynthAugMixin, nnUNetTrainer):  # type: ignore[misc]
+    """Stock nnU-Net whose training cases are mixed with synthetic ones; half of the draws unless configured otherwise."""
+
+
+class nnUNetTrainerSynthAugOnly(SynthAugMixin, nnUNetTrainer):  # type: ignore[misc]
+    """Trains on synthetic cases alone; validation is real."""
+
+    synthaug_mix = "synthetic"
+
+
+class nnUNetTrainerSynthAugPretrain(SynthAugMixin, nnUNetTrainer):  # type: ignore[misc]
+    """Trains on synthetic cases first and on real ones for the rest; validation is real."""
+
+    synthaug_mix = "synthetic-then-real"

@@ -1,0 +1,206 @@
+"""An nnU-Net dataset on disk: its folders, cases and splits."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from synthaug.errors import ConfigurationError, SynthAugError
+from synthaug.generators.cases import CasePaths
+from synthaug.labels import LabelScheme
+
+Fold = int | str
+"""Number of a cross-validation fold, or ``"all"``."""
+
+
+@dataclass(frozen=True)
+class NnunetDataset:
+    """Folders of one dataset in nnU-Net's raw and preprocessed trees.
+
+    Attributes:
+        name: Full name, ``Dataset501_Malf``.
+        raw: Its folder in ``nnUNet_raw``; may be absent on a node that only trains.
+        preprocessed: Its folder in ``nnUNet_preprocessed``; may not exist before planning.
+    """
+
+    name: str
+    raw: Path | None
+    preprocessed: Path
+
+    @classmethod
+    def find(cls, dataset: str | int) -> NnunetDataset:
+        """Find a dataset by number (``501``, ``"501"``) or by its full name.
+
+        Raises:
+            ConfigurationError: The folders are not set, or no dataset, or more than one, has this number.
+        """
+        preprocessed_root = _root("nnUNet_preprocessed")
+        raw_root = _root("nnUNet_raw", required=False)
+        text = str(dataset)
+        roots = [root for root in (raw_root, preprocessed_root) if root is not None and root.is_dir()]
+        present = sorted({entry.name for root in roots for entry in root.glob("Dataset[0-9]*_*") if entry.is_dir()})
+        if text.isdigit():
+            names = [name for name in present if name.startswith(f"Dataset{int(text):03d}_")]
+        else:
+            names = [name for name in present if name == text]
+        if len(names) != 1:
+            found = f"more than one has this number: {', '.join(names)}" if names else "there is none"
+            where = " and ".join(str(root) for root in roots) or str(preprocessed_root)
+            raise ConfigurationError(
+                f"nnU-Net dataset {text!r}: {found} in {where}; present: {', '.join(present) or 'no dataset'}; "
+                "give the number or the full name of one of them"
+            )
+        raw = raw_root / names[0] if raw_root is not None else None
+        return cls(names[0], raw if raw is not None and raw.is_dir() else None, preprocessed_root / names[0])
+
+    @cached_property
+    def dataset_json(self) -> dict[str, Any]:
+        """The dataset's own description; that beside the plans, which training reads, before that of the raw data."""
+        for folder in (self.preprocessed, self.raw):
+            if folder is not None and (folder / "dataset.json").is_file():
+                return read_json(folder / "dataset.json")
+        raise ConfigurationError(f"{self.preprocessed / 'dataset.json'}: not found; run nnUNetv2_plan_and_preprocess")
+
+    @cached_property
+    def scheme(self) -> LabelScheme:
+        """The labels of the dataset; regions become groups."""
+        return LabelScheme.from_nnunet(self.dataset_json, name=self.name)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Channel names in channel order."""
+        return channel_names(self.dataset_json)
+
+    def plans(self, identifier: str = "nnUNetPlans") -> dict[str, Any]:
+        """The plans file of this identifier.
+
+        Raises:
+            ConfigurationError: It does not exist.
+        """
+        path = self.preprocessed / f"{identifier}.json"
+        if not path.is_file():
+            raise ConfigurationError(f"{path}: not found; run nnUNetv2_plan_and_preprocess -d {self.name}")
+        return read_json(path)
+
+    @cached_property
+    def cases(self) -> dict[str, CasePaths]:
+        """The raw training cases by identifier, sorted.
+
+        Raises:
+            SynthAugError: The raw data is not there, or a file of a case is missing.
+        """
+        if self.raw is None:
+            raise SynthAugError(
+                f"{self.name}: its raw images are needed and nnUNet_raw={os.environ.get('nnUNet_raw')} does not hold "
+                "them; set nnUNet_raw to the folder that does"
+            )
+        description = read_json(self.raw / "dataset.json")
+        if "dataset" in description:
+            cases = {name: self._listed_case(name, entry) for name, entry in description["dataset"].items()}
+        else:
+            cases = self._cases_in_folders(description["file_ending"], len(channel_names(description)))
+        for case in cases.values():
+            for path in (*case.images, case.label):
+                if not path.is_file():
+                    raise SynthAugError(f"{path}: missing for case {case.identifier} of {self.name}; restore the file")
+        if not cases:
+            raise SynthAugError(f"{self.raw / 'labelsTr'}: no training case; fill it as nnU-Net's dataset format says")
+        return dict(sorted(cases.items()))
+
+    def _cases_in_folders(self, ending: str, num_channels: int) -> dict[str, CasePaths]:
+        assert self.raw is not None
+        images = self.raw / "imagesTr"
+        labels = sorted((self.raw / "labelsTr").glob(f"*{ending}"))
+        names = [path.name.removesuffix(ending) for path in labels if not path.name.startswith(".")]
+        return {
+            name: CasePaths(
+                name,
+                tuple(images / f"{name}_{channel:04d}{ending}" for channel in range(num_channels)),
+                self.raw / "labelsTr" / f"{name}{ending}",
+            )
+            for name in names
+        }
+
+    def _listed_case(self, name: str, entry: dict[str, Any]) -> CasePaths:
+        # dataset.json may list its files itself, absolute or relative to the dataset, with environment variables
+        assert self.raw is not None
+        folder = self.raw
+        images = tuple(folder / os.path.expandvars(image) for image in entry["images"])
+        return CasePaths(name, images, folder / os.path.expandvars(entry["label"]))
+
+    def split(self, fold: Fold) -> tuple[list[str], list[str]]:
+        """Training and validation identifiers of a fold, as nnU-Net will use them.
+
+        ``splits_final.json`` where it exists, nnU-Net's own five-fold split otherwise; fold ``all`` has every case in both.
+
+        Raises:
+            ConfigurationError: There is no such fold, or there are too few cases to split.
+        """
+        if fold == "all":
+            names = list(self.cases)
+            return names, list(names)
+        path = self.preprocessed / "splits_final.json"
+        if path.is_file():
+            splits = json.loads(path.read_text())
+        else:
+            from nnunetv2.utilities.crossval_split import generate_crossval_split
+
+            names = list(self.cases)
+            if len(names) < 5:
+                raise ConfigurationError(
+                    f"{self.name}: {len(names)} cases cannot be split into nnU-Net's 5 folds; write {path} or use fold all"
+                )
+            splits = generate_crossval_split(names, seed=12345, n_splits=5)
+        try:
+            chosen = splits[int(fold)] if int(fold) >= 0 else None
+        except (ValueError, IndexError):
+            chosen = None
+        if chosen is None:
+            raise ConfigurationError(f"fold {fold!r} of {self.name}: allowed are 0 to {len(splits) - 1} and all")
+        return [str(name) for name in chosen["train"]], [str(name) for name in chosen["val"]]
+
+    def label_files(self) -> dict[str, Path]:
+        """Label maps in their original geometry, by identifier: nnU-Net keeps a copy of them beside the plans."""
+        ending = self.dataset_json["file_ending"]
+        for folder in (self.preprocessed / "gt_segmentations", self.raw / "labelsTr" if self.raw is not None else None):
+            if folder is not None and folder.is_dir():
+                files = {path.name.removesuffix(ending): path for path in sorted(folder.glob(f"*{ending}"))}
+                if files:
+                    return files
+        return {}
+
+
+def channel_names(dataset_json: dict[str, Any]) -> tuple[str, ...]:
+    """Channel names of a dataset.json in channel order (``modality`` is the name of the key in old files)."""
+    names = dataset_json["channel_names"] if "channel_names" in dataset_json else dataset_json["modality"]
+    return tuple(str(names[key]) for key in sorted(names, key=int))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        ConfigurationError: The file is missing or not a JSON object.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path}: not found") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: not valid JSON ({error}); mend or delete it") from None
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{path}: a JSON object is expected, not {type(content).__name__}; mend or delete it")
+    return content
+
+
+def _root(variable: str, required: bool = True) -> Path | None:
+    value = os.environ.get(variable)
+    if value:
+        return Path(value).expanduser()
+    if required:
+        raise ConfigurationError(f"environment variable {variable} is not set; export {variable}=FOLDER as for nnU-Net")
+    return None
