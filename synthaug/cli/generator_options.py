@@ -1,0 +1,97 @@
+"""Options that every command with a generator shares, and the generator that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from synthaug.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from synthaug.generators import CasePaths
+    from synthaug.generators.protocol import PairGenerator
+
+DEFAULT_GENERATOR = "ventricles-t1-1mm"
+
+GeneratorOption = Annotated[
+    str, typer.Option("--generator", "-g", help="Name of a shipped generator, or a folder of weights.")
+]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+StepsOption = Annotated[
+    int | None, typer.Option(min=1, help="Sampling steps of each diffusion stage; default: the generator's own.")
+]
+GuidanceOption = Annotated[
+    float | None,
+    typer.Option(min=0.0, help="Weight of classifier-free guidance; default: the generator's own."),
+]
+DatasetOption = Annotated[
+    str | None,
+    typer.Option(help="For counterfactual: nnU-Net dataset (number or name) whose training cases it draws from."),
+]
+FoldOption = Annotated[str, typer.Option(help="Fold of --dataset: 0 to 4, or all. Validation cases are left out.")]
+CasesOption = Annotated[
+    list[str] | None,
+    typer.Option("--cases", metavar="IMAGE,LABEL", help="For counterfactual: files of a real pair; repeats."),
+]
+SchemeOption = Annotated[str, typer.Option(help="Label scheme of --cases: a shipped name or a JSON file.")]
+
+
+def open_generator(
+    name: str,
+    *,
+    device: str = "auto",
+    steps: int | None = None,
+    guidance_scale: float | None = None,
+    dataset: str | None = None,
+    fold: str = "0",
+    cases: Sequence[str] | None = None,
+    scheme: str = "ventricles-t1",
+) -> PairGenerator:
+    """Load the generator that the options describe; options that were not given are left to the generator.
+
+    Raises:
+        SynthAugError: no such generator, dataset, fold or file, or options that exclude each other.
+    """
+    from synthaug.generators import load_generator
+
+    options: dict[str, Any] = {}
+    if steps is not None:
+        options["steps"] = steps
+    if guidance_scale is not None:
+        options["guidance_scale"] = guidance_scale
+    if dataset is not None and cases:
+        raise ConfigurationError("--dataset and --cases: both name the cases to draw from; give one of them")
+    if dataset is not None:
+        from synthaug.integrations.nnunet.dataset import NnunetDataset
+
+        found = NnunetDataset.find(dataset)
+        training, _ = found.split(fold)
+        options.update(
+            cases=[found.cases[identifier] for identifier in training], scheme=found.scheme, channels=found.channels
+        )
+    elif cases:
+        from synthaug.labels import LabelScheme
+
+        options.update(cases=[parse_case(text) for text in cases], scheme=LabelScheme.load(scheme), channels=("T1",))
+    return load_generator(name, device=device, **options)
+
+
+def parse_case(text: str) -> CasePaths:
+    """``IMAGE,LABEL`` as the files of a case, named after the image.
+
+    Raises:
+        ConfigurationError: not two file names, or a file that is not there.
+    """
+    from synthaug.generators import CasePaths
+
+    parts = [Path(part).expanduser() for part in text.split(",")]
+    if len(parts) != 2:
+        raise ConfigurationError(f"--cases {text}: two file names with a comma between are expected, IMAGE,LABEL")
+    for path in parts:
+        if not path.is_file():
+            raise ConfigurationError(f"--cases {text}: {path} is not there; give an image and its label map")
+    image, label = parts
+    return CasePaths(image.name.removesuffix(".gz").removesuffix(".nii"), (image,), label)

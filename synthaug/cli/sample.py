@@ -1,0 +1,258 @@
+"""``synthaug sample``: a few pairs as NIfTI files with their provenance and a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from synthaug.cli.generator_options import (
+    DEFAULT_GENERATOR,
+    CasesOption,
+    DatasetOption,
+    DeviceOption,
+    FoldOption,
+    GeneratorOption,
+    GuidanceOption,
+    SchemeOption,
+    StepsOption,
+    open_generator,
+)
+from synthaug.errors import ConfigurationError, SynthAugError
+
+if TYPE_CHECKING:
+    from synthaug.conditions import Condition
+    from synthaug.generators.protocol import PairGenerator
+    from synthaug.labels import LabelScheme
+    from synthaug.volumes import LabeledVolume
+
+
+@dataclass(frozen=True)
+class Request:
+    """One pair to make: its name, what it shall look like, and the seed that it is drawn with."""
+
+    name: str
+    condition: Condition
+    seed: int
+
+
+def sample(
+    out: Annotated[Path, typer.Option(help="Folder for the files; made if it is not there.")],
+    generator: GeneratorOption = DEFAULT_GENERATOR,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=ML", help="Volume in mL of a structure or group, ventricles=40; repeats."),
+    ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(help="Instead of --target: uniform:20:120, log-uniform:8:120, normal:40:10, or a JSON file."),
+    ] = None,
+    num: Annotated[int, typer.Option(min=1, help="Number of pairs.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same pairs.")] = 0,
+    steps: StepsOption = None,
+    guidance_scale: GuidanceOption = None,
+    device: DeviceOption = "auto",
+    extrapolate: Annotated[
+        bool, typer.Option("--extrapolate", help="Allow volumes beyond what the generator was trained for.")
+    ] = False,
+    dataset: DatasetOption = None,
+    fold: FoldOption = "0",
+    cases: CasesOption = None,
+    scheme: SchemeOption = "ventricles-t1",
+    check: Annotated[
+        bool,
+        typer.Option("--check/--no-quality-control", help="Replace pairs that fail quality control; default: keep all."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")] = False,
+) -> None:
+    """Make a few pairs as NIfTI files, with a preview picture.
+
+    Writes NAME_image.nii.gz, NAME_label.nii.gz and NAME_provenance.json for each pair, labels.json and preview.png.
+
+    Example: synthaug sample --generator ventricles-t1-1mm --target ventricles=40 --num 2 --seed 7 --out pairs
+    """
+    targets_ml = parse_targets(target or [])
+    opened = open_generator(
+        generator,
+        device=device,
+        steps=steps,
+        guidance_scale=guidance_scale,
+        dataset=dataset,
+        fold=fold,
+        cases=cases,
+        scheme=scheme,
+    )
+    requests = plan_requests(opened, targets_ml, schedule, num=num, seed=seed, extrapolate=extrapolate)
+    facts = write_samples(opened, requests, out, check=check, quiet=as_json)
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1))
+    else:
+        _print_table(facts)
+
+
+def parse_targets(texts: Sequence[str]) -> dict[str, float]:
+    """``["ventricles=40", "thalamus=15"]`` as mL by name.
+
+    Raises:
+        ConfigurationError: not NAME=ML, or a name given twice.
+    """
+    targets_ml: dict[str, float] = {}
+    for text in texts:
+        name, separator, number = text.partition("=")
+        try:
+            volume_ml = float(number)
+        except ValueError:
+            separator = ""
+        if not separator or not name:
+            raise ConfigurationError(f"--target {text}: NAME=ML is expected, for example ventricles=40")
+        if name in targets_ml:
+            raise ConfigurationError(f"--target {text}: {name} has a target already; give each name once")
+        targets_ml[name] = volume_ml
+    return targets_ml
+
+
+def plan_requests(
+    generator: PairGenerator,
+    targets_ml: dict[str, float],
+    schedule: str | None,
+    *,
+    num: int,
+    seed: int,
+    extrapolate: bool,
+) -> list[Request]:
+    """Condition and seed of each pair; all are checked before the first is made.
+
+    Raises:
+        SynthAugError: neither or both of targets and schedule, an unknown structure, or a volume out of bounds.
+    """
+    import numpy as np
+
+    from synthaug.conditions import Condition
+    from synthaug.schedules import parse_schedule
+
+    if bool(targets_ml) == (schedule is not None):
+        raise ConfigurationError("--target and --schedule: give one of them, for example --target ventricles=40")
+    volumes = None if schedule is None else parse_schedule(schedule)
+    requests = []
+    for i in range(num):
+        rng = np.random.default_rng([seed, i])
+        wanted = targets_ml if volumes is None else {volumes.structure: volumes.draw((i + 0.5) / num, rng)}
+        for name in wanted:
+            generator.scheme.resolve(name)
+        condition = Condition(wanted, extrapolate=extrapolate)
+        generator.bounds.check(condition)
+        pair_seed = int(np.random.SeedSequence([seed, i]).generate_state(1)[0])
+        requests.append(Request(f"{generator.name}_seed{seed}_{i:03d}", condition, pair_seed))
+    return requests
+
+
+def write_samples(
+    generator: PairGenerator, requests: Sequence[Request], out: Path, *, check: bool = False, quiet: bool = False
+) -> dict[str, Any]:
+    """Make the pairs one by one and write them; what ``--json`` prints.
+
+    Args:
+        generator: makes the pairs.
+        requests: what to make.
+        out: folder for the files; files of the same names are replaced.
+        check: put each pair through quality control, and retry with other seeds where it fails.
+        quiet: no progress bar.
+
+    Raises:
+        SynthAugError: the folder holds pairs of another label scheme, or no attempt at a pair passed the checks.
+    """
+    from synthaug.cli.progress import track
+    from synthaug.quality import generate_checked
+    from synthaug.reports.preview import preview_pairs
+    from synthaug.store.atomic import canonical_json, replace_file
+    from synthaug.volumes import write_image, write_label
+
+    out.mkdir(parents=True, exist_ok=True)
+    _write_labels(out / "labels.json", generator.scheme)
+    pairs: list[LabeledVolume] = []
+    facts: list[dict[str, Any]] = []
+    for request in track(requests, "sampling", quiet=quiet):
+        if check:
+            checked = generate_checked(generator, request.condition, request.seed)
+            if checked.pair is None:
+                reasons = ", ".join(f"{reason} ({count})" for reason, count in checked.rejects.items())
+                raise SynthAugError(
+                    f"{request.name}: none of {checked.attempts} attempts passed quality control: {reasons}; "
+                    "take another seed or target, or leave --check out"
+                )
+            pair = checked.pair
+        else:
+            (pair,) = generator.generate([request.condition], [request.seed])
+        paths = {kind: out / f"{request.name}_{kind}.nii.gz" for kind in ("image", "label")}
+        write_image(paths["image"], pair.image, pair.affine)
+        write_label(paths["label"], pair.label, pair.affine)
+        provenance = paths["image"].with_name(f"{request.name}_provenance.json")
+        replace_file(provenance, canonical_json(pair.provenance).encode())
+        pairs.append(pair)
+        facts.append(
+            {
+                "name": request.name,
+                **{kind: str(path) for kind, path in paths.items()},
+                "provenance": str(provenance),
+                **{key: pair.provenance[key] for key in ("seed", "requested_ml", "realised_ml", "seconds")},
+                "generator_sha256": pair.provenance["generator_sha256"],
+            }
+        )
+    preview = out / "preview.png"
+    preview_pairs(preview, pairs, [request.name for request in requests], title=generator.name)
+    summary = {
+        "generator": generator.name,
+        "generator_sha256": generator.fingerprint,
+        "labels": str(out / "labels.json"),
+        "preview": str(preview),
+        "pairs": facts,
+    }
+    plain: dict[str, Any] = json.loads(canonical_json(summary))
+    return plain
+
+
+def _write_labels(path: Path, scheme: LabelScheme) -> None:
+    from synthaug.store.atomic import replace_file
+
+    content = {
+        "structures": {name: scheme.id_of(name) for name in scheme.names},
+        "groups": {name: list(members) for name, members in scheme.groups.items()},
+    }
+    if path.exists():
+        try:
+            existing = json.loads(path.read_text())
+        except ValueError:
+            existing = None
+        if existing != content:
+            raise ConfigurationError(
+                f"{path}: belongs to pairs with other labels than those of {scheme.name}; give another --out"
+            )
+    replace_file(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def _print_table(facts: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{facts['generator']} ({facts['generator_sha256'][:12]})")
+    for heading in ("pair", "seed", "requested mL", "realised mL", "seconds"):
+        table.add_column(heading, justify="left" if heading == "pair" else "right")
+    for pair in facts["pairs"]:
+        table.add_row(
+            pair["name"],
+            str(pair["seed"]),
+            _volumes(pair["requested_ml"], pair["requested_ml"]),
+            _volumes(pair["realised_ml"], pair["requested_ml"]),
+            f"{pair['seconds']:.1f}",
+        )
+    console = Console()
+    console.print(table)
+    console.print(f"preview: {facts['preview']}", highlight=False, soft_wrap=True)
+
+
+def _volumes(volumes_ml: dict[str, float], names: dict[str, float]) -> str:
+    return "\n".join(f"{name} {volumes_ml[name]:.1f}" for name in names)

@@ -1,0 +1,202 @@
+"""A picture of pairs: image and label map in three views, with the volumes asked for and realised."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from synthaug.reports.palette import colour_label, structure_colours
+from synthaug.store.atomic import replace_file
+from synthaug.volumes import LabeledVolume
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BACKGROUND = "#0b0d12"
+TEXT = "#e8eaf0"
+FAINT = "#8a90a0"
+
+VIEW_EDGES: tuple[tuple[str, str, str, str, str], ...] = (
+    # view, and the patient's side at the left, right, top and bottom edge
+    ("axial", "R", "L", "A", "P"),
+    ("coronal", "R", "L", "S", "I"),
+    ("sagittal", "A", "P", "S", "I"),
+)
+CONVENTION = "Radiological convention: the patient's right side is at the left. Slices through the centre of the ventricles."
+
+
+@dataclass(frozen=True)
+class Card:
+    """One pair in a picture.
+
+    Attributes:
+        pair: image and label map.
+        title: heading, for example the pair's name.
+        caption: line below it, for example volumes; None: taken from the pair's provenance.
+    """
+
+    pair: LabeledVolume
+    title: str
+    caption: str | None = None
+
+
+def view_slices(volume: np.ndarray, centre: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Axial, coronal and sagittal slice, each as rows from top to bottom in radiological convention.
+
+    Args:
+        volume: ``(X, Y, Z)`` in RAS+ order.
+        centre: voxel through which the slices go.
+
+    Returns:
+        Axial ``(Y, X)`` with anterior up and the patient's right at the left, coronal ``(Z, X)`` with superior up,
+        sagittal ``(Z, Y)`` with superior up and anterior at the left.
+    """
+    x, y, z = centre
+    # index 0 is left, posterior, inferior: reversed, the first column is right (or anterior), the first row the top
+    return volume[::-1, ::-1, z].T, volume[::-1, y, ::-1].T, volume[x, ::-1, ::-1].T
+
+
+def picture_centre(pair: LabeledVolume) -> tuple[int, int, int]:
+    """Voxel at the centre of mass of the ventricles; of all structures where there are none, else the grid's middle."""
+    for name in ("ventricles", None):
+        if name is None:
+            inside = pair.label > 0
+        elif name in pair.scheme.groups:
+            inside = np.isin(pair.label, pair.scheme.resolve(name))
+        else:
+            continue
+        if inside.any():
+            x, y, z = (int(round(float(axis.mean()))) for axis in np.nonzero(inside))
+            return x, y, z
+    x, y, z = (size // 2 for size in pair.label.shape)
+    return x, y, z
+
+
+def volume_caption(pair: LabeledVolume) -> str:
+    """``ventricles 40.0 -> 39.2 mL``: the volumes asked for and realised, from provenance; else the ventricles' volume."""
+    requested = pair.provenance.get("requested_ml") or {}
+    realised = pair.volumes_ml()
+    if not requested:
+        return f"ventricles {realised['ventricles']:.1f} mL" if "ventricles" in realised else ""
+    return ", ".join(f"{name} {asked:.1f} \N{RIGHTWARDS ARROW} {realised[name]:.1f} mL" for name, asked in requested.items())
+
+
+def draw_pairs(
+    path: Path, columns: Sequence[Sequence[Card]], *, headings: Sequence[str] | None = None, title: str = ""
+) -> None:
+    """Draw cards in columns and write the picture; an existing one is replaced at once or not at all.
+
+    Args:
+        path: PNG file to write.
+        columns: cards from top to bottom, for each column.
+        headings: one line above each column.
+        title: line at the top.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = max(len(column) for column in columns)
+    card_width, card_height, margin = 6.3, 4.75, 0.35
+    top = 0.45 + (0.4 if title else 0.0) + (0.35 if headings else 0.0)
+    schemes = {card.pair.scheme.name: card.pair.scheme for column in columns for card in column}
+    bottom = 0.5 + 0.55 * len(schemes)
+    width = len(columns) * card_width + (len(columns) + 1) * margin
+    height = top + rows * card_height + bottom
+    figure = Figure(figsize=(width, height), dpi=110, facecolor=BACKGROUND)
+    FigureCanvasAgg(figure)
+    if title:
+        figure.text(0.5, 1 - 0.42 / height, title, color=TEXT, fontsize=15, ha="center", va="center", weight="bold")
+    for number, column in enumerate(columns):
+        left = margin + number * (card_width + margin)
+        if headings:
+            figure.text(
+                (left + card_width / 2) / width, 1 - (top - 0.3) / height, headings[number],
+                color=TEXT, fontsize=12.5, ha="center", va="center",
+            )  # fmt: skip
+        for row, card in enumerate(column):
+            _draw_card(figure, card, left, height - top - (row + 1) * card_height, card_width, card_height)
+    for number, scheme in enumerate(schemes.values()):
+        _draw_legend(figure, structure_colours(scheme), (0.62 + 0.55 * number) / height)
+    figure.text(0.5, 0.22 / height, CONVENTION, color=FAINT, fontsize=8.5, ha="center", va="center")
+    content = io.BytesIO()
+    figure.savefig(content, format="png", facecolor=BACKGROUND)
+    replace_file(path, content.getvalue())
+
+
+def preview_pairs(path: Path, pairs: Sequence[LabeledVolume], names: Sequence[str], title: str = "") -> None:
+    """Draw pairs in up to two columns, in reading order."""
+    cards = [Card(pair, name) for pair, name in zip(pairs, names, strict=True)]
+    columns = [cards[start::2] for start in range(2) if cards[start::2]]
+    draw_pairs(path, columns, title=title)
+
+
+def _draw_card(figure: Figure, card: Card, left: float, bottom: float, width: float, height: float) -> None:
+    """Image above, image with label map below, three views each; all lengths in inches."""
+    pair = card.pair
+    total_width, total_height = figure.get_size_inches()
+    caption = volume_caption(pair) if card.caption is None else card.caption
+    for text, down, size, colour in ((card.title, 0.13, 10.5, TEXT), (caption, 0.35, 9.5, FAINT)):
+        figure.text(
+            left / total_width, (bottom + height - down) / total_height, text, color=colour, fontsize=size, va="center"
+        )
+    centre = picture_centre(pair)
+    images = view_slices(pair.image[0], centre)
+    labels = view_slices(pair.label, centre)
+    sx, sy, sz = pair.spacing_mm
+    pixels = ((sy, sx), (sz, sx), (sz, sy))  # mm per row and per column of each view
+    low, high = _window(pair.image[0])
+    cell_width, cell_height = width / 3, (height - 0.55) / 2
+    for view, (name, *edges) in enumerate(VIEW_EDGES):
+        grey = np.clip((images[view] - low) / (high - low), 0, 1)
+        overlay = np.repeat(grey[..., None], 3, axis=-1)
+        inside = labels[view] > 0
+        overlay[inside] = 0.45 * overlay[inside] + 0.55 * colour_label(labels[view], pair.scheme)[inside]
+        for row, shown in enumerate((grey, overlay)):
+            axes = figure.add_axes(
+                (
+                    (left + view * cell_width + 0.02) / total_width,
+                    (bottom + (1 - row) * cell_height + 0.02) / total_height,
+                    (cell_width - 0.04) / total_width,
+                    (cell_height - 0.04) / total_height,
+                ),
+                facecolor="black",
+            )
+            rows_mm, columns_mm = pixels[view]
+            axes.imshow(shown, cmap="gray", vmin=0, vmax=1, aspect=rows_mm / columns_mm, interpolation="nearest")
+            axes.set_axis_off()
+            if row == 0:
+                places = ((0.01, 0.5, "left", "center"), (0.99, 0.5, "right", "center"), (0.5, 0.99, "center", "top"))
+                for edge, (x, y, horizontal, vertical) in zip(edges, places, strict=False):
+                    axes.text(x, y, edge, transform=axes.transAxes, color=FAINT, fontsize=7, ha=horizontal, va=vertical)
+                axes.text(0.02, 0.02, name, transform=axes.transAxes, color=FAINT, fontsize=7, va="bottom")
+
+
+def _window(image: np.ndarray) -> tuple[float, float]:
+    """Intensities that become black and white: 0 (or the minimum, in HU) to the foreground's 99.5th percentile."""
+    inside = image[image != image.flat[0]]
+    if not inside.size:
+        return 0.0, 1.0
+    low, high = float(min(0.0, np.percentile(inside, 0.5))), float(np.percentile(inside, 99.5))
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def _draw_legend(figure: Figure, colours: dict[str, tuple[float, float, float]], height: float) -> None:
+    from matplotlib.patches import Patch
+
+    legend = figure.legend(
+        handles=[Patch(color=colour, label=name.replace("_", " ")) for name, colour in colours.items()],
+        loc="center",
+        bbox_to_anchor=(0.5, height),
+        ncols=max(1, min(7, int(figure.get_size_inches()[0] // 1.75))),
+        fontsize=7.5,
+        frameon=False,
+        labelcolor=FAINT,
+        handlelength=1.0,
+        columnspacing=1.2,
+    )
+    legend.set_zorder(2)
