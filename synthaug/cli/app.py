@@ -7,6 +7,7 @@ import functools
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -33,6 +34,9 @@ MISTAKEN_PATHS = {errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ENOENT, errno.
 
 def main() -> None:
     """Entry point of the console script and of ``python -m synthaug``."""
+    if not sys.warnoptions:  # what libraries will drop in later releases is not for users to read
+        for category in (DeprecationWarning, FutureWarning):
+            warnings.simplefilter("ignore", category)
     sys.exit(run(sys.argv[1:]))
 
 

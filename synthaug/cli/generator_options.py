@@ -55,7 +55,7 @@ def open_generator(
     Raises:
         SynthAugError: no such generator, dataset, fold or file, or options that exclude each other.
     """
-    from synthaug.generators import load_generator
+    from synthaug.precomputing.factory import load_named_generator
 
     options: dict[str, Any] = {}
     if steps is not None:
@@ -76,7 +76,7 @@ def open_generator(
         from synthaug.labels import LabelScheme
 
         options.update(cases=[parse_case(text) for text in cases], scheme=LabelScheme.load(scheme), channels=("T1",))
-    return load_generator(name, device=device, **options)
+    return load_named_generator(name, device=device, **options)
 
 
 def parse_case(text: str) -> CasePaths:

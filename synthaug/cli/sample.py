@@ -132,6 +132,7 @@ def plan_requests(
     import numpy as np
 
     from synthaug.conditions import Condition
+    from synthaug.precomputing.requests import request_seed
     from synthaug.schedules import parse_schedule
 
     if bool(targets_ml) == (schedule is not None):
@@ -145,8 +146,8 @@ def plan_requests(
             generator.scheme.resolve(name)
         condition = Condition(wanted, extrapolate=extrapolate)
         generator.bounds.check(condition)
-        pair_seed = int(np.random.SeedSequence([seed, i]).generate_state(1)[0])
-        requests.append(Request(f"{generator.name}_seed{seed}_{i:03d}", condition, pair_seed))
+        # drawn as `synthaug precompute` draws: pair i of a seed is the cache's first attempt at its case i
+        requests.append(Request(f"{generator.name}_seed{seed}_{i:03d}", condition, request_seed(seed, i)))
     return requests
 
 

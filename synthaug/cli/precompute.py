@@ -1,0 +1,281 @@
+"""``synthaug precompute``: build a cache, or continue one."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from synthaug.cli.generator_options import (
+    DEFAULT_GENERATOR,
+    CasesOption,
+    DeviceOption,
+    FoldOption,
+    GeneratorOption,
+    SchemeOption,
+    StepsOption,
+    parse_case,
+)
+from synthaug.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from synthaug.generators.protocol import PairGenerator
+    from synthaug.precomputing import PrecomputeSummary
+    from synthaug.schedules import VolumeSchedule
+
+EXIT_INCOMPLETE = 1
+
+
+def precompute(
+    generator: GeneratorOption = DEFAULT_GENERATOR,
+    num: Annotated[int, typer.Option(min=1, help="Number of cases.")] = 16,
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            help="Volumes in mL: uniform:20:120, log-uniform:8:120, constant:40, normal:40:10, or a JSON file; "
+            "default: log-uniform over all that the generator allows."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed asks for the same cases.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="The cache: a new folder, or the one to continue; default with --dataset.")
+    ] = None,
+    steps: StepsOption = None,
+    guidance_scale: Annotated[
+        float | None,
+        typer.Option("--guidance", "--guidance-scale", min=0.0, help="Weight of classifier-free guidance."),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", metavar="KEY=VALUE", help="Any other option of the generator; repeats."),
+    ] = None,
+    extrapolate: Annotated[
+        bool, typer.Option("--extrapolate", help="Allow volumes beyond what the generator was trained for.")
+    ] = False,
+    attempts: Annotated[int, typer.Option(min=1, help="Seeds to try for a case before it is given up.")] = 8,
+    volume_tolerance: Annotated[
+        float, typer.Option(min=0.0, help="Allowed relative difference of realised and requested volume.")
+    ] = 0.25,
+    batch_size: Annotated[int, typer.Option(min=1, help="Cases generated together.")] = 1,
+    device: DeviceOption = "auto",
+    claim_expiry: Annotated[
+        float, typer.Option(min=1.0, help="Seconds after which a case of a silent process is taken over.")
+    ] = 600.0,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="nnU-Net dataset (number or name): also write what its trainer needs."),
+    ] = None,
+    fold: FoldOption = "0",
+    configuration: Annotated[
+        list[str] | None, typer.Option(help="nnU-Net configuration to prepare (3d_fullres, 2d, ...); repeats.")
+    ] = None,
+    ratio: Annotated[
+        float | None, typer.Option(help="Share of synthetic cases in training, 0 to 1; default: the trainer's.")
+    ] = None,
+    mix: Annotated[
+        str | None, typer.Option(help="Instead of --ratio: mixed:0.5, synthetic-then-real, mixed-then-real, ...")
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help="JSON file {structure: label of the dataset}; default: proposed from the names.")
+    ] = None,
+    cases: CasesOption = None,
+    scheme: SchemeOption = "ventricles-t1",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Build a cache, or continue one: exactly what is missing is made, so run it again after any interruption.
+
+    Several processes: accelerate launch --num_processes 2 -m synthaug precompute ... (with --cpu where there is no GPU).
+
+    With --dataset, the trainer's configuration and the preprocessed cases are written too; nnUNetv2_train DATASET
+    3d_fullres FOLD -tr nnUNetTrainerSynthAug then needs nothing else.
+
+    --generator also takes python:MODULE:FACTORY, a function of your own that returns a generator; its code is run.
+
+    Example: synthaug precompute --generator ventricles-t1-1mm --num 16 --schedule uniform:20:120 --seed 0 --out CACHE
+    """
+    from synthaug.precomputing import ProgressLine, current_share
+    from synthaug.precomputing import precompute as make_cases
+    from synthaug.precomputing.processes import leave
+    from synthaug.quality import QualityConfig
+    from synthaug.schedules import parse_schedule
+    from synthaug.store import Store, StoreInfo
+
+    if ratio is not None and mix is not None:
+        raise ConfigurationError("--ratio and --mix: both say how much is synthetic; give one of them")
+    if ratio is not None and not 0 <= ratio <= 1:
+        raise ConfigurationError(f"--ratio {ratio}: it must be between 0 and 1")
+    for given, text in ((ratio, "--ratio"), (mix, "--mix"), (mapping, "--mapping"), (configuration, "--configuration")):
+        if given and dataset is None:
+            raise ConfigurationError(f"{text}: belongs to a training; give --dataset too")
+    label_table = _read_mapping(mapping)
+    wanted_schedule = parse_schedule(schedule) if schedule is not None else None
+    folder = _cache_folder(out, dataset)
+    quality = QualityConfig(volume_tolerance=volume_tolerance, max_attempts=attempts)
+    options = _options(steps, guidance_scale, option or [])
+
+    _stop_on_sigterm()
+    share = current_share(device)
+    try:
+        opened = _open(generator, share.device, options, dataset, fold, cases or [], scheme)
+        wanted_schedule = wanted_schedule or _whole_range(opened)
+        _check_requests(opened, wanted_schedule, num, seed, extrapolate)
+        summary = make_cases(
+            opened,
+            Store.open_or_create(folder, StoreInfo.of(opened)),
+            num=num,
+            schedule=wanted_schedule,
+            seed=seed,
+            quality=quality,
+            options=options,
+            extrapolate=extrapolate,
+            share=share,
+            batch_size=batch_size,
+            claim_expiry_s=claim_expiry,
+            on_progress=ProgressLine() if share.is_main else None,
+        )
+    finally:
+        leave()
+    if not share.is_main:
+        return
+    facts = {"cache": str(folder), **summary.to_dict()}
+    if not as_json:
+        typer.echo(f"{folder}: {summary}")
+    if dataset is not None and summary.stored:
+        facts["training"] = _prepare_training(
+            folder,
+            dataset,
+            configurations=tuple(configuration) if configuration else None,
+            fold=_fold(fold),
+            mix=mix if mix is not None else ratio,
+            schedule=wanted_schedule if schedule is not None else None,
+            mapping=label_table,
+            seed=seed,
+        )
+        if not as_json:
+            typer.echo(facts["training"])
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1))
+    _leave_with(summary)
+
+
+def _leave_with(summary: PrecomputeSummary) -> None:
+    if not summary.complete:
+        raise typer.Exit(EXIT_INCOMPLETE)
+
+
+def _prepare_training(folder: Path, dataset: str, **arguments: Any) -> str:
+    from synthaug.integrations.nnunet.prepare import prepare_training
+
+    return str(prepare_training(folder, dataset, **arguments))
+
+
+def _open(
+    name: str,
+    device: str,
+    options: dict[str, Any],
+    dataset: str | None,
+    fold: str,
+    cases: Sequence[str],
+    scheme: str,
+) -> PairGenerator:
+    from synthaug.precomputing import load_named_generator
+
+    drawn_from: dict[str, Any] = {}
+    if cases:
+        from synthaug.labels import LabelScheme
+
+        drawn_from = {"cases": [parse_case(text) for text in cases], "scheme": LabelScheme.load(scheme)}
+        drawn_from["channels"] = ("T1",)
+    elif name == "counterfactual" and dataset is not None:
+        from synthaug.integrations.nnunet.prepare import training_case_paths
+
+        case_scheme, channels, paths = training_case_paths(dataset, _fold(fold))
+        drawn_from = {"cases": paths, "scheme": case_scheme, "channels": channels}
+    return load_named_generator(name, device=device, **drawn_from, **options)
+
+
+def _check_requests(
+    generator: PairGenerator, schedule: VolumeSchedule, num: int, seed: int, extrapolate: bool
+) -> None:
+    """A target out of bounds is found before the cache's folder is made."""
+    from synthaug.precomputing import plan_requests
+
+    generator.scheme.resolve(schedule.structure)
+    plan_requests(generator, schedule, num=num, seed=seed, extrapolate=extrapolate)
+
+
+def _whole_range(generator: PairGenerator) -> VolumeSchedule:
+    from synthaug.schedules import parse_schedule
+
+    limits = generator.bounds.limits_ml.get("ventricles")
+    if limits is None:
+        known = ", ".join(generator.bounds.limits_ml)
+        raise ConfigurationError(
+            f"--schedule: is needed, since {generator.name} has no limits for ventricles (it has them for {known}); "
+            "give a JSON file that names the structure"
+        )
+    low, high = limits
+    return parse_schedule(f"log-uniform:{low}:{high}" if low > 0 else f"uniform:{low}:{high}")
+
+
+def _cache_folder(out: Path | None, dataset: str | None) -> Path:
+    if out is not None:
+        return out
+    if dataset is None:
+        raise ConfigurationError("--out: say where the cache is to be, or give --dataset to put it beside the dataset")
+    from synthaug.integrations.nnunet.prepare import default_cache_folder
+
+    return Path(default_cache_folder(dataset))
+
+
+def _options(steps: int | None, guidance_scale: float | None, texts: Sequence[str]) -> dict[str, Any]:
+    """The generator's options; a value is read as JSON where it is JSON, else as text."""
+    options: dict[str, Any] = {}
+    for text in texts:
+        key, separator, value = text.partition("=")
+        if not separator or not key.isidentifier():
+            raise ConfigurationError(f"--option {text}: KEY=VALUE is expected, for example steps=20")
+        try:
+            options[key] = json.loads(value)
+        except ValueError:
+            options[key] = value
+    if steps is not None:
+        options["steps"] = steps
+    if guidance_scale is not None:
+        options["guidance_scale"] = guidance_scale
+    return options
+
+
+def _read_mapping(path: Path | None) -> dict[str, str] | None:
+    if path is None:
+        return None
+    from synthaug.store.atomic import read_bounded
+
+    try:
+        table = json.loads(read_bounded(path.resolve(), 1 << 20))
+    except FileNotFoundError:
+        raise ConfigurationError(f"--mapping {path}: there is no such file") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"--mapping {path}: is not JSON ({error}); write {{structure: label}}") from None
+    if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
+        raise ConfigurationError(f"--mapping {path}: write one object that gives a label's name for each structure")
+    return table
+
+
+def _fold(text: str) -> int | str:
+    return int(text) if text.isdigit() else text
+
+
+def _stop_on_sigterm() -> None:
+    """A cluster's SIGTERM ends the run as Ctrl-C does: claims are given back, no temporary file stays."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, interrupt)

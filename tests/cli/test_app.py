@@ -1,0 +1,85 @@
+"""The table of commands and what a command's end looks like from outside."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from synthaug.cli import app
+from synthaug.errors import BoundsError
+
+
+def run_raising(error: BaseException) -> int:
+    """Exit code of a command that raises ``error``."""
+
+    def command() -> None:
+        raise error
+
+    one = typer.Typer()
+    one.command()(app.one_line_errors(command))
+    with pytest.raises(SystemExit) as stop:
+        one(args=[])
+    return int(stop.value.code or 0)
+
+
+def test_help_imports_neither_torch_nor_numpy() -> None:
+    code = (
+        "import sys; from synthaug.cli.app import run; code = run(['--help']); "
+        "sys.exit(code or bool({'torch', 'numpy', 'nnunetv2', 'monai', 'matplotlib'} & set(sys.modules)))"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    for name in app.COMMANDS:
+        assert name in finished.stdout
+
+
+@pytest.mark.parametrize("name", app.COMMANDS)
+def test_every_listed_command_exists_and_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert importlib.util.find_spec(f"synthaug.cli.{name}") is not None
+    assert app.run([name, "--help"]) == 0
+    assert "Usage: synthaug " + name in capsys.readouterr().out
+
+
+def test_a_mistake_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_raising(BoundsError("ventricles=900 mL: allowed are 5 to 150 mL; ask for --extrapolate")) == 2
+    printed = capsys.readouterr()
+    assert printed.err == "synthaug: ventricles=900 mL: allowed are 5 to 150 mL; ask for --extrapolate\n"
+    assert printed.out == ""
+
+
+def test_a_missing_path_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_raising(FileNotFoundError(errno.ENOENT, "No such file or directory", "cases/a.nii.gz")) == 2
+    assert capsys.readouterr().err == "synthaug: cases/a.nii.gz: No such file or directory\n"
+
+
+def test_an_interrupt_says_how_to_continue(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_raising(KeyboardInterrupt()) == 130
+    assert "run the same command again to continue" in capsys.readouterr().err
+
+
+def test_a_defect_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        app.one_line_errors(lambda: 1 / 0)()
+
+
+def test_an_unknown_command_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["smaple"]) == 2
+    assert "sample" in capsys.readouterr().err
+
+
+def test_version_is_that_of_the_installation(capsys: pytest.CaptureFixture[str]) -> None:
+    from importlib.metadata import version
+
+    assert app.run(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == version("synthaug")
+
+
+def test_completion_loads_the_command_that_is_being_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_SYNTHAUG_COMPLETE", "complete_zsh")
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", "synthaug doctor --da")
+    assert app._called_command([]) == "doctor"
