@@ -1,0 +1,20 @@
+"""Label schemes, the mappings between them, and proposals for such mappings."""
+
+from synthaug.errors import AmbiguousMappingError
+from synthaug.labels.label_counts import count_labels
+from synthaug.labels.mapping import LabelMapping
+from synthaug.labels.proposal import propose_mapping
+from synthaug.labels.scheme import BACKGROUND, LabelScheme, as_scheme, scheme_as_json
+from synthaug.labels.structure import Structure
+
+__all__ = [
+    "BACKGROUND",
+    "AmbiguousMappingError",
+    "LabelMapping",
+    "LabelScheme",
+    "Structure",
+    "as_scheme",
+    "count_labels",
+    "propose_mapping",
+    "scheme_as_json",
+]

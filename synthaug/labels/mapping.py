@@ -1,0 +1,124 @@
+"""Total mappings from the structures of one label scheme to those of another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthaug.errors import LabelError, did_you_mean
+from synthaug.labels.json_table import read_json_object, shipped_names, shipped_table
+from synthaug.labels.scheme import BACKGROUND, LARGEST_ID, LabelScheme, as_scheme
+
+
+@dataclass(frozen=True)
+class LabelMapping:
+    """Says for each structure of a source scheme which structure of the target scheme, or background, it becomes.
+
+    Attributes:
+        source: scheme of the label maps that come in.
+        target: scheme of the label maps that go out.
+        table: source structure to target structure or ``"background"``; every source structure is in it.
+
+    Raises:
+        LabelError: a source structure is not in the table, or a name that its scheme does not have.
+    """
+
+    source: LabelScheme
+    target: LabelScheme
+    table: Mapping[str, str] = field(hash=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "table", dict(self.table))
+        where = f"mapping from {self.source.name!r} to {self.target.name!r}"
+        for name in self.table:
+            if name not in self.source.names:
+                raise LabelError(
+                    f"{where}: {name!r} is no structure of {self.source.name!r}{did_you_mean(name, self.source.names)}; "
+                    f"allowed: {', '.join(self.source.names)}"
+                )
+        allowed = (BACKGROUND, *self.target.names)
+        for name, goal in self.table.items():
+            if goal not in allowed:
+                raise LabelError(
+                    f"{where}: {name!r} goes to {goal!r}{did_you_mean(str(goal), allowed)}; allowed: {', '.join(allowed)}"
+                )
+        unmapped = [name for name in self.source.names if name not in self.table]
+        if unmapped:
+            raise LabelError(
+                f"{where} leaves out {', '.join(unmapped)}; map each to a structure of {self.target.name!r} or to '{BACKGROUND}'"
+            )
+
+    @property
+    def missing_targets(self) -> tuple[str, ...]:
+        """Structures of the target scheme that no source structure becomes."""
+        reached = set(self.table.values())
+        return tuple(name for name in self.target.names if name not in reached)
+
+    def apply(self, label: np.ndarray, where: str = "") -> np.ndarray:
+        """Translate a label map.
+
+        Args:
+            label: integer label map of any shape, in the source scheme.
+            where: file or case that an error names.
+
+        Returns:
+            int16 array of the same shape, in the target scheme.
+
+        Raises:
+            LabelError: a label that the source scheme does not have, or ignored voxels where the target has no ignore label.
+        """
+        self.source.check(label, where)
+        lookup = np.zeros(LARGEST_ID + 1, dtype=np.int16)
+        for name, goal in self.table.items():
+            lookup[self.source.id_of(name)] = self.target.id_of(goal)
+        if self.source.ignore_id is not None:
+            if self.target.ignore_id is not None:
+                lookup[self.source.ignore_id] = self.target.ignore_id
+            elif (label == self.source.ignore_id).any():
+                raise LabelError(
+                    f"{where + ': ' if where else ''}holds the ignore label {self.source.ignore_id}, which "
+                    f"{self.target.name!r} does not have; give that scheme an ignore_id or leave such cases out"
+                )
+        return lookup[label]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form with both schemes in full; `from_dict` reads it back."""
+        return {"source": self.source.to_dict(), "target": self.target.to_dict(), "table": dict(self.table)}
+
+    @classmethod
+    def from_dict(cls, d: Mapping[str, Any]) -> LabelMapping:
+        """Read the form that `to_dict` writes; a scheme may also be a shipped name or a path.
+
+        Raises:
+            LabelError: a missing or unknown key, or what the constructor refuses.
+        """
+        known = ("source", "target", "table")
+        wrong = sorted(set(d) - set(known)) + [key for key in known if key not in d]
+        if wrong:
+            raise LabelError(f"label mapping: missing or unknown keys {', '.join(wrong)}; allowed and due: {', '.join(known)}")
+        if not isinstance(d["table"], Mapping):
+            raise LabelError("label mapping: 'table' must be an object from source structure to target structure")
+        return cls(as_scheme(d["source"]), as_scheme(d["target"]), d["table"])
+
+    @classmethod
+    def load(cls, name_or_path: str | Path) -> LabelMapping:
+        """Read a shipped mapping by its name (``"freesurfer-to-ventricles-t1"``) or a JSON file of the same form.
+
+        Raises:
+            LabelError: no shipped mapping has the name and no file has the path, or the file is not a mapping.
+        """
+        table = shipped_table("mappings", str(name_or_path))
+        if table is not None:
+            return cls.from_dict(table)
+        path = Path(name_or_path)
+        if not path.is_file():
+            shipped = shipped_names("mappings")
+            raise LabelError(
+                f"no label mapping {str(name_or_path)!r}{did_you_mean(str(name_or_path), shipped)}: "
+                f"neither a file nor one of the shipped ones: {', '.join(shipped)}"
+            )
+        return cls.from_dict(read_json_object(path))
