@@ -1,0 +1,138 @@
+"""``synthaug fit``: train a generator on the training cases of one fold."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from synthaug.errors import ConfigurationError
+
+EXIT_STOPPED = 3
+"""The deadline came before the budget was spent: run the same command again."""
+
+
+def fit(
+    dataset: Annotated[str, typer.Argument(help="nnU-Net dataset, number or name; its raw training cases are read.")],
+    out: Annotated[Path, typer.Option(help="Folder of the generator; an interrupted fit goes on from it.")],
+    fold: Annotated[str, typer.Option(help="Fold 0 to 4, or all. Validation cases are never read.")] = "0",
+    generator: Annotated[str, typer.Option("--generator", "-g", help="System to fit: guided-ldm.")] = "guided-ldm",
+    budget: Annotated[str, typer.Option(help="Training time over all runs: 45m, 2h, 600s.")] = "45m",
+    deadline: Annotated[
+        str | None, typer.Option(help="Stop this run after so long and keep a checkpoint: 9m. Exit code 3.")
+    ] = None,
+    label_maps: Annotated[
+        list[Path] | None, typer.Option(help="Folder of further label maps (NIfTI) for the mask stage; repeats.")
+    ] = None,
+    label_mapping: Annotated[
+        str | None, typer.Option(help="Mapping from the label maps' scheme to the dataset's: shipped name or JSON file.")
+    ] = None,
+    hold_out: Annotated[
+        list[str] | None, typer.Option(help="Identifier of a label map to leave out, for evaluation; repeats.")
+    ] = None,
+    settings: Annotated[Path | None, typer.Option(help="JSON file of fit settings (networks, shares, controls).")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the generator; default: the folder's.")] = None,
+    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+) -> None:
+    """Train a generator on the training cases of one fold, within a time budget; run it again to continue.
+
+    Example: synthaug fit 501 --fold 0 --generator guided-ldm --budget 45m --out my-generator
+    """
+    if generator != "guided-ldm":
+        raise ConfigurationError(f"--generator {generator}: guided-ldm is the system that can be fitted")
+    budget_seconds = parse_duration(budget, "--budget")
+    stop_after = parse_duration(deadline, "--deadline") if deadline else None
+    started = time.time()
+
+    from accelerate import Accelerator
+
+    from synthaug.configuration import load_config
+    from synthaug.fitting.cases import load_label_case, load_pair_case
+    from synthaug.fitting.guided_ldm import GuidedLDMFit
+    from synthaug.fitting.settings import FitSettings
+    from synthaug.integrations.nnunet.dataset import NnunetDataset
+    from synthaug.labels import LabelMapping
+    from synthaug.networks.precision import choose_device, choose_dtype
+    from synthaug.volumes.grid import Grid
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    chosen = load_config(FitSettings, _read_settings(settings), where=str(settings or "fit settings"))
+    grid = Grid(chosen.shape, (chosen.spacing_mm,) * 3)
+    found = NnunetDataset.find(dataset)
+    training, _ = found.split(fold)
+    cases = [load_pair_case(found.cases[one], found.scheme, found.channels, grid) for one in training]
+    mapping = LabelMapping.load(label_mapping) if label_mapping else None
+    for path in _label_map_files(label_maps or [], hold_out or []):
+        cases.append(load_label_case(path, found.scheme, grid, mapping))
+    typer.echo(f"{len(training)} pairs and {len(cases) - len(training)} further label maps; budget {budget}")
+
+    accelerator = Accelerator(
+        cpu=choose_device(device).type == "cpu",
+        mixed_precision="bf16" if "bfloat16" in str(choose_dtype(choose_device(device))) else "no",
+    )
+    work = GuidedLDMFit(
+        name or out.resolve().name,
+        cases,
+        found.scheme,
+        found.channels,
+        chosen,
+        out,
+        budget_seconds=budget_seconds,
+        accelerator=accelerator,
+    )
+    try:
+        work.run(deadline=started + stop_after if stop_after else None, progress=_report_bank)
+    except TimeoutError as stopped:
+        typer.echo(f"{stopped}; run the same command again to continue")
+        raise typer.Exit(EXIT_STOPPED) from None
+    typer.echo(f"generator written to {out}; try: synthaug sample --generator {out} --num 2 --out samples")
+
+
+def _report_bank(done: int, total: int) -> None:
+    if done % 10 == 0 or done == total:
+        logging.getLogger(__name__).info("augmentation bank: %d of %d", done, total)
+
+
+def parse_duration(text: str, option: str) -> float:
+    """Seconds in ``45m``, ``2h``, ``600s`` or ``600``.
+
+    Raises:
+        ConfigurationError: anything else, or no time at all.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
+    if seconds <= 0:
+        raise ConfigurationError(f"{option} {text!r}: write a time above 0 such as 45m, 2h or 600s")
+    return seconds
+
+
+def _read_settings(path: Path | None) -> dict[str, object]:
+    if path is None:
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"--settings {path}: cannot be read as JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"--settings {path}: a JSON object is expected")
+    return content
+
+
+def _label_map_files(folders: list[Path], held_out: list[str]) -> list[Path]:
+    """NIfTI files of the folders, those held out left aside."""
+    files: list[Path] = []
+    for folder in folders:
+        found = sorted(folder.glob("*.nii.gz")) + sorted(folder.glob("*.nii"))
+        if not found:
+            raise ConfigurationError(f"--label-maps {folder}: holds no .nii or .nii.gz file")
+        files += found
+    names = {path.name.removesuffix(".gz").removesuffix(".nii") for path in files}
+    for one in held_out:
+        if one not in names:
+            raise ConfigurationError(f"--hold-out {one}: no such label map; there are {', '.join(sorted(names))}")
+    return [path for path in files if path.name.removesuffix(".gz").removesuffix(".nii") not in held_out]

@@ -1,0 +1,167 @@
+"""The augmentation bank: warped copies of the training label maps and pairs, made once and kept on disk.
+
+Integrating a diffeomorphism costs seconds, a training step less than one: the warps are drawn beforehand, and the
+training loop reads them. A bank is resumed file by file.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from synthaug.fitting.cases import FittingCase
+from synthaug.warps.displacement import compose, warp_image, warp_labels
+from synthaug.warps.inflation import VentricleInflator
+from synthaug.warps.random_warp import RandomWarp
+
+
+@dataclass(frozen=True)
+class BankSettings:
+    """How the bank is filled.
+
+    Attributes:
+        label_variants: label maps for each case: the case itself, then warped copies with inflated or deflated ventricles.
+        pair_variants: pairs for each case that has an image: the case itself, then warped copies at their own volume.
+        volume_range_ml: inflation targets are log-uniform between these, in mL.
+        max_factor: no case's ventricles grow or shrink by more than this factor.
+        warp: ranges of the random warps.
+    """
+
+    label_variants: int = 6
+    pair_variants: int = 3
+    volume_range_ml: tuple[float, float] = (5.0, 150.0)
+    max_factor: float = 6.0
+    warp: RandomWarp = field(default_factory=RandomWarp)
+
+
+@dataclass(frozen=True)
+class BankItem:
+    """One label map, or pair, of the bank.
+
+    Attributes:
+        label: ``(X, Y, Z)`` uint8.
+        image: ``(C, X, Y, Z)`` float16 in normalised units, or None.
+    """
+
+    label: torch.Tensor
+    image: torch.Tensor | None
+
+
+class Bank:
+    """Folder of bank items, one safetensors file each.
+
+    Args:
+        folder: where the items are; made when missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def paths(self, kind: str) -> list[Path]:
+        """Files of one kind, ``labels`` or ``pairs``, in a fixed order."""
+        return sorted(self.folder.glob(f"{kind}_*.safetensors"))
+
+    @staticmethod
+    def read(path: Path) -> BankItem:
+        """Read one item."""
+        tensors = load_file(path)
+        return BankItem(label=tensors["label"], image=tensors.get("image"))
+
+    def build(
+        self,
+        cases: Sequence[FittingCase],
+        settings: BankSettings,
+        *,
+        control_ids: Sequence[int],
+        fluid_ids: Sequence[int],
+        spacing_mm: float,
+        seed: int,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        """Make what is missing.
+
+        Args:
+            cases: training cases on the generator's grid.
+            settings: how many variants, and their ranges.
+            control_ids: ids of the structures that are inflated and deflated.
+            fluid_ids: ids that give way first.
+            spacing_mm: isotropic spacing of the grid.
+            seed: seed of all draws; each item has its own stream.
+            progress: called with the items done and the items in all.
+        """
+        work = list(_work(cases, settings))
+        for done, (kind, index, case, variant) in enumerate(work):
+            path = self.folder / f"{kind}_{case.identifier}_{variant:02d}.safetensors"
+            if not path.exists():
+                rng = np.random.default_rng([seed, index, variant, kind == "pairs"])
+                if kind == "labels":
+                    item = _label_variant(case, variant, settings, control_ids, fluid_ids, spacing_mm, rng)
+                else:
+                    item = _pair_variant(case, variant, settings, spacing_mm, rng)
+                _write(path, item)
+            progress(done + 1, len(work))
+
+
+def _work(cases: Sequence[FittingCase], settings: BankSettings) -> Iterator[tuple[str, int, FittingCase, int]]:
+    """All items, the first variant of every case before the second of any: a bank cut short is still balanced."""
+    for variant in range(max(settings.label_variants, settings.pair_variants)):
+        for index, case in enumerate(cases):
+            if variant < settings.pair_variants and case.image is not None:
+                yield "pairs", index, case, variant
+            if variant < settings.label_variants:
+                yield "labels", index, case, variant
+
+
+def _label_variant(
+    case: FittingCase,
+    variant: int,
+    settings: BankSettings,
+    control_ids: Sequence[int],
+    fluid_ids: Sequence[int],
+    spacing_mm: float,
+    rng: np.random.Generator,
+) -> BankItem:
+    if variant == 0:
+        return BankItem(case.label, None)
+    shape = case.label.shape
+    field = settings.warp.draw(shape, spacing_mm, rng)
+    label = case.label.long()
+    if bool(torch.isin(label, torch.tensor(list(control_ids))).any()):
+        inflator = VentricleInflator(label, control_ids, fluid_ids=fluid_ids, spacing_mm=spacing_mm)
+        low, high = (math.log(limit / inflator.volume_ml) for limit in settings.volume_range_ml)
+        reach = math.log(settings.max_factor)
+        # Stratified over the variants, so that a handful of them covers the range evenly.
+        share = (variant - 1 + rng.random()) / (settings.label_variants - 1)
+        log_factor = np.clip(low, -reach, reach) + share * (np.clip(high, -reach, reach) - np.clip(low, -reach, reach))
+        field = compose(field, inflator.field_for(inflator.volume_ml * math.exp(log_factor)))
+    return BankItem(warp_labels(label, field).to(torch.uint8), None)
+
+
+def _pair_variant(
+    case: FittingCase, variant: int, settings: BankSettings, spacing_mm: float, rng: np.random.Generator
+) -> BankItem:
+    assert case.image is not None
+    if variant == 0:
+        return BankItem(case.label, case.image.half())
+    field = settings.warp.draw(case.label.shape, spacing_mm, rng)
+    label = warp_labels(case.label.long(), field)
+    # Background stays exactly zero: the generator's contract.
+    image = warp_image(case.image.float(), field) * (label > 0)
+    return BankItem(label.to(torch.uint8), image.half())
+
+
+def _write(path: Path, item: BankItem) -> None:
+    tensors = {"label": item.label.contiguous()}
+    if item.image is not None:
+        tensors["image"] = item.image.contiguous()
+    temporary = path.with_suffix(".partial")
+    save_file(tensors, temporary)
+    os.replace(temporary, path)

@@ -1,0 +1,66 @@
+"""Random crops and flips of bank items, drawn from a torch generator that is passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+
+class LabelMirror:
+    """Left-right flip of label maps: the x axis is reversed and left and right structures change names.
+
+    Args:
+        mirror_ids: id on the other side, for every id of the scheme.
+    """
+
+    def __init__(self, mirror_ids: dict[int, int]) -> None:
+        self._table = torch.arange(max(mirror_ids, default=0) + 1, dtype=torch.uint8)
+        for source, target in mirror_ids.items():
+            self._table[source] = target
+
+    def __call__(self, label: torch.Tensor) -> torch.Tensor:
+        """Flip ``(X, Y, Z)``."""
+        return self._table[label.flip(0).long()]
+
+
+def draw_index(count: int, generator: torch.Generator) -> int:
+    """Uniform index below ``count``."""
+    return int(torch.randint(count, (1,), generator=generator))
+
+
+def draw_bool(probability: float, generator: torch.Generator) -> bool:
+    """True with a probability."""
+    return float(torch.rand(1, generator=generator)) < probability
+
+
+def draw_crop(
+    label: torch.Tensor, size: Sequence[int], *, multiple: int, generator: torch.Generator
+) -> tuple[slice, slice, slice]:
+    """Crop around a voxel of a randomly chosen structure, so that small structures are seen as often as large ones.
+
+    Args:
+        label: ``(X, Y, Z)``.
+        size: voxels of the crop; axes shorter than it are taken whole.
+        multiple: the crop starts at a multiple of this.
+        generator: source of the draws.
+    """
+    present = torch.unique(label)
+    present = present[present > 0]
+    if len(present):
+        chosen = present[draw_index(len(present), generator)]
+        # A strided search is enough to aim a crop, and saves listing millions of voxels.
+        candidates = torch.nonzero(label[::2, ::2, ::2] == chosen) * 2
+        if not len(candidates):
+            candidates = torch.nonzero(label == chosen)
+        centre = candidates[draw_index(len(candidates), generator)].tolist()
+    else:
+        centre = [extent // 2 for extent in label.shape]
+    slices = []
+    for middle, wanted, extent in zip(centre, size, label.shape, strict=True):
+        length = min(wanted, extent)
+        jitter = draw_index(max(length // 2, 1), generator) - length // 4
+        start = min(max(middle + jitter - length // 2, 0), extent - length)
+        start -= start % multiple
+        slices.append(slice(start, start + length))
+    return slices[0], slices[1], slices[2]

@@ -1,0 +1,262 @@
+"""Fit the four networks of a guided LDM in turn; every part of the work is resumed where it stopped."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.utils.tensorboard import SummaryWriter
+
+from synthaug.conditions import Condition
+from synthaug.fitting.bank import Bank
+from synthaug.fitting.cases import FittingCase
+from synthaug.fitting.crops import LabelMirror
+from synthaug.fitting.image_autoencoder import ImageAutoencoderLoss
+from synthaug.fitting.image_diffusion import ImageDiffusionLoss
+from synthaug.fitting.label_autoencoder import LabelAutoencoderLoss, balanced_class_weights
+from synthaug.fitting.latents import encode_images, encode_labels, latent_scale
+from synthaug.fitting.mask_diffusion import MaskDiffusionLoss
+from synthaug.fitting.settings import FitSettings
+from synthaug.fitting.stage import Stage, StageSettings
+from synthaug.generators.guided_ldm import NETWORKS, GuidedLDM, build_networks
+from synthaug.generators.guided_ldm_config import CONFIG_NAME, GuidedLDMConfig, LatentScale
+from synthaug.errors import ConfigurationError
+from synthaug.labels import LabelScheme
+from synthaug.networks.precision import choose_dtype
+from synthaug.store.atomic import canonical_json, replace_file
+from synthaug.volumes.grid import Grid
+
+logger = logging.getLogger(__name__)
+
+
+class GuidedLDMFit:
+    """One fit in one folder: ``work/`` holds what is resumed, the folder itself the finished generator.
+
+    Args:
+        name: name of the generator.
+        cases: training cases; those without an image train the mask stage only.
+        scheme: label scheme.
+        channels: names of the image channels.
+        settings: networks, batches, shares.
+        folder: where the generator goes.
+        budget_seconds: training time over all runs; the bank and the encoding of latents come on top.
+        accelerator: device and precision.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        cases: Sequence[FittingCase],
+        scheme: LabelScheme,
+        channels: Sequence[str],
+        settings: FitSettings,
+        folder: Path,
+        *,
+        budget_seconds: float,
+        accelerator: Accelerator,
+    ) -> None:
+        self._cases = cases
+        self._settings = settings
+        self._folder = folder
+        self._work = folder / "work"
+        self._seconds = settings.stage_seconds(budget_seconds)
+        self._accelerator = accelerator
+        self._device = accelerator.device
+        self._dtype = choose_dtype(accelerator.device)
+        self._mirror = LabelMirror(scheme.mirror_ids())
+        self._bank = Bank(self._work / "bank")
+        # Scales, limits and windows are measured on the way and filled in before the generator is written.
+        self._config = GuidedLDMConfig(
+            name=name,
+            scheme=scheme,
+            channels=tuple(channels),
+            grid=Grid(settings.shape, (settings.spacing_mm,) * 3),
+            limits_ml={control: settings.limits_ml.get(control, (0.0, 0.0)) for control in settings.controls},
+            label_autoencoder=settings.label_autoencoder.network,
+            mask_diffusion=settings.mask_diffusion.network,
+            image_autoencoder=settings.image_autoencoder.network,
+            image_diffusion=settings.image_diffusion.network,
+            mask_latent=LatentScale((), ()),
+            image_latent=LatentScale((), ()),
+            intensity_window=tuple(np.median([case.window for case in cases if case.window], axis=0).tolist()),
+            licence=settings.licence,
+            training_cases=tuple(case.record for case in cases),
+            versions={"python": platform.python_version(), **{p: version(p) for p in ("torch", "monai", "diffusers")}},
+        )
+
+    def run(self, *, deadline: float | None = None, progress: Callable[[int, int], None] = lambda done, total: None) -> Path:
+        """Fit what is not yet fitted, and write the generator.
+
+        Args:
+            deadline: wall-clock time (``time.time()``) at which to stop.
+            progress: called while the bank is built, with the items done and in all.
+
+        Returns:
+            The generator's folder.
+
+        Raises:
+            TimeoutError: the deadline came first; run again to go on.
+        """
+        self._check_identity()
+        scheme, settings = self._config.scheme, self._settings
+        fluid = [identifier for name in settings.fluid if name in scheme.names for identifier in scheme.resolve(name)]
+        with self._accelerator.main_process_first():
+            self._bank.build(
+                self._cases,
+                settings.bank,
+                control_ids=scheme.resolve(settings.controls[0]),
+                fluid_ids=fluid,
+                spacing_mm=settings.spacing_mm,
+                seed=settings.seed,
+                progress=progress,
+            )
+        networks = {
+            "label_autoencoder": self._fit_label_autoencoder(deadline),
+            "mask_diffusion": self._fit_mask_diffusion(deadline),
+            "image_autoencoder": self._fit_image_autoencoder(deadline),
+            "image_diffusion": self._fit_image_diffusion(deadline),
+        }
+        self._write(networks)
+        return self._folder
+
+    def _check_identity(self) -> None:
+        """Refuse to go on with work that other cases or settings began."""
+        identity = canonical_json({"settings": asdict(self._settings), "scheme": self._config.scheme.to_dict(),
+                                   "cases": [asdict(case) for case in self._config.training_cases]})  # fmt: skip
+        path = self._work / "fit.json"
+        if not path.exists():
+            self._work.mkdir(parents=True, exist_ok=True)
+            replace_file(path, identity.encode())
+        elif path.read_text(encoding="utf-8") != identity:
+            raise ConfigurationError(
+                f"{self._work} holds the work of a fit with other cases or settings; "
+                "choose another folder, or delete this one to start anew"
+            )
+
+    def _fit_label_autoencoder(self, deadline: float | None) -> nn.Module:
+        paths = self._bank.paths("labels")
+        network = build_networks(self._config)["label_autoencoder"]
+        loss = LabelAutoencoderLoss(
+            paths,
+            self._mirror,
+            self._settings.label_autoencoder.batch,
+            balanced_class_weights([path for path in paths if path.stem.endswith("_00")], self._config.scheme.num_classes),
+            multiple=network.downsampling,
+            device=self._device,
+        )
+        return self._stage("label_autoencoder", network, loss, self._settings.label_autoencoder.stage).run(deadline=deadline)
+
+    def _fit_mask_diffusion(self, deadline: float | None) -> nn.Module:
+        autoencoder = self._finished("label_autoencoder")
+        data = encode_labels(
+            autoencoder,
+            self._bank.paths("labels"),
+            self._mirror,
+            self._config.scheme,
+            self._settings.controls,
+            self._config.grid.voxel_volume_ml,
+            cache=self._work / "mask_latents.safetensors",
+            device=self._device,
+            dtype=self._dtype,
+        )
+        measured = zip(self._settings.controls, data.volumes_ml.T, strict=True)
+        limits = {
+            control: self._settings.limits_ml.get(control, (float(values.min()), float(values.max())))
+            for control, values in measured
+        }
+        self._update(limits_ml=limits, mask_latent=latent_scale(data.latents))
+        loss = MaskDiffusionLoss(
+            data, self._config.mask_latent, limits, self._settings.mask_diffusion.batch, device=self._device
+        )
+        network = build_networks(self._config)["mask_diffusion"]
+        return self._stage("mask_diffusion", network, loss, self._settings.mask_diffusion.stage).run(deadline=deadline)
+
+    def _fit_image_autoencoder(self, deadline: float | None) -> nn.Module:
+        network = build_networks(self._config)["image_autoencoder"]
+        loss = ImageAutoencoderLoss(
+            self._bank.paths("pairs"),
+            self._mirror,
+            self._settings.image_autoencoder.batch,
+            multiple=network.downsampling,
+            device=self._device,
+        )
+        return self._stage("image_autoencoder", network, loss, self._settings.image_autoencoder.stage).run(deadline=deadline)
+
+    def _fit_image_diffusion(self, deadline: float | None) -> nn.Module:
+        autoencoder = self._finished("image_autoencoder")
+        data = encode_images(
+            autoencoder,
+            self._bank.paths("pairs"),
+            self._mirror,
+            cache=self._work / "image_latents.safetensors",
+            device=self._device,
+            dtype=self._dtype,
+        )
+        self._update(image_latent=latent_scale(data.latents))
+        network = build_networks(self._config)["image_diffusion"]
+        loss = ImageDiffusionLoss(
+            data,
+            self._config.image_latent,
+            self._settings.image_diffusion.batch,
+            downsampling=autoencoder.downsampling,
+            device=self._device,
+        )
+
+        def picture(average: nn.Module, writer: SummaryWriter, step: int) -> None:
+            networks = {name: self._finished(name) for name in NETWORKS if name != "image_diffusion"}
+            self._show_sample({**networks, "image_diffusion": average}, writer, step)
+
+        stage = self._stage("image_diffusion", network, loss, self._settings.image_diffusion.stage)
+        return stage.run(deadline=deadline, on_checkpoint=picture)
+
+    def _stage(self, name: str, network: nn.Module, loss: object, settings: StageSettings) -> Stage:
+        return Stage(
+            name,
+            self._work,
+            network,
+            loss,  # type: ignore[arg-type]
+            settings,
+            budget_seconds=self._seconds[name],
+            accelerator=self._accelerator,
+            seed=self._settings.seed,
+        )
+
+    def _finished(self, name: str) -> nn.Module:
+        network = build_networks(self._config)[name]
+        network.load_state_dict(load_file(self._work / f"{name}.safetensors"))
+        return network.to(self._device, memory_format=torch.channels_last_3d).eval().requires_grad_(False)
+
+    def _update(self, **changes: object) -> None:
+        self._config = replace(self._config, **changes)  # type: ignore[arg-type]
+
+    def _show_sample(self, networks: dict[str, nn.Module], writer: SummaryWriter, step: int) -> None:
+        """Write the middle slices of a sample at the middle of the first control's range to TensorBoard."""
+        control, (low, high) = next(iter(self._config.limits_ml.items()))
+        condition = Condition({control: (low * high) ** 0.5})
+        generator = GuidedLDM(self._config, networks, fingerprint="", device=str(self._device))
+        (pair,) = generator.generate([condition], [step])
+        slices = pair.image[0, :, :, pair.image.shape[3] // 2]
+        writer.add_image("sample", np.flipud(slices.T)[None] / max(float(slices.max()), 1e-6), step)
+
+    def _write(self, networks: dict[str, nn.Module]) -> None:
+        """Write the generator: weights in half precision, configuration last."""
+        if not self._accelerator.is_main_process:
+            return
+        for name, network in networks.items():
+            tensors = {key: value.detach().half().cpu().contiguous() for key, value in network.state_dict().items()}
+            temporary = self._folder / f"{name}.partial"
+            save_file(tensors, temporary)
+            os.replace(temporary, self._folder / f"{name}.safetensors")
+        replace_file(self._folder / CONFIG_NAME, canonical_json(self._config.to_dict()).encode())
+        logger.info("wrote %s at %s", self._folder, time.strftime("%H:%M:%S"))

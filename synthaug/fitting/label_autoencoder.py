@@ -1,0 +1,86 @@
+"""Training loss of the label-map autoencoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from synthaug.fitting.bank import Bank
+from synthaug.fitting.crops import LabelMirror, draw_bool, draw_crop, draw_index
+from synthaug.networks.label_autoencoder import LabelAutoencoder, kl_divergence, label_reconstruction_loss
+
+
+@dataclass(frozen=True)
+class LabelAutoencoderBatch:
+    """What a step sees.
+
+    Attributes:
+        crop: voxels of a crop.
+        crops: crops in a batch.
+        kl_weight: weight of the KL term.
+    """
+
+    crop: tuple[int, int, int] = (80, 80, 80)
+    crops: int = 1
+    kl_weight: float = 1e-6
+
+
+class LabelAutoencoderLoss:
+    """Reconstruct crops of bank label maps.
+
+    Args:
+        paths: label files of the bank.
+        mirror: left-right flip.
+        batch: what a step sees.
+        class_weights: ``(classes,)`` weights of the cross-entropy.
+        multiple: crops start at a multiple of this (the autoencoder's downsampling).
+        device: where the network is.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        mirror: LabelMirror,
+        batch: LabelAutoencoderBatch,
+        class_weights: torch.Tensor,
+        *,
+        multiple: int,
+        device: torch.device,
+    ) -> None:
+        self._paths = paths
+        self._mirror = mirror
+        self._batch = batch
+        self._weights = class_weights.to(device)
+        self._multiple = multiple
+        self._device = device
+
+    def __call__(self, network: nn.Module, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
+        """Loss of one batch, and figures to log."""
+        label = torch.stack([self._draw(generator) for _ in range(self._batch.crops)]).long().to(self._device)
+        mean, std = network.encode(label)
+        latent = mean + std * torch.randn(mean.shape, generator=generator).to(mean)
+        reconstruction = label_reconstruction_loss(
+            network.decode_folded(latent), LabelAutoencoder.fold(label), self._weights
+        )
+        kl = kl_divergence(mean, std)
+        return reconstruction + self._batch.kl_weight * kl, {"reconstruction": float(reconstruction.detach()), "kl": float(kl.detach())}
+
+    def _draw(self, generator: torch.Generator) -> torch.Tensor:
+        label = Bank.read(self._paths[draw_index(len(self._paths), generator)]).label
+        if draw_bool(0.5, generator):
+            label = self._mirror(label)
+        return label[draw_crop(label, self._batch.crop, multiple=self._multiple, generator=generator)]
+
+
+def balanced_class_weights(paths: Sequence[Path], num_classes: int) -> torch.Tensor:
+    """Weights ``(classes,)`` that fall with the square root of a label's frequency; mean 1 over voxels."""
+    counts = torch.zeros(num_classes, dtype=torch.float64)
+    for path in paths:
+        counts += torch.bincount(Bank.read(path).label.flatten().long(), minlength=num_classes)
+    share = counts / counts.sum()
+    weights = torch.where(share > 0, 1 / share.clamp(min=1e-4).sqrt(), 0.0)
+    return (weights / (weights * share).sum()).clamp(max=20).float()

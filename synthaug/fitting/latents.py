@@ -1,0 +1,111 @@
+"""Latents of the bank, encoded once, with the statistics that scale them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from synthaug.fitting.bank import Bank
+from synthaug.fitting.crops import LabelMirror
+from synthaug.generators.guided_ldm_config import LatentScale
+from synthaug.labels import LabelScheme
+from synthaug.networks.image_autoencoder import ImageAutoencoder
+from synthaug.networks.label_autoencoder import LabelAutoencoder
+from synthaug.networks.precision import autocast
+
+
+@dataclass(frozen=True)
+class MaskLatents:
+    """Latents of label maps with the volumes that condition them.
+
+    Attributes:
+        latents: ``(N, C, x, y, z)`` float16, unscaled.
+        volumes_ml: ``(N, controls)`` float32.
+    """
+
+    latents: torch.Tensor
+    volumes_ml: torch.Tensor
+
+
+@dataclass(frozen=True)
+class ImageLatents:
+    """Latents of images with the label maps that condition them.
+
+    Attributes:
+        latents: ``(N, C, x, y, z)`` float16, unscaled.
+        labels: ``(N, X, Y, Z)`` uint8.
+    """
+
+    latents: torch.Tensor
+    labels: torch.Tensor
+
+
+@torch.inference_mode()
+def encode_labels(
+    network: LabelAutoencoder,
+    paths: Sequence[Path],
+    mirror: LabelMirror,
+    scheme: LabelScheme,
+    controls: Sequence[str],
+    voxel_volume_ml: float,
+    *,
+    cache: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> MaskLatents:
+    """Encode every label map of the bank and its mirror image; ``cache`` keeps the result."""
+    if not cache.exists():
+        latents, volumes = [], []
+        for path in paths:
+            label = Bank.read(path).label
+            for one in (label, mirror(label)):
+                with autocast(device, dtype):
+                    mean, _ = network.encode(one.unsqueeze(0).long().to(device))
+                latents.append(mean[0].half().cpu())
+                counts = torch.bincount(one.flatten().long(), minlength=int(max(scheme.ids)) + 1)
+                volumes.append([float(counts[list(scheme.resolve(name))].sum()) * voxel_volume_ml for name in controls])
+        _save(cache, {"latents": torch.stack(latents), "volumes_ml": torch.tensor(volumes)})
+    return MaskLatents(**load_file(cache))
+
+
+@torch.inference_mode()
+def encode_images(
+    network: ImageAutoencoder,
+    paths: Sequence[Path],
+    mirror: LabelMirror,
+    *,
+    cache: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> ImageLatents:
+    """Encode every image of the bank and its mirror image; ``cache`` keeps the result."""
+    if not cache.exists():
+        latents, labels = [], []
+        for path in paths:
+            item = Bank.read(path)
+            assert item.image is not None
+            for label, image in ((item.label, item.image), (mirror(item.label), item.image.flip(1))):
+                with autocast(device, dtype):
+                    mean, _ = network.encode(image.unsqueeze(0).float().to(device))
+                latents.append(mean[0].half().cpu())
+                labels.append(label)
+        _save(cache, {"latents": torch.stack(latents), "labels": torch.stack(labels)})
+    return ImageLatents(**load_file(cache))
+
+
+def latent_scale(latents: torch.Tensor) -> LatentScale:
+    """Mean and deviation by channel over all of ``(N, C, x, y, z)``."""
+    values = latents.float()
+    axes = (0, 2, 3, 4)
+    return LatentScale(tuple(values.mean(axes).tolist()), tuple(values.std(axes).clamp(min=1e-4).tolist()))
+
+
+def _save(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    temporary = path.with_suffix(".partial")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
+    os.replace(temporary, path)

@@ -1,0 +1,93 @@
+"""Everything that a fit can be told, in one JSON-able tree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from synthaug.fitting.bank import BankSettings
+from synthaug.fitting.image_autoencoder import ImageAutoencoderBatch
+from synthaug.fitting.image_diffusion import ImageDiffusionBatch
+from synthaug.fitting.label_autoencoder import LabelAutoencoderBatch
+from synthaug.fitting.mask_diffusion import MaskDiffusionBatch
+from synthaug.fitting.stage import StageSettings
+
+
+@dataclass(frozen=True)
+class LabelAutoencoderSettings:
+    """Network, batch and schedule of the label-map autoencoder."""
+
+    network: dict[str, Any] = field(default_factory=dict)
+    batch: LabelAutoencoderBatch = field(default_factory=LabelAutoencoderBatch)
+    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.3))
+
+
+@dataclass(frozen=True)
+class MaskDiffusionSettings:
+    """Network, batch and schedule of the mask diffusion model."""
+
+    network: dict[str, Any] = field(default_factory=dict)
+    batch: MaskDiffusionBatch = field(default_factory=MaskDiffusionBatch)
+    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.3, learning_rate=5e-4))
+
+
+@dataclass(frozen=True)
+class ImageAutoencoderSettings:
+    """Network, batch and schedule of the image autoencoder."""
+
+    network: dict[str, Any] = field(default_factory=dict)
+    batch: ImageAutoencoderBatch = field(default_factory=ImageAutoencoderBatch)
+    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.15))
+
+
+@dataclass(frozen=True)
+class ImageDiffusionSettings:
+    """Network, batch and schedule of the image diffusion model."""
+
+    network: dict[str, Any] = field(default_factory=dict)
+    batch: ImageDiffusionBatch = field(default_factory=ImageDiffusionBatch)
+    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.25, learning_rate=5e-4))
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How a guided LDM is fitted.
+
+    Attributes:
+        shape: voxels of the field of view along x, y, z (RAS+); multiples of 16.
+        spacing_mm: isotropic voxel spacing in mm.
+        controls: structures or groups whose volumes can be asked for; the first is the one that is augmented.
+        limits_ml: bounds of a control in mL; a control that is not named takes the range of the augmented training maps.
+        fluid: structures that give way first when the first control is inflated.
+        licence: licence of the weights, which is that of their data.
+        seed: seed of all draws.
+        bank: augmentation of the training cases.
+        label_autoencoder: first stage.
+        mask_diffusion: second stage.
+        image_autoencoder: third stage.
+        image_diffusion: fourth stage.
+    """
+
+    shape: tuple[int, int, int] = (160, 192, 160)
+    spacing_mm: float = 1.0
+    controls: tuple[str, ...] = ("ventricles",)
+    limits_ml: dict[str, tuple[float, float]] = field(default_factory=dict)
+    fluid: tuple[str, ...] = ("csf",)
+    licence: str = "that of the training data"
+    seed: int = 0
+    bank: BankSettings = field(default_factory=BankSettings)
+    label_autoencoder: LabelAutoencoderSettings = field(default_factory=LabelAutoencoderSettings)
+    mask_diffusion: MaskDiffusionSettings = field(default_factory=MaskDiffusionSettings)
+    image_autoencoder: ImageAutoencoderSettings = field(default_factory=ImageAutoencoderSettings)
+    image_diffusion: ImageDiffusionSettings = field(default_factory=ImageDiffusionSettings)
+
+    def stage_seconds(self, budget_seconds: float) -> Mapping[str, float]:
+        """Training time of each stage."""
+        shares = {
+            "label_autoencoder": self.label_autoencoder.stage.share,
+            "mask_diffusion": self.mask_diffusion.stage.share,
+            "image_autoencoder": self.image_autoencoder.stage.share,
+            "image_diffusion": self.image_diffusion.stage.share,
+        }
+        return {name: budget_seconds * share / sum(shares.values()) for name, share in shares.items()}

@@ -1,0 +1,213 @@
+"""Guided synthesis with two latent diffusion models (Ruschke et al., arXiv 2411.01351).
+
+A mask diffusion model makes a label map with the volumes asked for, by classifier-free guidance; a SPADE image diffusion
+model makes the image that belongs to it. Both follow a rectified flow in the latent space of a KL autoencoder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from synthaug.conditions import Condition
+from synthaug.errors import ConfigurationError
+from synthaug.generators.guided_ldm_config import CONFIG_NAME, GuidedLDMConfig, LatentScale
+from synthaug.networks.condition_encoder import condition_vector
+from synthaug.networks.image_autoencoder import ImageAutoencoder
+from synthaug.networks.image_diffusion import ImageDiffusionUNet
+from synthaug.networks.label_autoencoder import LabelAutoencoder
+from synthaug.networks.mask_diffusion import MaskDiffusionUNet
+from synthaug.networks.precision import autocast, choose_device, choose_dtype
+from synthaug.networks.rectified_flow import integrate_flow
+from synthaug.volumes import LabeledVolume
+
+NETWORKS = ("label_autoencoder", "mask_diffusion", "image_autoencoder", "image_diffusion")
+
+
+def build_networks(config: GuidedLDMConfig) -> dict[str, nn.Module]:
+    """The four networks of a configuration, with fresh weights."""
+    num_classes = config.scheme.num_classes
+    label_autoencoder = LabelAutoencoder(num_classes, **config.label_autoencoder)
+    image_autoencoder = ImageAutoencoder(len(config.channels), num_classes, **config.image_autoencoder)
+    return {
+        "label_autoencoder": label_autoencoder,
+        "mask_diffusion": MaskDiffusionUNet(
+            label_autoencoder.latent_channels, len(config.limits_ml), **config.mask_diffusion
+        ),
+        "image_autoencoder": image_autoencoder,
+        "image_diffusion": ImageDiffusionUNet(
+            image_autoencoder.latent_channels, num_classes, image_autoencoder.downsampling, **config.image_diffusion
+        ),
+    }
+
+
+class GuidedLDM:
+    """Generator of pairs with volumes asked for. See :class:`~synthaug.generators.protocol.PairGenerator`.
+
+    Args:
+        config: configuration of the weights.
+        networks: the four networks by name.
+        fingerprint: sha256 (hex) of weights and configuration.
+        device: where the networks run: ``auto``, ``cpu``, ``cuda:0``...
+    """
+
+    def __init__(
+        self, config: GuidedLDMConfig, networks: Mapping[str, nn.Module], *, fingerprint: str, device: str = "auto"
+    ) -> None:
+        self.config = config
+        self.name = config.name
+        self.scheme = config.scheme
+        self.channels = config.channels
+        self.shape = config.grid.shape
+        self.affine = config.grid.affine
+        self.bounds = config.bounds
+        self.training_cases = config.training_cases
+        self.fingerprint = fingerprint
+        self.device = choose_device(device)
+        self.dtype = choose_dtype(self.device)
+        self._networks = {
+            name: network.to(self.device, memory_format=torch.channels_last_3d).eval().requires_grad_(False)
+            for name, network in networks.items()
+        }
+
+    @classmethod
+    def load(cls, folder: Path, *, device: str = "auto", **sampling: Any) -> GuidedLDM:
+        """Read a folder that :mod:`synthaug.fitting` wrote.
+
+        Args:
+            folder: holds ``config.json`` and one safetensors file for each network.
+            device: where the networks run.
+            **sampling: fields of :class:`~synthaug.generators.guided_ldm_config.SamplingConfig` to change.
+
+        Raises:
+            ConfigurationError: a file is missing, damaged, or does not fit the configuration.
+        """
+        config = GuidedLDMConfig.read(folder).with_sampling(**sampling)
+        networks = build_networks(config)
+        digest = hashlib.sha256((folder / CONFIG_NAME).read_bytes())
+        digest.update(repr(config.sampling).encode())
+        for name, network in networks.items():
+            path = folder / f"{name}.safetensors"
+            try:
+                network.load_state_dict(load_file(path))
+                digest.update(path.read_bytes())
+            except FileNotFoundError as error:
+                raise ConfigurationError(f"{path} is missing; fit or fetch the generator again") from error
+            except (SafetensorError, RuntimeError) as error:
+                reason = str(error).splitlines()[0]
+                raise ConfigurationError(f"{path} is damaged or of another network ({reason}); fit or fetch it again") from error
+        return cls(config, networks, fingerprint=digest.hexdigest(), device=device)
+
+    @torch.inference_mode()
+    def generate(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[LabeledVolume]:
+        """Make one pair for each condition and seed; see :class:`~synthaug.generators.protocol.PairGenerator`."""
+        for condition in conditions:
+            self.bounds.check(condition)
+        return [self._generate_one(condition, seed) for condition, seed in zip(conditions, seeds, strict=True)]
+
+    def _generate_one(self, condition: Condition, seed: int) -> LabeledVolume:
+        started = time.perf_counter()
+        generator = torch.Generator().manual_seed(seed)
+        label = self._sample_label(condition, generator)
+        label_seconds = time.perf_counter() - started
+        image = self._sample_image(label, generator)
+        pair = LabeledVolume(
+            image=image,
+            label=label.cpu().numpy().astype(np.int16),
+            affine=self.affine.copy(),
+            scheme=self.scheme,
+            channels=self.channels,
+            provenance={},
+        )
+        seconds = time.perf_counter() - started
+        pair.provenance.update(
+            generator=self.name,
+            generator_sha256=self.fingerprint,
+            seed=seed,
+            requested_ml=dict(condition.targets_ml),
+            realised_ml=pair.volumes_ml(),
+            seconds=round(seconds, 3),
+            seconds_label=round(label_seconds, 3),
+            device=str(self.device),
+            dtype=str(self.dtype).removeprefix("torch."),
+            versions={"python": platform.python_version(), "torch": torch.__version__},
+        )
+        return pair
+
+    def _sample_label(self, condition: Condition, generator: torch.Generator) -> torch.Tensor:
+        """Label map ``(X, Y, Z)`` for a condition."""
+        sampling, autoencoder, unet = (
+            self.config.sampling,
+            self._networks["label_autoencoder"],
+            self._networks["mask_diffusion"],
+        )
+        vector = condition_vector(condition.targets_ml, tuple(self.config.limits_ml), self.config.limits_ml)
+        both = torch.stack([vector, torch.zeros_like(vector)]).to(self.device)
+        low, high = sampling.guidance_interval
+
+        def velocity(state: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
+            guided = sampling.guidance_scale != 1 and low <= float(fraction) <= high
+            count = 2 if guided else 1
+            times = (fraction * 1000).to(self.device).expand(count)
+            with autocast(self.device, self.dtype):
+                outcome = unet(state.expand(count, -1, -1, -1, -1), times, both[:count]).float()
+            if not guided:
+                return outcome
+            return outcome[1:] + sampling.guidance_scale * (outcome[:1] - outcome[1:])
+
+        shape = [size // autoencoder.downsampling for size in self.shape]
+        noise = torch.randn(1, autoencoder.latent_channels, *shape, generator=generator)
+        latent = integrate_flow(
+            velocity, noise.to(self.device), steps=sampling.mask_steps, shift=sampling.mask_shift
+        )
+        with autocast(self.device, self.dtype):
+            return autoencoder.decode_label(unscale(latent, self.config.mask_latent))[0]
+
+    def _sample_image(self, label: torch.Tensor, generator: torch.Generator) -> np.ndarray:
+        """Image ``(C, X, Y, Z)`` float32 for a label map ``(X, Y, Z)``; exactly 0 in the background."""
+        sampling, autoencoder, unet = (
+            self.config.sampling,
+            self._networks["image_autoencoder"],
+            self._networks["image_diffusion"],
+        )
+        label = label.unsqueeze(0).to(self.device)
+        shape = [size // autoencoder.downsampling for size in self.shape]
+        noise = torch.randn(1, autoencoder.latent_channels, *shape, generator=generator)
+        with autocast(self.device, self.dtype):
+            features = unet.label_encoder(label)
+
+            def velocity(state: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
+                return unet(state, (fraction * 1000).to(self.device).expand(1), features).float()
+
+            latent = integrate_flow(
+                velocity, noise.to(self.device), steps=sampling.image_steps, shift=sampling.image_shift
+            )
+            image = autoencoder.decode(unscale(latent, self.config.image_latent), label)[0].float()
+        window = torch.tensor(self.config.intensity_window, device=self.device).view(-1, 1, 1, 1)
+        # Background is exactly zero, tissue is not: crops and normalisation of real data rely on both.
+        tissue = (image.clamp(0.002, 1.5) * window) * (label > 0)
+        return tissue.cpu().numpy()
+
+
+def scale(latent: torch.Tensor, statistics: LatentScale) -> torch.Tensor:
+    """Bring a ``(B, C, x, y, z)`` latent to zero mean and unit deviation by channel."""
+    return (latent - _per_channel(statistics.mean, latent)) / _per_channel(statistics.std, latent)
+
+
+def unscale(latent: torch.Tensor, statistics: LatentScale) -> torch.Tensor:
+    """Undo :func:`scale`."""
+    return latent * _per_channel(statistics.std, latent) + _per_channel(statistics.mean, latent)
+
+
+def _per_channel(values: Sequence[float], latent: torch.Tensor) -> torch.Tensor:
+    return torch.tensor(values, device=latent.device, dtype=latent.dtype).view(1, -1, 1, 1, 1)

@@ -1,0 +1,192 @@
+"""Configuration that, with the weights, is all a guided LDM needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from synthaug.conditions import VolumeBounds
+from synthaug.errors import ConfigurationError
+from synthaug.labels import LabelScheme
+from synthaug.volumes import CaseRecord
+from synthaug.volumes.grid import Grid
+
+FORMAT_VERSION = 1
+CONFIG_NAME = "config.json"
+
+
+@dataclass(frozen=True)
+class LatentScale:
+    """Statistics that bring a latent to zero mean and unit deviation, measured once over the training set.
+
+    Attributes:
+        mean: by latent channel.
+        std: by latent channel.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How latents are sampled.
+
+    Attributes:
+        mask_steps: network evaluations of the mask stage.
+        image_steps: network evaluations of the image stage.
+        guidance_scale: classifier-free guidance; 1 is the conditional model alone.
+        guidance_interval: noise fractions between which guidance is applied (Kynkäänniemi et al. 2024).
+        mask_shift: above 1 spends more mask steps at high noise.
+        image_shift: the same for the image stage.
+    """
+
+    mask_steps: int = 20
+    image_steps: int = 10
+    guidance_scale: float = 1.5
+    guidance_interval: tuple[float, float] = (0.1, 1.0)
+    mask_shift: float = 1.0
+    image_shift: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, value in (("mask_steps", self.mask_steps), ("image_steps", self.image_steps)):
+            if not 1 <= value <= 1000:
+                raise ConfigurationError(f"sampling.{name} is {value}; it must be between 1 and 1000")
+        if not 0 <= self.guidance_scale <= 20:
+            raise ConfigurationError(f"sampling.guidance_scale is {self.guidance_scale}; it must be between 0 and 20")
+
+
+@dataclass(frozen=True)
+class GuidedLDMConfig:
+    """Everything but the weights.
+
+    Attributes:
+        name: name of the generator.
+        scheme: label scheme.
+        channels: names of the image channels.
+        grid: shape and spacing of the pairs, RAS+.
+        limits_ml: bounds of each volume control in mL; the controls and their order.
+        label_autoencoder: arguments of :class:`~synthaug.networks.label_autoencoder.LabelAutoencoder`.
+        mask_diffusion: arguments of :class:`~synthaug.networks.mask_diffusion.MaskDiffusionUNet`.
+        image_autoencoder: arguments of :class:`~synthaug.networks.image_autoencoder.ImageAutoencoder`.
+        image_diffusion: arguments of :class:`~synthaug.networks.image_diffusion.ImageDiffusionUNet`.
+        mask_latent: scale of the label-map latents.
+        image_latent: scale of the image latents.
+        intensity_window: intensity that normalised 1 stands for, by channel.
+        sampling: default sampler settings.
+        licence: licence of the weights, which is that of their data.
+        training_cases: what the weights were fitted on.
+        versions: versions of the libraries that fitted them.
+    """
+
+    name: str
+    scheme: LabelScheme
+    channels: tuple[str, ...]
+    grid: Grid
+    limits_ml: Mapping[str, tuple[float, float]]
+    label_autoencoder: Mapping[str, Any]
+    mask_diffusion: Mapping[str, Any]
+    image_autoencoder: Mapping[str, Any]
+    image_diffusion: Mapping[str, Any]
+    mask_latent: LatentScale
+    image_latent: LatentScale
+    intensity_window: tuple[float, ...]
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    licence: str = "unknown"
+    training_cases: tuple[CaseRecord, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def bounds(self) -> VolumeBounds:
+        """Bounds of the controls in mL."""
+        return VolumeBounds(dict(self.limits_ml))
+
+    def with_sampling(self, **options: Any) -> GuidedLDMConfig:
+        """Copy with other sampler settings; None leaves a setting as it is, ``steps`` sets both stages' steps."""
+        given = {key: value for key, value in options.items() if value is not None}
+        steps = given.pop("steps", None)
+        if steps is not None:
+            given = {"mask_steps": steps, "image_steps": steps, **given}
+        known = set(asdict(self.sampling))
+        for key in given:
+            if key not in known:
+                raise ConfigurationError(f"unknown sampler option {key!r}; the options are {', '.join(sorted(known))}")
+        return replace(self, sampling=replace(self.sampling, **given))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        content = {
+            key: getattr(self, key)
+            for key in ("name", "channels", "limits_ml", "label_autoencoder", "mask_diffusion", "image_autoencoder")
+        }
+        return {
+            "format_version": FORMAT_VERSION,
+            "system": "guided-ldm",
+            **content,
+            "image_diffusion": self.image_diffusion,
+            "scheme": self.scheme.to_dict(),
+            "grid": {**asdict(self.grid), "orientation": "RAS"},
+            "mask_latent": asdict(self.mask_latent),
+            "image_latent": asdict(self.image_latent),
+            "intensity_window": self.intensity_window,
+            "null_condition": "value 0, presence 0 for every control",
+            "noise_schedule": "rectified flow, logit-normal times",
+            "weights": "exponential moving average",
+            "sampling": asdict(self.sampling),
+            "licence": self.licence,
+            "training_cases": [asdict(case) for case in self.training_cases],
+            "versions": dict(self.versions),
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], where: str) -> GuidedLDMConfig:
+        """Read the JSON form.
+
+        Raises:
+            ConfigurationError: a key is missing or of the wrong form, or the format is of a later version.
+        """
+        if content.get("format_version") != FORMAT_VERSION:
+            raise ConfigurationError(
+                f"{where}: format_version is {content.get('format_version')!r}; this version of synthaug reads {FORMAT_VERSION}: "
+                "install the synthaug version that wrote it"
+            )
+        try:
+            return cls(
+                name=content["name"],
+                scheme=LabelScheme.from_dict(content["scheme"]),
+                channels=tuple(content["channels"]),
+                grid=Grid(tuple(content["grid"]["shape"]), tuple(content["grid"]["spacing_mm"])),
+                limits_ml={key: (float(low), float(high)) for key, (low, high) in content["limits_ml"].items()},
+                label_autoencoder=content["label_autoencoder"],
+                mask_diffusion=content["mask_diffusion"],
+                image_autoencoder=content["image_autoencoder"],
+                image_diffusion=content["image_diffusion"],
+                mask_latent=LatentScale(**{key: tuple(value) for key, value in content["mask_latent"].items()}),
+                image_latent=LatentScale(**{key: tuple(value) for key, value in content["image_latent"].items()}),
+                intensity_window=tuple(content["intensity_window"]),
+                sampling=SamplingConfig(
+                    **{key: tuple(v) if isinstance(v, list) else v for key, v in content["sampling"].items()}
+                ),
+                licence=content["licence"],
+                training_cases=tuple(CaseRecord(**case) for case in content["training_cases"]),
+                versions=content["versions"],
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ConfigurationError(f"{where}: not a guided LDM configuration ({error}); fit or fetch the generator again") from error
+
+    @classmethod
+    def read(cls, folder: Path) -> GuidedLDMConfig:
+        """Read ``config.json`` of a generator's folder."""
+        path = folder / CONFIG_NAME
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise ConfigurationError(f"{path} is missing; name a folder that `synthaug fit` wrote") from error
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{path} is not valid JSON ({error}); fit or fetch the generator again") from error
+        if not isinstance(content, dict):
+            raise ConfigurationError(f"{path} holds no JSON object; fit or fetch the generator again")
+        return cls.from_dict(content, str(path))

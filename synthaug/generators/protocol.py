@@ -1,0 +1,47 @@
+"""What every generator of labelled volumes looks like from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from synthaug.conditions import Condition, VolumeBounds
+from synthaug.labels import LabelScheme
+from synthaug.volumes import CaseRecord, LabeledVolume
+
+
+@runtime_checkable
+class PairGenerator(Protocol):
+    """Turns conditions into pairs of label map and image.
+
+    Attributes:
+        name: name it was loaded by.
+        scheme: label scheme of the label maps.
+        channels: names of the image channels.
+        shape: voxels along x, y, z (RAS+).
+        affine: voxel-to-mm matrix of the pairs, ``(4, 4)``.
+        bounds: target volumes in mL that it was trained for.
+        fingerprint: sha256 (hex) of its weights and configuration.
+        training_cases: what it was fitted on, for the leakage guard.
+    """
+
+    name: str
+    scheme: LabelScheme
+    channels: tuple[str, ...]
+    shape: tuple[int, int, int]
+    affine: np.ndarray
+    bounds: VolumeBounds
+    fingerprint: str
+    training_cases: tuple[CaseRecord, ...]
+
+    def generate(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[LabeledVolume]:
+        """Make one pair for each condition and seed.
+
+        The same seed, weights, device and floating-point type give the same pair, whatever else is in the batch.
+
+        Raises:
+            BoundsError: a target outside ``bounds``, unless its condition asks for extrapolation.
+        """
+        ...

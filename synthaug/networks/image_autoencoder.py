@@ -1,0 +1,75 @@
+"""KL autoencoder of images whose decoder is normalised by the label map at full resolution (SPADE)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from monai.networks.nets import SPADEAutoencoderKL
+from monai.networks.utils import pixelshuffle, pixelunshuffle
+from torch import nn
+
+from synthaug.networks.label_encoder import LabelEncoder
+
+STEM_FACTOR = 2
+
+
+class ImageAutoencoder(nn.Module):
+    """Compress an image to a latent; decode it together with its label map.
+
+    Since the decoder sees every voxel of the label map, borders in the image follow borders in the label map, and the
+    latent is left with contrast and texture.
+
+    Args:
+        image_channels: channels of the image.
+        num_classes: number of label values, background included.
+        embedding_channels: channels of one voxel's label embedding.
+        label_channels: channels of the folded label map that SPADE sees.
+        channels: channels of each level; every level but the last halves the grid.
+        latent_channels: channels of the latent.
+        num_res_blocks: residual blocks in each level.
+        norm_groups: groups of the group norms.
+    """
+
+    def __init__(
+        self,
+        image_channels: int,
+        num_classes: int,
+        *,
+        embedding_channels: int = 6,
+        label_channels: int = 16,
+        channels: Sequence[int] = (32, 64),
+        latent_channels: int = 4,
+        num_res_blocks: int = 1,
+        norm_groups: int = 8,
+    ) -> None:
+        super().__init__()
+        folded_channels = image_channels * STEM_FACTOR**3
+        self.latent_channels = latent_channels
+        self.downsampling = STEM_FACTOR * 2 ** (len(channels) - 1)
+        self.label_encoder = LabelEncoder(
+            num_classes, factor=STEM_FACTOR, embedding_channels=embedding_channels, out_channels=label_channels
+        )
+        self.autoencoder = SPADEAutoencoderKL(
+            spatial_dims=3,
+            label_nc=label_channels,
+            in_channels=folded_channels,
+            out_channels=folded_channels,
+            channels=channels,
+            num_res_blocks=[num_res_blocks] * len(channels),
+            attention_levels=[False] * len(channels),
+            latent_channels=latent_channels,
+            norm_num_groups=norm_groups,
+            with_encoder_nonlocal_attn=False,
+            with_decoder_nonlocal_attn=False,
+            spade_intermediate_channels=label_channels,
+        )
+
+    def encode(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Posterior mean and standard deviation, each ``(B, c, X / d, Y / d, Z / d)``, of a ``(B, C, X, Y, Z)`` image."""
+        return self.autoencoder.encode(pixelunshuffle(image, spatial_dims=3, scale_factor=STEM_FACTOR))
+
+    def decode(self, latent: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """Image ``(B, C, X, Y, Z)`` of a latent and its ``(B, X, Y, Z)`` label map."""
+        folded = self.autoencoder.decode(latent, self.label_encoder(label))
+        return pixelshuffle(folded, spatial_dims=3, scale_factor=STEM_FACTOR)

@@ -1,0 +1,109 @@
+"""KL autoencoder of label maps (Ruschke et al.: learned label embedding in front of a KL autoencoder)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from monai.networks.nets import AutoencoderKL
+from monai.networks.utils import pixelshuffle, pixelunshuffle
+from torch import nn
+from torch.nn import functional
+
+from synthaug.networks.label_encoder import LabelEncoder
+
+STEM_FACTOR = 2
+
+
+class LabelAutoencoder(nn.Module):
+    """Compress an integer label map to a continuous latent and back to class logits.
+
+    The first and last layers fold blocks of 2x2x2 voxels into channels (label maps are piecewise constant), so that
+    the convolutions run on an eighth of the voxels.
+
+    Args:
+        num_classes: number of label values, background included.
+        embedding_channels: channels of one voxel's label embedding.
+        channels: channels of each level; every level but the last halves the grid.
+        latent_channels: channels of the latent.
+        num_res_blocks: residual blocks in each level.
+        norm_groups: groups of the group norms.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        embedding_channels: int = 6,
+        channels: Sequence[int] = (32, 64, 128),
+        latent_channels: int = 8,
+        num_res_blocks: int = 1,
+        norm_groups: int = 8,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.latent_channels = latent_channels
+        self.downsampling = STEM_FACTOR * 2 ** (len(channels) - 1)
+        self.stem = LabelEncoder(
+            num_classes, factor=STEM_FACTOR, embedding_channels=embedding_channels, out_channels=channels[0]
+        )
+        self.autoencoder = AutoencoderKL(
+            spatial_dims=3,
+            in_channels=channels[0],
+            out_channels=channels[0],
+            channels=channels,
+            num_res_blocks=[num_res_blocks] * len(channels),
+            attention_levels=[False] * len(channels),
+            latent_channels=latent_channels,
+            norm_num_groups=norm_groups,
+            with_encoder_nonlocal_attn=False,
+            with_decoder_nonlocal_attn=False,
+        )
+        self.head = nn.Conv3d(channels[0], num_classes * STEM_FACTOR**3, kernel_size=1)
+
+    def encode(self, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Posterior mean and standard deviation, each ``(B, C, X / d, Y / d, Z / d)``, of a ``(B, X, Y, Z)`` label map."""
+        return self.autoencoder.encode(self.stem(label))
+
+    def decode_folded(self, latent: torch.Tensor) -> torch.Tensor:
+        """Logits ``(B, classes, 8, X / 2, Y / 2, Z / 2)``; axis 2 runs over the voxels of each 2x2x2 block."""
+        folded = self.head(functional.silu(self.autoencoder.decode(latent)))
+        return folded.unflatten(1, (self.num_classes, STEM_FACTOR**3))
+
+    def decode_label(self, latent: torch.Tensor) -> torch.Tensor:
+        """Most probable label map, ``(B, X, Y, Z)`` integers."""
+        best = self.decode_folded(latent).argmax(dim=1)
+        return pixelshuffle(best.float(), spatial_dims=3, scale_factor=STEM_FACTOR).squeeze(1).long()
+
+    @staticmethod
+    def fold(label: torch.Tensor) -> torch.Tensor:
+        """Bring a ``(B, X, Y, Z)`` label map to the block layout of :meth:`decode_folded`, ``(B, 8, X/2, Y/2, Z/2)``."""
+        return pixelunshuffle(label.unsqueeze(1), spatial_dims=3, scale_factor=STEM_FACTOR)
+
+
+def label_reconstruction_loss(
+    logits: torch.Tensor, folded_label: torch.Tensor, class_weights: torch.Tensor
+) -> torch.Tensor:
+    """Class-weighted cross-entropy plus soft Dice over the classes that occur in the batch.
+
+    Args:
+        logits: ``(B, classes, 8, x, y, z)`` from :meth:`LabelAutoencoder.decode_folded`.
+        folded_label: ``(B, 8, x, y, z)`` integers.
+        class_weights: ``(classes,)``; small structures vanish without them.
+    """
+    log_probability = functional.log_softmax(logits.float(), dim=1)
+    cross_entropy = functional.nll_loss(log_probability, folded_label, weight=class_weights)
+    probability = log_probability.exp()
+    target = functional.one_hot(folded_label, logits.shape[1]).movedim(-1, 1).to(probability.dtype)
+    axes = (0, *range(2, logits.ndim))
+    overlap, size = (probability * target).sum(axes), target.sum(axes)
+    dice = (2 * overlap + 1) / (probability.sum(axes) + size + 1)
+    present = size[1:] > 0
+    dice_loss = 1 - dice[1:][present].mean() if bool(present.any()) else dice.sum() * 0
+    return cross_entropy + dice_loss
+
+
+def kl_divergence(mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+    """KL divergence of the posterior from a standard normal, in nats per latent element."""
+    variance = std.float().square()
+    return 0.5 * (mean.float().square() + variance - torch.log(variance + 1e-8) - 1).mean()

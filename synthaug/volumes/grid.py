@@ -1,0 +1,85 @@
+"""The fixed grid of a generator: shape and spacing, on which every case is placed and every pair is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid of voxels in RAS+ order.
+
+    Attributes:
+        shape: voxels along x (left to right), y (posterior to anterior), z (inferior to superior).
+        spacing_mm: voxel edge lengths in mm, in the same order.
+    """
+
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+
+    @property
+    def voxel_volume_ml(self) -> float:
+        """Volume of a voxel in mL."""
+        return float(np.prod(self.spacing_mm)) / 1000
+
+    @property
+    def affine(self) -> np.ndarray:
+        """Voxel-to-mm matrix that puts the grid's centre at the origin, float64 ``(4, 4)``."""
+        return self.affine_centred_at(np.zeros(3))
+
+    def affine_centred_at(self, centre_mm: np.ndarray) -> np.ndarray:
+        """Voxel-to-mm matrix, float64 ``(4, 4)``, that puts the grid's centre at ``centre_mm``."""
+        affine = np.diag([*self.spacing_mm, 1.0])
+        affine[:3, 3] = centre_mm - affine[:3, :3] @ ((np.array(self.shape) - 1) / 2)
+        return affine
+
+
+def box_centre_mm(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Centre, in mm, of the bounding box of a ``(X, Y, Z)`` mask."""
+    corners = [np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis))) for axis in range(3)]
+    centre = np.array([(line[0] + line[-1]) / 2 for line in corners])
+    return affine[:3, :3] @ centre + affine[:3, 3]
+
+
+def place_on_grid(
+    array: np.ndarray, affine: np.ndarray, grid: Grid, grid_affine: np.ndarray, *, is_label: bool
+) -> np.ndarray:
+    """Resample a RAS+ array to a grid; beyond the array's edge the result is 0.
+
+    Where spacing is equal the shift is rounded to whole voxels, and the voxels are copied unchanged.
+
+    Args:
+        array: ``(X, Y, Z)``.
+        affine: its voxel-to-mm matrix, ``(4, 4)``.
+        grid: grid of the result.
+        grid_affine: voxel-to-mm matrix of the grid.
+        is_label: nearest neighbour for labels, trilinear for images.
+    """
+    to_source = np.linalg.inv(affine) @ grid_affine
+    matrix, offset = to_source[:3, :3], to_source[:3, 3]
+    if np.allclose(matrix, np.eye(3), atol=1e-4):
+        return _copy_block(array, np.rint(offset).astype(int), grid.shape)
+    result = ndimage.affine_transform(
+        array.astype(np.float32), matrix, offset, output_shape=grid.shape, order=0 if is_label else 1
+    )
+    return result.astype(array.dtype)
+
+
+def _copy_block(array: np.ndarray, start: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    result = np.zeros(shape, dtype=array.dtype)
+    source, target = [], []
+    for first, size, available in zip(start, shape, array.shape, strict=True):
+        low, high = max(first, 0), min(first + size, available)
+        source.append(slice(low, max(high, low)))
+        target.append(slice(low - first, max(high, low) - first))
+    result[tuple(target)] = array[tuple(source)]
+    return result
+
+
+def as_long_tensor(label: np.ndarray) -> torch.Tensor:
+    """Label map as the int64 tensor that the networks take, ``(X, Y, Z)``."""
+    return torch.from_numpy(np.ascontiguousarray(label, dtype=np.int64))
