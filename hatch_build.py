@@ -8,7 +8,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 START_UP_FILES = ("synthaug_nnunet.pth", "synthaug_nnunet.start")
-"""Read by the interpreter at start from the root of site-packages; ``.start`` replaces the import lines of ``.pth`` (PEP 829)."""
+"""Read at every start of Python from the root of site-packages; ``.start`` succeeds ``.pth`` (PEP 829)."""
 
 
 class WheelContents(BuildHookInterface):

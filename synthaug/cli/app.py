@@ -24,7 +24,7 @@ COMMANDS: dict[str, str] = {
     "doctor": "Check the environment, and say how to mend what is wrong.",
     "demo": "The main job end to end, with what is shipped.",
 }
-"""Name and help line of each command; the code of NAME is the function (or the ``app``) NAME in ``synthaug/cli/NAME.py``."""
+"""Name and help line of each command; its code is the function NAME, or ``app``, in ``synthaug/cli/NAME.py``."""
 
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code: 0, 1 (a check failed), 2 (a user's mistake) or 130 (interrupted)."""
+    """Run one command line and return its exit code: 0, 1 (a check failed), 2 (a mistake) or 130 (interrupted)."""
     try:
         build_app(_called_command(arguments))(args=list(arguments), prog_name="synthaug")
     except SystemExit as stop:

@@ -11,11 +11,10 @@ Item = TypeVar("Item")
 def track(items: Sequence[Item] | Iterable[Item], what: str, *, quiet: bool = False) -> Iterator[Item]:
     """Go through items behind a progress bar on stderr; nothing is drawn where stderr is no terminal."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import TimeRemainingColumn as TimeToGo
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeToGo())
     console = Console(stderr=True)
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, disable=quiet or not console.is_terminal
-    ) as progress:
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as progress:
         yield from progress.track(items, description=what)

@@ -65,7 +65,7 @@ def sample(
     scheme: SchemeOption = "ventricles-t1",
     check: Annotated[
         bool,
-        typer.Option("--check/--no-quality-control", help="Replace pairs that fail quality control; default: keep all."),
+        typer.Option("--check/--no-quality-control", help="Replace pairs that fail quality control."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")] = False,
 ) -> None:

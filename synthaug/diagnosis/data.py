@@ -27,12 +27,13 @@ def check_dataset(dataset: str) -> list[Check]:
         found = NnunetDataset.find(dataset)
         checks.append(Check(f"dataset {dataset}", "ok", f"{found.name}: {len(found.cases)} training cases"))
     except SynthAugError as mistake:
-        return [Check(f"dataset {dataset}", "failed", str(mistake), "check nnUNet_raw, and the dataset's number or name")]
+        return [Check(f"dataset {dataset}", "failed", str(mistake), "check nnUNet_raw and the dataset's number")]
     try:
         configurations = ", ".join(found.plans().get("configurations", {}))
         checks.append(Check("plans", "ok", f"configurations {configurations}"))
     except SynthAugError as mistake:
-        mend = f"nnUNetv2_plan_and_preprocess -d {found.name.split('_')[0].removeprefix('Dataset')} --verify_dataset_integrity"
+        number = found.name.split("_")[0].removeprefix("Dataset")
+        mend = f"nnUNetv2_plan_and_preprocess -d {number} --verify_dataset_integrity"
         checks.append(Check("plans", "failed", str(mistake), mend))
     settings = found.preprocessed / "synthaug.json"
     if settings.is_file():

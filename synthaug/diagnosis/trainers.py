@@ -35,13 +35,15 @@ def check_search(trainer: str = TRAINER) -> Check:
     try:
         from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
     except ImportError as error:
-        return Check("trainer search", "failed", f"nnU-Net's search cannot be imported: {error}", "pip install 'nnunetv2>=2.8'")
+        found = f"nnU-Net's search cannot be imported: {error}"
+        return Check("trainer search", "failed", found, "pip install 'nnunetv2>=2.8'")
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):
-            found = recursive_find_trainer_class_by_name(trainer)
+            trainer_class = recursive_find_trainer_class_by_name(trainer)
     except Exception as error:  # the search imports foreign modules, and whatever one of them raises ends training too
         reason = (str(error).splitlines() or [type(error).__name__])[0]
+        found = f"nnU-Net does not find {trainer}: {type(error).__name__}: {reason}"
         mend = "mend the import that fails (often: torchvision does not match torch), or set nnUNet_extTrainer as above"
-        return Check("trainer search", "failed", f"nnU-Net does not find {trainer}: {type(error).__name__}: {reason}", mend)
-    return Check("trainer search", "ok", f"nnU-Net finds {found.__name__} in {found.__module__}")
+        return Check("trainer search", "failed", found, mend)
+    return Check("trainer search", "ok", f"nnU-Net finds {trainer_class.__name__} in {trainer_class.__module__}")

@@ -13,7 +13,7 @@ from packaging.version import Version
 
 from synthaug.diagnosis.check import Check
 
-REPORTED = ("torch", "torchvision", "monai", "diffusers", "accelerate", "nnunetv2", "batchgeneratorsv2", "blosc2", "numpy")
+REPORTED = ("torch", "torchvision", "monai", "diffusers", "accelerate", "nnunetv2", "blosc2", "numpy")
 NNUNET_FLOOR = Version("2.6")
 """First release whose ``load_case`` returns four values."""
 NNUNET_EXTERNAL_TRAINERS = Version("2.8")

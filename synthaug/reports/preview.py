@@ -27,7 +27,7 @@ VIEW_EDGES: tuple[tuple[str, str, str, str, str], ...] = (
     ("coronal", "R", "L", "S", "I"),
     ("sagittal", "A", "P", "S", "I"),
 )
-CONVENTION = "Radiological convention: the patient's right side is at the left. Slices through the centre of the ventricles."
+CONVENTION = "Radiological convention: the patient's right is at the left. Slices through the centre of the ventricles."
 
 
 @dataclass(frozen=True)
@@ -71,19 +71,20 @@ def picture_centre(pair: LabeledVolume) -> tuple[int, int, int]:
         else:
             continue
         if inside.any():
-            x, y, z = (int(round(float(axis.mean()))) for axis in np.nonzero(inside))
+            x, y, z = (round(float(axis.mean())) for axis in np.nonzero(inside))
             return x, y, z
     x, y, z = (size // 2 for size in pair.label.shape)
     return x, y, z
 
 
 def volume_caption(pair: LabeledVolume) -> str:
-    """``ventricles 40.0 -> 39.2 mL``: the volumes asked for and realised, from provenance; else the ventricles' volume."""
+    """``ventricles 40.0 -> 39.2 mL``, asked for and realised; without provenance the ventricles' volume."""
     requested = pair.provenance.get("requested_ml") or {}
     realised = pair.volumes_ml()
     if not requested:
         return f"ventricles {realised['ventricles']:.1f} mL" if "ventricles" in realised else ""
-    return ", ".join(f"{name} {asked:.1f} \N{RIGHTWARDS ARROW} {realised[name]:.1f} mL" for name, asked in requested.items())
+    arrow = "\N{RIGHTWARDS ARROW}"
+    return ", ".join(f"{name} {asked:.1f} {arrow} {realised[name]:.1f} mL" for name, asked in requested.items())
 
 
 def draw_pairs(
