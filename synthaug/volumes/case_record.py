@@ -1,0 +1,20 @@
+"""What a generator remembers of a case that it was fitted on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class CaseRecord:
+    """Identity of a training case, by name and by content, for the leakage guard.
+
+    Attributes:
+        identifier: name of the case.
+        image_sha256: `fingerprint_array` of its image with all channels; None where only the label map was used.
+        label_sha256: `fingerprint_array` of its label map; None where only the image was used.
+    """
+
+    identifier: str
+    image_sha256: str | None
+    label_sha256: str | None
