@@ -75,7 +75,8 @@ def make_stand_in(generator: PairGenerator, seed: int) -> LabeledVolume:
     """One stand-in: ventricles of 10 to 60 mL as far as the generator goes, coarser, warped and degraded."""
     import torch
 
-    from synthaug.warps import RandomWarp, warp_image, warp_labels
+    from synthaug.warps.displacement import warp_image, warp_labels
+    from synthaug.warps.random_warp import RandomWarp
 
     rng = np.random.default_rng(seed)
     low, high = generator.bounds.limits_ml["ventricles"]
