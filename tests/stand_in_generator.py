@@ -1,4 +1,4 @@
-"""A stand-in for a learned generator: genuine labelled volumes in milliseconds, drawn from ellipsoids instead of a network."""
+"""A stand-in for a learned generator: genuine labelled volumes in milliseconds, from ellipsoids instead of a network."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class StandInGenerator:
         scheme: label scheme; its structures are those of ``ventricles-t1`` or some of them, the rest is background.
         version: part of the fingerprint: another version stands for other weights.
         training_cases: what the generator claims to have been fitted on.
-        **options: any further generator option (``steps``, ``guidance``); part of the fingerprint of nothing, kept to be looked at.
+        **options: any further generator option (``steps``, ``guidance_scale``); kept to be looked at.
     """
 
     name = "stand-in"
@@ -129,7 +129,7 @@ class StandInGenerator:
 
     def _anatomy(self, target_ml: float, rng: np.random.Generator) -> np.ndarray:
         """Numbers (1 = first of ``ANATOMY``) on the grid, shape (X, Y, Z)."""
-        x, y, z = self._grid
+        x, _, z = self._grid
         radius = np.sqrt(sum((axis / half) ** 2 for axis, half in zip(self._grid, HEAD_RADII_MM, strict=True)))
         anatomy = np.zeros(self.shape, np.int16)
         number = {name: index for index, name in enumerate(ANATOMY, start=1)}
@@ -139,7 +139,7 @@ class StandInGenerator:
         for name, centres, ball in FIXED_BALLS:
             for centre in centres:
                 anatomy[(self._distance(centre) <= ball) & (z < 0) & (radius <= 0.92)] = number[name]
-        # the voxels nearest to a centre, exactly as many as the volume asks for: the realised volume is right to a voxel
+        # the voxels nearest to a centre, exactly as many as the volume asks for
         total = max(4, round(target_ml / (self.spacing_mm**3 / 1000)))
         small = max(1, round(0.02 * total))
         inside = radius <= 0.84

@@ -1,0 +1,105 @@
+"""The gate in front of the store: a pair that passes, or a counted reject and another seed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from synthaug.conditions import Condition
+from synthaug.generators.protocol import PairGenerator
+from synthaug.quality.checks import check_pair
+from synthaug.quality.configuration import QualityConfig
+from synthaug.quality.report import QualityReport
+from synthaug.volumes import LabeledVolume
+
+
+@dataclass(frozen=True)
+class CheckedPair:
+    """The outcome of one request.
+
+    Attributes:
+        pair: the pair that passed, or None where every attempt was rejected.
+        attempts: how many pairs were generated for it.
+        rejects: how often each reason was given (a pair may fail for several).
+        report: the report of the last attempt: of ``pair`` where there is one.
+        rejected: for each rejected attempt its seed and its report, in order.
+    """
+
+    pair: LabeledVolume | None
+    attempts: int
+    rejects: Counter[str]
+    report: QualityReport | None = None
+    rejected: tuple[tuple[int, QualityReport], ...] = field(default=())
+
+
+def attempt_seed(seed: int, attempt: int) -> int:
+    """The seed of an attempt: the request's own for the first, so that it is the one to remake the pair with.
+
+    53 bits: every JSON reader keeps them exactly.
+    """
+    if attempt == 0:
+        return int(seed)
+    words = [seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF, attempt]
+    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(11))
+
+
+def limits_for(generator: PairGenerator, config: QualityConfig) -> QualityConfig:
+    """The configuration with what the generator itself states about its background filled in."""
+    if config.max_nonzero_background is not None:
+        return config
+    return replace(config, max_nonzero_background=float(getattr(generator, "max_nonzero_background", 0.0)))
+
+
+def generate_checked(
+    generator: PairGenerator, condition: Condition, seed: int, config: QualityConfig | None = None
+) -> CheckedPair:
+    """Generate until a pair passes or the attempts are used up; see ``generate_checked_batch``."""
+    return generate_checked_batch(generator, [condition], [seed], config)[0]
+
+
+def generate_checked_batch(
+    generator: PairGenerator,
+    conditions: Sequence[Condition],
+    seeds: Sequence[int],
+    config: QualityConfig | None = None,
+) -> list[CheckedPair]:
+    """Generate a batch; what is rejected is tried again, together, with seeds derived from (seed, attempt).
+
+    Args:
+        generator: makes the pairs.
+        conditions: one per request, targets in mL.
+        seeds: one per request.
+        config: limits and number of attempts.
+
+    Returns:
+        One outcome per request, in order. The outcome of a request depends on its condition, its seed and the
+        configuration, not on the batch it is in, as far as that holds for the generator.
+    """
+    limits = limits_for(generator, config or QualityConfig())
+    passed: dict[int, tuple[LabeledVolume, QualityReport]] = {}
+    rejected: list[list[tuple[int, QualityReport]]] = [[] for _ in conditions]
+    for attempt in range(limits.max_attempts):
+        open_requests = [i for i in range(len(conditions)) if i not in passed]
+        if not open_requests:
+            break
+        tried = [attempt_seed(seeds[i], attempt) for i in open_requests]
+        pairs = generator.generate([conditions[i] for i in open_requests], tried)
+        for i, seed, pair in zip(open_requests, tried, pairs, strict=True):
+            report = check_pair(pair, conditions[i], limits)
+            if report.passed:
+                passed[i] = (pair, report)
+            else:
+                rejected[i].append((seed, report))
+    return [_outcome(passed.get(i), rejected[i]) for i in range(len(conditions))]
+
+
+def _outcome(
+    kept: tuple[LabeledVolume, QualityReport] | None, rejected: list[tuple[int, QualityReport]]
+) -> CheckedPair:
+    rejects = Counter(reason for _, report in rejected for reason in report.reasons)
+    attempts = len(rejected) + (kept is not None)
+    pair, report = kept if kept is not None else (None, rejected[-1][1] if rejected else None)
+    return CheckedPair(pair, attempts, rejects, report, tuple(rejected))

@@ -1,0 +1,8 @@
+"""The cache: generated cases in one folder, added to by any number of processes."""
+
+from synthaug.store.case import CaseEntry, Problem, case_name
+from synthaug.store.claims import Claims
+from synthaug.store.info import StoreInfo
+from synthaug.store.store import Store
+
+__all__ = ["CaseEntry", "Claims", "Problem", "Store", "StoreInfo", "case_name"]

@@ -1,0 +1,183 @@
+"""Files that are there completely or not at all, whatever kills the writer."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import json
+import os
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthaug.errors import StoreError
+from synthaug.store.process_identity import ProcessIdentity
+
+_counter = itertools.count()
+
+TEMPORARY_SUFFIX = ".tmp"
+
+
+def temporary_name(name: str) -> str:
+    """A hidden name beside ``name`` that says which process writes it: ``.NAME.PROCESS.COUNT.tmp``."""
+    return f".{name}.{ProcessIdentity.current().tag}.{next(_counter)}{TEMPORARY_SUFFIX}"
+
+
+def parse_temporary_name(name: str) -> tuple[str, ProcessIdentity | None] | None:
+    """The final name and the writer of a temporary name; None for any other name."""
+    if not (name.startswith(".") and name.endswith(TEMPORARY_SUFFIX)):
+        return None
+    parts = name[1 : -len(TEMPORARY_SUFFIX)].rsplit(".", 2)
+    return (parts[0], ProcessIdentity.from_tag(parts[1])) if len(parts) == 3 else (name[1:], None)
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write a new file and wait until the disk has it."""
+    with open(path, "xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk has a folder's entries; systems that cannot open a folder do without."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name and rename it over ``path``."""
+    temporary = path.with_name(temporary_name(path.name))
+    try:
+        write_synced(temporary, content)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def create_file(path: Path, content: bytes) -> bool:
+    """Make ``path`` appear with its content, if it is not there yet; exactly one of several processes gets True."""
+    temporary = path.with_name(temporary_name(path.name))
+    write_synced(temporary, content)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError:
+        # a file system without hard links: the content then follows the name, and readers must bear an empty file
+        return _create_exclusively(path, content)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return True
+
+
+def _create_exclusively(path: Path, content: bytes) -> bool:
+    try:
+        write_synced(path, content)
+    except FileExistsError:
+        return False
+    sync_folder(path.parent)
+    return True
+
+
+def publish_folder(temporary: Path, final: Path) -> bool:
+    """Rename a complete folder to its final name; False where a folder of that name was already there."""
+    try:
+        os.rename(temporary, final)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        if not temporary.exists() and final.exists():
+            pass  # a network file system that answered late: the rename has happened
+        else:
+            raise
+    sync_folder(final.parent)
+    return True
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder that another process may be removing as well."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """The content of a regular file of at most ``limit`` bytes; a symbolic link is refused.
+
+    Raises:
+        StoreError: it is a link, not a regular file, or larger.
+        FileNotFoundError: it is not there.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise StoreError(f"{path}: is a symbolic link; a cache holds regular files only: copy the file") from None
+        raise
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise StoreError(f"{path}: is not a regular file; remove it and run `synthaug precompute` again")
+        if found.st_size > limit:
+            raise StoreError(f"{path}: has {found.st_size} bytes, at most {limit} are expected; the file is damaged")
+        return file.read(limit + 1)
+
+
+def canonical_json(value: Any, *, indent: int | None = 1) -> str:
+    """JSON in one fixed form; NumPy numbers, arrays, tuples and paths are written as plain ones.
+
+    Raises:
+        ValueError: a number is NaN or infinite, which JSON does not have.
+    """
+    return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def filesystem_now(folder: Path) -> float:
+    """The time by the clock that stamps files in ``folder``, so that machines whose clocks differ agree on ages."""
+    probe = folder / temporary_name("clock")
+    try:
+        probe.touch()
+        return probe.stat().st_mtime
+    except OSError:
+        return time.time()  # read-only: nothing is claimed there anyway
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
+
+
+def folder_entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """The entries of a folder; none where it does not exist."""
+    try:
+        with os.scandir(folder) as entries:
+            yield from entries
+    except FileNotFoundError:
+        return

@@ -1,0 +1,107 @@
+"""What happened while a store was built: one JSON line per event, one file per process."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from synthaug.errors import StoreError
+from synthaug.store.atomic import canonical_json, folder_entries
+from synthaug.store.process_identity import ProcessIdentity
+
+_SEAL = ', "crc32": "'
+
+
+def sealed_line(event: Mapping[str, Any]) -> str:
+    """An object as one line of JSON with a checksum as its last member, without the line's end."""
+    body = canonical_json(dict(event), indent=None)[:-1]
+    return f'{body}{_SEAL}{zlib.crc32(body.encode()):08x}"}}'
+
+
+def parse_sealed_line(line: str) -> dict[str, Any] | None:
+    """The event of a line, None where a byte of it is not what was written."""
+    body, found, seal = line.rpartition(_SEAL)
+    if not found or seal != f'{zlib.crc32(body.encode()):08x}"}}':
+        return None
+    try:
+        event = json.loads(body + "}")
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None
+
+
+class EventLog:
+    """The folder ``events`` of a store.
+
+    Each process appends to a file of its own, so that no lock is needed; a line is one ``write``, so that a killed
+    process leaves at most its last line unfinished. Lines carry a checksum.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._read_until: dict[str, int] = {}
+
+    def write(self, event: str, **facts: Any) -> None:
+        """Append one event.
+
+        Args:
+            event: its kind: ``stored``, ``rejected``, ``given-up``, ``started``, ``finished``.
+            **facts: JSON-ready values.
+        """
+        path = self.folder / f"{ProcessIdentity.current().tag}.jsonl"
+        line = sealed_line({"event": event, **facts}).encode() + b"\n"
+        try:
+            self.folder.mkdir(exist_ok=True)
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                os.write(descriptor, line)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise StoreError(f"{path}: the event cannot be written ({error.strerror}); mend it and run again") from None
+
+    def read(self) -> list[dict[str, Any]]:
+        """All events that are readable, file by file."""
+        return [event for path in self._files() for event in self._events(path.read_bytes())]
+
+    def read_new(self) -> list[dict[str, Any]]:
+        """The events written since this object's last call."""
+        events = []
+        for path in self._files():
+            start = self._read_until.get(path.name, 0)
+            with open(path, "rb") as file:
+                file.seek(start)
+                content = file.read()
+            end = content.rfind(b"\n") + 1  # a line that is being written is left for the next call
+            self._read_until[path.name] = start + end
+            events += self._events(content[:end])
+        return events
+
+    def damaged_lines(self) -> list[tuple[str, int]]:
+        """(file, line number from 1) of every line that is not what was written.
+
+        A last line that a killed process left unfinished is none; a whole one with something else in place of its end
+        is.
+        """
+        damaged = []
+        for path in self._files():
+            *lines, last = path.read_bytes().decode("utf-8", "replace").split("\n")
+            damaged += [(path.name, n) for n, line in enumerate(lines, start=1) if parse_sealed_line(line) is None]
+            if parse_sealed_line(last[:-1]) is not None:
+                damaged.append((path.name, len(lines) + 1))
+        return damaged
+
+    def _files(self) -> list[Path]:
+        entries = folder_entries(self.folder)
+        names = [e.name for e in entries if e.name.endswith(".jsonl") and e.is_file(follow_symlinks=False)]
+        return [self.folder / name for name in sorted(names)]
+
+    @staticmethod
+    def _events(content: bytes) -> list[dict[str, Any]]:
+        lines = content.decode("utf-8", "replace").split("\n")
+        events = [parse_sealed_line(line) for line in lines[:-1]]
+        return [event for event in events if event is not None and isinstance(event.get("event"), str)]

@@ -1,0 +1,399 @@
+"""A folder of generated cases, which any number of processes may add to and read at once."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Set
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthaug.errors import StoreError
+from synthaug.quality import QualityReport
+from synthaug.store.arrays import decode, digest
+from synthaug.store.atomic import (
+    folder_entries,
+    parse_temporary_name,
+    publish_folder,
+    read_bounded,
+    remove_folder,
+    replace_file,
+    sync_folder,
+    temporary_name,
+    write_synced,
+)
+from synthaug.store.case import (
+    IMAGE_FILE,
+    LABEL_FILE,
+    MARKER_FILE,
+    PROVENANCE_FILE,
+    CaseEntry,
+    Problem,
+    check_name,
+)
+from synthaug.store.case_files import case_files
+from synthaug.store.claims import DEFAULT_EXPIRY_S, Claims
+from synthaug.store.events import EventLog, parse_sealed_line, sealed_line
+from synthaug.store.info import INFO_FILE, StoreInfo
+from synthaug.volumes import LabeledVolume
+
+MAX_PROVENANCE_BYTES = 4 << 20
+MAX_ARRAY_FILE_BYTES = 8 << 30
+
+
+class Store:
+    """The cache: ``cache.json``, ``cases/NAME/{image.b2nd,label.b2nd,provenance.json,done}``, ``events/``, ``claims/``.
+
+    A case is written into a hidden folder beside its place, marker last, everything synced, and appears by one rename:
+    it is there completely or not at all. The marker holds the digest of the provenance, the provenance the digests of
+    the arrays. Nothing that is there is ever changed. Folders may be moved: no path is written into them.
+
+    Use ``create``, ``open`` or ``open_or_create``. Objects are small and can be pickled; each keeps the entries that
+    it has read.
+    """
+
+    def __init__(self, folder: Path, info: StoreInfo) -> None:
+        self.folder = folder
+        self.info = info
+        self.events = EventLog(folder / "events")
+        self._entries: dict[str, CaseEntry] = {}
+
+    @classmethod
+    def create(cls, folder: Path | str, info: StoreInfo) -> Store:
+        """Make an empty store.
+
+        Args:
+            folder: a new or empty folder.
+            info: ``StoreInfo.of(generator)``.
+
+        Raises:
+            StoreError: the folder is a cache already, holds other files, or cannot be written.
+        """
+        folder = Path(folder)
+        _prepare_folder(folder)
+        if not info.create(folder):
+            raise StoreError(f"{folder}: is a cache already; open it, or give another folder")
+        return cls(folder, info)
+
+    @classmethod
+    def open(cls, folder: Path | str) -> Store:
+        """Open a store; only its head is read.
+
+        Raises:
+            StoreError: not a store, damaged, or of a newer format.
+        """
+        folder = Path(folder)
+        return cls(folder, StoreInfo.read(folder))
+
+    @classmethod
+    def open_or_create(cls, folder: Path | str, info: StoreInfo) -> Store:
+        """Open the store that ``info`` can be added to, or make it; several processes may call this at once.
+
+        Raises:
+            StoreError: it was made with other weights, another scheme or other channels, or is not a store.
+        """
+        folder = Path(folder)
+        if not (folder / INFO_FILE).exists():
+            _prepare_folder(folder)
+            info.create(folder)
+        store = cls.open(folder)
+        store.info.require(info, folder)
+        return store
+
+    def claims(self, expiry_s: float = DEFAULT_EXPIRY_S) -> Claims:
+        """The claims on cases that are being made."""
+        return Claims(self.folder / "claims", expiry_s)
+
+    # ------------------------------------------------------------------ writing
+
+    def add(
+        self,
+        name: str,
+        pair: LabeledVolume,
+        report: QualityReport | None = None,
+        *,
+        request: Mapping[str, Any] | None = None,
+        attempts: int = 1,
+    ) -> bool:
+        """Store a pair under a name.
+
+        Args:
+            name: from ``case_name``.
+            pair: with ``generator_sha256``, ``seed`` and ``requested_ml`` in its provenance.
+            report: the verdict of quality control.
+            request: what was asked for, for the record.
+            attempts: how many pairs were generated until this one passed.
+
+        Returns:
+            True if this call stored it, False if the case was there already (another process was faster).
+
+        Raises:
+            StoreError: the pair is from another generator or scheme, did not pass, or the disk refuses.
+        """
+        check_name(name)
+        self._refuse_foreign(name, pair, report)
+        if name in self:
+            return False
+        entry = CaseEntry(
+            name,
+            pair.volumes_ml(),
+            dict(pair.provenance.get("requested_ml", {})),
+            int(pair.provenance.get("seed", -1)),
+            attempts,
+        )
+        try:
+            stored = self._publish(name, case_files(entry, pair, report, request))
+        except OSError as error:
+            raise StoreError(
+                f"{self.folder}: case {name} cannot be written ({error.strerror or error}); free space or mend the "
+                "permissions and run again: what is stored is intact"
+            ) from None
+        if stored:
+            self._entries[name] = entry
+            self._given_up_file(name).unlink(missing_ok=True)
+            self.events.write("stored", **entry.to_dict(), seconds=pair.provenance.get("seconds"))
+        return stored
+
+    def _refuse_foreign(self, name: str, pair: LabeledVolume, report: QualityReport | None) -> None:
+        made_by = StoreInfo(
+            pair.scheme,
+            tuple(pair.channels),
+            str(pair.provenance.get("generator", "an unnamed generator")),
+            str(pair.provenance.get("generator_sha256", "none")),
+        )
+        self.info.require(made_by, self.folder)
+        if report is not None and not report.passed:
+            raise StoreError(
+                f"case {name} did not pass quality control ({', '.join(report.reasons)}); it is not stored"
+            )
+
+    def _publish(self, name: str, files: Mapping[str, bytes]) -> bool:
+        cases = self.folder / "cases"
+        cases.mkdir(exist_ok=True)
+        temporary = cases / temporary_name(name)
+        temporary.mkdir()
+        try:
+            for file, content in files.items():  # the marker is the last
+                write_synced(temporary / file, content)
+            sync_folder(temporary)
+            self._set_aside_incomplete(name)
+            if publish_folder(temporary, cases / name):
+                return True
+        except FileNotFoundError:
+            if name not in self:  # a cleaner removes our folder only where the case is stored already
+                raise
+        except BaseException:
+            remove_folder(temporary)
+            raise
+        remove_folder(temporary)
+        return False
+
+    def _set_aside_incomplete(self, name: str) -> None:
+        """Make room where a folder without a marker stands: a damaged copy, since cases appear with their marker."""
+        final = self.folder / "cases" / name
+        if final.is_symlink() or not final.exists() or name in self:
+            return
+        aside = final.with_name(temporary_name(name))
+        try:
+            os.rename(final, aside)
+        except FileNotFoundError:
+            return
+        remove_folder(aside)
+
+    def give_up(self, name: str, facts: Mapping[str, Any]) -> None:
+        """Record that a request found no pair that passes, so that no process tries it again with the same limits."""
+        path = self._given_up_file(check_name(name))
+        path.parent.mkdir(exist_ok=True)
+        replace_file(path, (sealed_line(facts) + "\n").encode())
+        self.events.write("given-up", name=name, **facts)
+
+    def given_up(self, name: str) -> dict[str, Any] | None:
+        """What ``give_up`` recorded for a name, or None."""
+        try:
+            content = read_bounded(self._given_up_file(name), MAX_PROVENANCE_BYTES)
+        except FileNotFoundError:
+            return None
+        return parse_sealed_line(content.decode("utf-8", "replace").removesuffix("\n"))  # damaged: tried again
+
+    def _given_up_file(self, name: str) -> Path:
+        return self.folder / "given-up" / f"{name}.json"
+
+    # ------------------------------------------------------------------ reading
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and (self.folder / "cases" / name / MARKER_FILE).is_file()
+
+    def __len__(self) -> int:
+        return len(self.names())
+
+    def names(self) -> list[str]:
+        """The complete cases at this moment, sorted."""
+        cases = self.folder / "cases"
+        return sorted(
+            entry.name
+            for entry in folder_entries(cases)
+            if not entry.name.startswith(".") and os.path.exists(os.path.join(entry.path, MARKER_FILE))
+        )
+
+    def entries(self) -> list[CaseEntry]:
+        """One entry per case, sorted by name; each case is read once in the life of this object.
+
+        The event files hold the entries of thousands of cases in a few files; only a case that they miss costs a
+        look into its provenance.
+        """
+        names = self.names()
+        if any(name not in self._entries for name in names):
+            for event in self.events.read_new():
+                if event["event"] == "stored":
+                    entry = CaseEntry.from_dict(event)
+                    self._entries[entry.name] = entry
+        for name in names:
+            if name not in self._entries:
+                self._entries[name] = CaseEntry.from_dict(self.provenance(name))
+        return [self._entries[name] for name in names]
+
+    def provenance(self, name: str) -> dict[str, Any]:
+        """The record of a case: entry, affine, file digests, quality report, request, the generator's own provenance.
+
+        Raises:
+            StoreError: no such case, or the record does not match the marker.
+        """
+        folder = self.folder / "cases" / check_name(name)
+        if folder.is_symlink():
+            raise StoreError(f"{folder}: is a symbolic link; a cache holds regular folders only: copy the case")
+        try:
+            marker = read_bounded(folder / MARKER_FILE, 1024)
+            content = read_bounded(folder / PROVENANCE_FILE, MAX_PROVENANCE_BYTES)
+        except FileNotFoundError:
+            raise StoreError(
+                f"{self.folder}: has no complete case {name}; `synthaug cache info` tells what it has"
+            ) from None
+        except OSError as error:
+            raise StoreError(
+                f"{folder}: cannot be read ({error.strerror}); check the disk and the permissions"
+            ) from None
+        if marker != (digest(content) + "\n").encode():
+            raise StoreError(
+                f"case {name}: {PROVENANCE_FILE} and {MARKER_FILE} do not match, a byte is wrong; "
+                f"remove {folder} and run `synthaug precompute` again"
+            )
+        described = json.loads(content)
+        if described["name"] != name:
+            raise StoreError(f"case {name}: is a renamed copy of {described['name']}; remove {folder}")
+        return dict(described)
+
+    def read(self, name: str) -> LabeledVolume:
+        """The pair of a case; its arrays are checked against their digests.
+
+        Returns:
+            image float32 (C, X, Y, Z), label int16 (X, Y, Z), affine in RAS+ mm; the provenance is the generator's own.
+
+        Raises:
+            StoreError: no such case, or a byte of it is wrong.
+        """
+        described = self.provenance(name)
+        return LabeledVolume(
+            self._array(name, described, IMAGE_FILE),
+            self._array(name, described, LABEL_FILE),
+            np.asarray(described["affine"], np.float64),
+            self.info.scheme,
+            tuple(described["channels"]),
+            dict(described["pair"]),
+        )
+
+    def read_label(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Label map int16 (X, Y, Z) and affine of a case, without its image."""
+        described = self.provenance(name)
+        return self._array(name, described, LABEL_FILE), np.asarray(described["affine"], np.float64)
+
+    def array_file(self, name: str, file: str, described: Mapping[str, Any]) -> bytes:
+        """The content of an array file of a case, checked against its digest.
+
+        Raises:
+            StoreError: missing, truncated, or a byte is wrong.
+        """
+        path = self.folder / "cases" / name / file
+        mend = f"remove {path.parent} and run `synthaug precompute` again"
+        expected = described["files"][file]
+        try:
+            content = read_bounded(path, min(int(expected["bytes"]), MAX_ARRAY_FILE_BYTES))
+        except FileNotFoundError:
+            raise StoreError(f"case {name}: {file} is missing; {mend}") from None
+        except OSError as error:
+            raise StoreError(f"case {name}: {file} cannot be read ({error.strerror}); check the disk") from None
+        if len(content) != expected["bytes"]:
+            raise StoreError(f"case {name}: {file} has {len(content)} of {expected['bytes']} bytes; {mend}")
+        if digest(content) != expected["sha256"]:
+            raise StoreError(f"case {name}: {file} does not match its sha256, a byte is wrong; {mend}")
+        return content
+
+    def _array(self, name: str, described: Mapping[str, Any], file: str) -> np.ndarray:
+        expected = described["files"][file]
+        content = self.array_file(name, file, described)
+        return decode(content, tuple(expected["shape"]), expected["dtype"], f"case {name}: {file}")
+
+    # ------------------------------------------------------------------ looking after
+
+    @property
+    def rejects(self) -> Counter[str]:
+        """How often each reason led to a reject, over all processes and runs."""
+        return self.rejects_of(None)
+
+    def rejects_of(self, names: Set[str] | None) -> Counter[str]:
+        """The rejects of some cases (None: of all); an attempt that was repeated after a crash counts once."""
+        rejected = {
+            (event.get("name"), event.get("seed")): event.get("reasons", [])
+            for event in self.events.read()
+            if event["event"] == "rejected" and (names is None or event.get("name") in names)
+        }
+        return Counter(itertools.chain.from_iterable(rejected.values()))
+
+    def clean(self) -> int:
+        """Remove what dead processes left (temporary folders and files, void claims); returns how many."""
+        leftovers = self.leftovers()
+        for path in leftovers:
+            if path.is_dir() and not path.is_symlink():
+                remove_folder(path)
+            else:
+                path.unlink(missing_ok=True)
+        return len(leftovers)
+
+    def leftovers(self) -> list[Path]:
+        """What no living process needs: see ``clean``."""
+        found = list(self.claims().leftovers())
+        now_stored = set(self.names())
+        for folder in (self.folder, self.folder / "cases", self.folder / "given-up"):
+            for entry in folder_entries(folder):
+                parsed = parse_temporary_name(entry.name)
+                if parsed is None:
+                    continue
+                name, writer = parsed
+                alive = writer.is_alive() if writer is not None else False
+                # of a process on another machine only this is known: a folder for a case that is stored is useless
+                if alive is False or (alive is None and name in now_stored):
+                    found.append(folder / entry.name)
+        return found
+
+    def verify(self) -> list[Problem]:
+        """Everything that is wrong with the store; an empty list where nothing is."""
+        from synthaug.store.verification import verify
+
+        return verify(self)
+
+
+def _prepare_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        others = sorted(e.name for e in folder_entries(folder) if parse_temporary_name(e.name) is None)
+    except (FileExistsError, NotADirectoryError):
+        raise StoreError(f"{folder}: is a file; a cache is a folder: give another path") from None
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be made ({error.strerror}); give a folder that can be written") from None
+    if others and INFO_FILE not in others:
+        raise StoreError(
+            f"{folder}: holds other files ({', '.join(others[:3])}) and is not a cache; give a new or an empty folder"
+        )

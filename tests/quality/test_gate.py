@@ -1,0 +1,79 @@
+"""Retries are derived from the seed, rejects are counted, a batch is the same as its members."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from synthaug.conditions import Condition
+from synthaug.quality import QualityConfig, attempt_seed, generate_checked, generate_checked_batch
+from synthaug.volumes import LabeledVolume
+from tests.stand_in_generator import StandInGenerator
+
+CONDITION = Condition({"ventricles": 40.0})
+
+
+class Clumsy(StandInGenerator):
+    """Leaves the background dirty for the seeds that it is told."""
+
+    def __init__(self, bad_seeds: Sequence[int]) -> None:
+        super().__init__()
+        self.bad_seeds = set(bad_seeds)
+
+    def generate(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[LabeledVolume]:
+        pairs = super().generate(conditions, seeds)
+        for pair, seed in zip(pairs, seeds, strict=True):
+            if seed in self.bad_seeds:
+                pair.image[0, 0, 0, 0] = 5.0
+        return pairs
+
+
+def test_the_first_attempt_uses_the_requests_own_seed() -> None:
+    checked = generate_checked(StandInGenerator(), CONDITION, 7)
+    assert checked.pair is not None
+    assert checked.pair.provenance["seed"] == 7
+    assert (checked.attempts, checked.rejects.total()) == (1, 0)
+
+
+def test_a_reject_is_counted_and_tried_again_with_a_derived_seed() -> None:
+    checked = generate_checked(Clumsy([7, attempt_seed(7, 1)]), CONDITION, 7)
+    assert checked.pair is not None
+    assert checked.pair.provenance["seed"] == attempt_seed(7, 2)
+    assert checked.attempts == 3
+    assert checked.rejects == {"non-zero-background": 2}
+    assert [seed for seed, _ in checked.rejected] == [7, attempt_seed(7, 1)]
+    assert checked.report is not None
+    assert checked.report.passed
+
+
+def test_a_request_that_never_passes_gives_no_pair_after_the_attempts_allowed() -> None:
+    bad = [attempt_seed(7, k) for k in range(3)]
+    checked = generate_checked(Clumsy(bad), CONDITION, 7, QualityConfig(max_attempts=3))
+    assert checked.pair is None
+    assert checked.attempts == 3
+    assert checked.rejects == {"non-zero-background": 3}
+
+
+def test_a_batch_gives_what_its_members_give_alone() -> None:
+    generator = Clumsy([1, 3, attempt_seed(3, 1)])
+    conditions = [Condition({"ventricles": volume}) for volume in (20.0, 30.0, 40.0, 50.0)]
+    together = generate_checked_batch(generator, conditions, [0, 1, 2, 3])
+    for condition, seed, outcome in zip(conditions, range(4), together, strict=True):
+        alone = generate_checked(generator, condition, seed)
+        assert alone.attempts == outcome.attempts
+        assert alone.pair is not None
+        assert outcome.pair is not None
+        np.testing.assert_array_equal(alone.pair.image, outcome.pair.image)
+
+
+def test_a_generator_states_what_its_background_may_hold() -> None:
+    generator = Clumsy([7])
+    generator.max_nonzero_background = 0.05  # type: ignore[attr-defined]
+    assert generate_checked(generator, CONDITION, 7).attempts == 1
+
+
+def test_attempt_seeds_differ_and_fit_into_json_numbers() -> None:
+    seeds = {attempt_seed(seed, attempt) for seed in (0, 1, 2**40, 2**53 - 1) for attempt in range(50)}
+    assert len(seeds) == 200
+    assert all(0 <= seed < 2**53 for seed in seeds)

@@ -1,0 +1,75 @@
+"""The export is a BIDS derivative whose files say what the cache says."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from synthaug.errors import StoreError
+from synthaug.store import Store, StoreInfo
+from synthaug.store.nifti_export import export_nifti
+from tests.stand_in_generator import StandInGenerator
+from tests.stand_in_store import VOLUMES_ML, fill
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    generator = StandInGenerator()
+    store = Store.create(tmp_path / "cache", StoreInfo.of(generator))
+    fill(store, generator)
+    return store
+
+
+def test_images_and_labels_have_the_arrays_and_the_true_affine(store: Store, tmp_path: Path) -> None:
+    assert export_nifti(store, tmp_path / "out") == 3
+    for name in store.names():
+        pair = store.read(name)
+        stem = tmp_path / "out" / f"sub-{name}" / "anat" / f"sub-{name}_desc-synthetic"
+        image, label = nibabel.load(f"{stem}_T1w.nii.gz"), nibabel.load(f"{stem}_dseg.nii.gz")
+        np.testing.assert_allclose(image.affine, pair.affine)
+        np.testing.assert_allclose(label.affine, pair.affine)
+        np.testing.assert_array_equal(np.asarray(image.dataobj), pair.image[0])
+        np.testing.assert_array_equal(np.asarray(label.dataobj), pair.label)
+        sidecar = json.loads(Path(f"{stem}_T1w.json").read_text())
+        assert sidecar["Provenance"]["pair"]["seed"] == pair.provenance["seed"]
+
+
+def test_the_folder_describes_itself(store: Store, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    export_nifti(store, out)
+    description = json.loads((out / "dataset_description.json").read_text())
+    assert description["DatasetType"] == "derivative"
+    assert description["GeneratedBy"][1]["Version"] == store.info.fingerprint
+    labels = json.loads((out / "labels.json").read_text())
+    assert labels["structures"]["lateral_ventricle_left"] == 3
+    assert "lateral_ventricle_left" in labels["groups"]["ventricles"]
+    with open(out / "dseg.tsv") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert rows[0] == {"index": "0", "name": "background"}
+    assert len(rows) == 1 + len(store.info.scheme.names)
+    with open(out / "participants.tsv") as file:
+        people = list(csv.DictReader(file, delimiter="\t"))
+    assert sorted(float(p["ventricles_ml"]) for p in people) == pytest.approx(VOLUMES_ML, abs=0.1)
+
+
+def test_an_export_can_be_repeated_but_foreign_files_are_left_alone(store: Store, tmp_path: Path) -> None:
+    export_nifti(store, tmp_path / "out")
+    assert export_nifti(store, tmp_path / "out") == 3
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("mine")
+    with pytest.raises(StoreError, match=r"thesis\.txt"):
+        export_nifti(store, tmp_path / "other")
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.txt"]
+
+
+def test_a_damaged_case_is_not_exported(store: Store, tmp_path: Path) -> None:
+    name = store.names()[0]
+    image = store.folder / "cases" / name / "image.b2nd"
+    image.write_bytes(image.read_bytes()[:-1])
+    with pytest.raises(StoreError, match=name):
+        export_nifti(store, tmp_path / "out")

@@ -1,0 +1,122 @@
+"""Any byte that is flipped and any file that is shortened is found, with the name of its case."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from synthaug.errors import StoreError
+from synthaug.store import Store, StoreInfo
+from tests.stand_in_generator import StandInGenerator
+from tests.stand_in_store import fill
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    generator = StandInGenerator()
+    store = Store.create(tmp_path_factory.mktemp("sound") / "cache", StoreInfo.of(generator))
+    fill(store, generator)
+    store.events.write("rejected", name="x", seed=1, reasons=["missing-structure"])
+    store.give_up("hopeless", {"attempts": 4})
+    return store.folder
+
+
+@pytest.fixture
+def store(sound: Path, tmp_path: Path) -> Store:
+    shutil.copytree(sound, tmp_path / "cache")
+    return Store.open(tmp_path / "cache")
+
+
+def all_files(folder: Path) -> list[Path]:
+    return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_sound_store_has_no_problem(store: Store) -> None:
+    assert len(store) == 3
+    assert store.verify() == []
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_flipped_bit_in_any_file_is_found(store: Store, data: st.DataObject) -> None:
+    path = store.folder / data.draw(st.sampled_from(all_files(store.folder)))
+    content = path.read_bytes()
+    position = data.draw(st.integers(0, len(content) - 1))
+    bit = data.draw(st.integers(0, 7))
+    changed = bytearray(content)
+    changed[position] ^= 1 << bit
+    path.write_bytes(changed)
+    try:
+        problems = store.verify()
+        assert problems
+        if path.parent.name == "given-up":
+            assert [problem.name for problem in problems] == ["hopeless"]
+        if path.parent.parent.name == "cases":
+            assert {problem.name for problem in problems} == {path.parent.name}
+            assert path.parent.name in str(problems[0])
+    finally:
+        path.write_bytes(content)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_truncated_case_file_is_found_and_never_served(store: Store, data: st.DataObject) -> None:
+    cases = [path for path in all_files(store.folder) if path.parts[0] == "cases"]
+    path = store.folder / data.draw(st.sampled_from(cases))
+    content = path.read_bytes()
+    path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
+    try:
+        assert {problem.name for problem in store.verify()} == {path.parent.name}
+        with pytest.raises(StoreError, match=path.parent.name):
+            store.read(path.parent.name)
+    finally:
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("file", ["image.b2nd", "label.b2nd", "provenance.json", "done"])
+def test_a_missing_file_is_found(store: Store, file: str) -> None:
+    name = store.names()[1]
+    (store.folder / "cases" / name / file).unlink()
+    assert {problem.name for problem in store.verify()} == {name}
+
+
+def test_a_file_that_does_not_belong_is_an_orphan(store: Store) -> None:
+    name = store.names()[0]
+    (store.folder / "cases" / name / "notes.txt").write_text("x")
+    (store.folder / "cases" / "stray.txt").write_text("x")
+    kinds = {(problem.name, problem.kind) for problem in store.verify()}
+    assert kinds == {(name, "orphan"), ("stray.txt", "orphan")}
+
+
+def test_a_renamed_copy_is_found(store: Store) -> None:
+    name = store.names()[0]
+    shutil.copytree(store.folder / "cases" / name, store.folder / "cases" / "copy")
+    problems = store.verify()
+    assert {problem.name for problem in problems} == {"copy"}
+    with pytest.raises(StoreError, match="renamed copy"):
+        store.read("copy")
+
+
+def test_the_same_arrays_under_two_names_are_a_duplicate(store: Store) -> None:
+    generator = StandInGenerator()
+    pair = store.read(store.names()[0])
+    assert pair.provenance["generator_sha256"] == generator.fingerprint
+    assert store.add("twin", pair)
+    assert [problem.kind for problem in store.verify()] == ["duplicate"]
+
+
+def test_a_changed_end_of_the_last_event_is_damage(store: Store) -> None:
+    path = next((store.folder / "events").iterdir())
+    path.write_bytes(path.read_bytes()[:-1] + b"\x0b")
+    assert [problem.file for problem in store.verify()] == [f"events/{path.name}"]
+
+
+def test_an_unfinished_last_line_of_events_is_no_damage(store: Store) -> None:
+    path = next((store.folder / "events").iterdir())
+    path.write_bytes(path.read_bytes() + b'{"event": "stor')
+    assert store.verify() == []
+    assert len(store.entries()) == 3
