@@ -1,0 +1,28 @@
+"""Schedules over the course of training: of target volumes, and of the share of synthetic cases."""
+
+from synthaug.schedules.constant import Constant
+from synthaug.schedules.empirical import Empirical
+from synthaug.schedules.histogram_matching import HistogramMatching
+from synthaug.schedules.mix_schedule import PRESETS, MixSchedule, parse_mix
+from synthaug.schedules.normal import Normal
+from synthaug.schedules.parsing import FORMS, KINDS, parse_schedule
+from synthaug.schedules.piecewise import Piecewise
+from synthaug.schedules.uniform import LogUniform, Uniform
+from synthaug.schedules.volume_schedule import VolumeSchedule
+
+__all__ = [
+    "FORMS",
+    "KINDS",
+    "PRESETS",
+    "Constant",
+    "Empirical",
+    "HistogramMatching",
+    "LogUniform",
+    "MixSchedule",
+    "Normal",
+    "Piecewise",
+    "Uniform",
+    "VolumeSchedule",
+    "parse_mix",
+    "parse_schedule",
+]

@@ -1,0 +1,125 @@
+"""Volume schedules from texts, dictionaries and JSON files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from synthaug.errors import ConfigurationError, SynthAugError, did_you_mean
+from synthaug.schedules.constant import Constant
+from synthaug.schedules.empirical import Empirical
+from synthaug.schedules.histogram_matching import HistogramMatching
+from synthaug.schedules.normal import Normal
+from synthaug.schedules.piecewise import Piecewise
+from synthaug.schedules.uniform import LogUniform, Uniform
+from synthaug.schedules.volume_schedule import VolumeSchedule
+
+KINDS: dict[str, type[VolumeSchedule]] = {
+    one.kind: one for one in (Constant, Uniform, LogUniform, Normal, Empirical, HistogramMatching, Piecewise)
+}
+"""Every schedule by the name that texts and JSON give it."""
+
+FORMS = (
+    "constant:40, uniform:20:120, log-uniform:8:120, normal:40:10 (then lowest and highest), empirical:12:30:55, all in mL, "
+    "a structure before them with '=' (lateral_ventricles=uniform:20:120), or a JSON file"
+)
+"""What a text may look like."""
+
+
+def parse_schedule(value: VolumeSchedule | str | Path | Mapping[str, Any]) -> VolumeSchedule:
+    """Read a volume schedule.
+
+    Args:
+        value: a schedule (returned as it is), a text such as ``"uniform:20:120"`` (mL; with a structure:
+            ``"lateral_ventricles=uniform:20:120"``), the path of a JSON file, or the dictionary that it would hold.
+
+    Raises:
+        ConfigurationError: no such kind of schedule, or wrong, missing or unknown entries.
+        BoundsError: numbers out of range.
+        SynthAugError: the file is missing or unreadable.
+    """
+    if isinstance(value, VolumeSchedule):
+        return value
+    if isinstance(value, Mapping):
+        return _from_dict(value, "schedule")
+    if isinstance(value, Path) or (isinstance(value, str) and value.endswith(".json")):
+        return _from_file(Path(value))
+    if isinstance(value, str):
+        return _from_text(value)
+    raise ConfigurationError(f"schedule: {value!r}; allowed: {FORMS}")
+
+
+def _from_file(path: Path) -> VolumeSchedule:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SynthAugError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
+    except ValueError as error:
+        raise ConfigurationError(f"{path}: not JSON ({error}); write one JSON object with a 'kind'") from error
+    if not isinstance(content, Mapping):
+        raise ConfigurationError(f"{path}: holds {type(content).__name__}; write one JSON object with a 'kind'")
+    return _from_dict(content, str(path))
+
+
+def _from_text(text: str) -> VolumeSchedule:
+    structure, separator, rest = text.rpartition("=")
+    kind, *words = rest.strip().split(":")
+    named = {"structure": structure.strip()} if separator else {}
+    schedule_class = _class_of(kind, f"schedule {text!r}")
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        raise ConfigurationError(f"schedule {text!r}: volumes must be numbers; allowed: {FORMS}") from None
+    if schedule_class is Empirical:
+        return Empirical(tuple(numbers), **named)
+    numeric = [
+        field
+        for field in dataclasses.fields(schedule_class)
+        if field.name != "structure"  # type: ignore[arg-type]
+    ]
+    due = [field for field in numeric if field.default is dataclasses.MISSING]
+    if schedule_class in (HistogramMatching, Piecewise) or not len(due) <= len(numbers) <= len(numeric):
+        raise ConfigurationError(
+            f"schedule {text!r}: {kind} does not take {len(numbers)} numbers in a text; allowed: {FORMS}"
+        )
+    return schedule_class(*numbers, **named)
+
+
+def _from_dict(content: Mapping[str, Any], where: str) -> VolumeSchedule:
+    schedule_class = _class_of(content.get("kind"), where)
+    fields = {field.name: field for field in dataclasses.fields(schedule_class)}  # type: ignore[arg-type]
+    given = {key: value for key, value in content.items() if key != "kind"}
+    problems = [f"unknown entry {key!r}{did_you_mean(str(key), fields)}" for key in given if key not in fields] + [
+        f"{name!r} is missing"
+        for name, field in fields.items()
+        if name not in given and field.default is dataclasses.MISSING
+    ]
+    if problems:
+        raise ConfigurationError(
+            f"{where} ({schedule_class.kind}): {'; '.join(problems)}; allowed: {', '.join(fields)}"
+        )
+    try:
+        if schedule_class is HistogramMatching:
+            given["target"] = parse_schedule(given["target"])
+        if schedule_class is Piecewise:
+            given["stages"] = tuple((stage["until"], parse_schedule(stage["schedule"])) for stage in given["stages"])
+        return schedule_class(**given)
+    except SynthAugError:
+        raise
+    except (TypeError, ValueError, KeyError) as error:
+        raise ConfigurationError(
+            f"{where} ({schedule_class.kind}): an entry has a wrong form ({error!r}); allowed: numbers in mL, lists of them, "
+            "stages as [{'until': 0.5, 'schedule': {...}}, ...]"
+        ) from error
+
+
+def _class_of(kind: Any, where: str) -> type[VolumeSchedule]:
+    found = KINDS.get(kind) if isinstance(kind, str) else None
+    if found is None:
+        raise ConfigurationError(
+            f"{where}: kind {kind!r}{did_you_mean(str(kind), KINDS)}; allowed kinds: {', '.join(KINDS)}; as text: {FORMS}"
+        )
+    return found

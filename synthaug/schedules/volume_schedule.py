@@ -1,0 +1,87 @@
+"""The base of all volume schedules."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from synthaug.errors import BoundsError
+
+
+class VolumeSchedule(ABC):
+    """Maps training progress and a random generator to a target volume in mL.
+
+    Every schedule is a frozen dataclass whose last field, ``structure``, names the structure or group that the volume
+    is of.
+
+    Attributes:
+        kind: name in JSON and in texts.
+        structure: structure or group whose volume is drawn.
+    """
+
+    kind: ClassVar[str]
+    structure: str = "ventricles"
+
+    @abstractmethod
+    def draw(self, progress: float, rng: np.random.Generator) -> float:
+        """Draw a volume in mL.
+
+        Args:
+            progress: of the training, 0 to 1.
+            rng: all randomness comes from it.
+        """
+
+    @abstractmethod
+    def cdf(self, volume_ml: float, progress: float) -> float:
+        """Probability that a draw at this progress is at most ``volume_ml``."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form; `parse_schedule` reads it back."""
+
+    def bin_weights(self, edges_ml: Sequence[float] | np.ndarray, progress: float) -> np.ndarray:
+        """Probability of each bin.
+
+        Args:
+            edges_ml: bin edges in mL, increasing; a bin holds its upper edge, the first one its lower edge too.
+            progress: of the training, 0 to 1.
+
+        Returns:
+            float64, one entry less than edges; sums to less than 1 where the schedule reaches beyond the edges.
+        """
+        edges = np.asarray(edges_ml, dtype=np.float64)
+        if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all():
+            raise BoundsError(f"bin edges {edges.tolist()}; allowed: two or more increasing volumes in mL")
+        below = np.array([self.cdf(float(edge), progress) for edge in edges])
+        # a schedule may have a point mass on the first edge
+        below[0] = self.cdf(float(np.nextafter(edges[0], -np.inf)), progress)
+        return np.maximum(np.diff(below), 0.0)
+
+    def _described(self, **fields: Any) -> dict[str, Any]:
+        return {"kind": self.kind, **fields, "structure": self.structure}
+
+
+def check_volumes(where: str, *volumes_ml: float, positive: bool = False) -> None:
+    """Refuse what is no volume.
+
+    Raises:
+        BoundsError: negative, NaN or infinite, or 0 where a logarithm is taken of it.
+    """
+    for volume_ml in volumes_ml:
+        is_number = isinstance(volume_ml, (int, float, np.number)) and not isinstance(volume_ml, bool)
+        if not is_number or not np.isfinite(volume_ml) or volume_ml < 0 or (positive and volume_ml == 0):
+            allowed = "more than 0" if positive else "0 or more"
+            raise BoundsError(f"schedule {where}: {volume_ml!r} mL; allowed: a volume in mL, {allowed}")
+
+
+def check_range(where: str, low_ml: float, high_ml: float) -> None:
+    """Refuse a range whose ends are not in order.
+
+    Raises:
+        BoundsError: low is not below high.
+    """
+    if not low_ml < high_ml:
+        raise BoundsError(f"schedule {where}: {low_ml:g} to {high_ml:g} mL; the first must be below the second")
