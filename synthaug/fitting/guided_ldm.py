@@ -33,6 +33,7 @@ from synthaug.generators.guided_ldm import NETWORKS, GuidedLDM, build_networks
 from synthaug.generators.guided_ldm_config import CONFIG_NAME, GuidedLDMConfig, LatentScale
 from synthaug.errors import ConfigurationError
 from synthaug.labels import LabelScheme
+from synthaug.networks.label_autoencoder import decision_offset
 from synthaug.networks.precision import choose_dtype
 from synthaug.store.atomic import canonical_json, replace_file
 from synthaug.volumes.grid import Grid
@@ -146,12 +147,15 @@ class GuidedLDMFit:
 
     def _fit_label_autoencoder(self, deadline: float | None) -> nn.Module:
         paths = self._bank.paths("labels")
+        unwarped = [path for path in paths if path.stem.endswith("_00")]
+        class_weights = balanced_class_weights(unwarped, self._config.scheme.num_classes)
         network = build_networks(self._config)["label_autoencoder"]
+        network.decision_offset.copy_(decision_offset(class_weights))
         loss = LabelAutoencoderLoss(
             paths,
             self._mirror,
             self._settings.label_autoencoder.batch,
-            balanced_class_weights([path for path in paths if path.stem.endswith("_00")], self._config.scheme.num_classes),
+            class_weights,
             multiple=network.downsampling,
             device=self._device,
         )

@@ -20,7 +20,7 @@ class LabelAutoencoderSettings:
 
     network: dict[str, Any] = field(default_factory=dict)
     batch: LabelAutoencoderBatch = field(default_factory=LabelAutoencoderBatch)
-    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.3))
+    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.28))
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class MaskDiffusionSettings:
 
     network: dict[str, Any] = field(default_factory=dict)
     batch: MaskDiffusionBatch = field(default_factory=MaskDiffusionBatch)
-    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.3, learning_rate=5e-4))
+    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.36, learning_rate=1e-3, ema_decay=0.996))
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ImageAutoencoderSettings:
 
     network: dict[str, Any] = field(default_factory=dict)
     batch: ImageAutoencoderBatch = field(default_factory=ImageAutoencoderBatch)
-    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.15))
+    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.12))
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ImageDiffusionSettings:
 
     network: dict[str, Any] = field(default_factory=dict)
     batch: ImageDiffusionBatch = field(default_factory=ImageDiffusionBatch)
-    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.25, learning_rate=5e-4))
+    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.24, learning_rate=1e-3, ema_decay=0.996))
 
 
 @dataclass(frozen=True)
