@@ -54,8 +54,8 @@ class VolumeBounds:
             low, high = self.limits_ml[name]
             if not condition.extrapolate and not low <= volume_ml <= high:
                 raise BoundsError(
-                    f"target {name}={volume_ml:g} mL is out of bounds; allowed: {low:g} to {high:g} mL; choose a volume "
-                    "within, or ask for extrapolation by name (extrapolate=True, --extrapolate)"
+                    f"target {name}={volume_ml:g} mL is out of bounds; allowed: {low:g} to {high:g} mL; choose a "
+                    "volume within, or ask for extrapolation by name (extrapolate=True, --extrapolate)"
                 )
 
     def describe(self) -> str:

@@ -16,7 +16,8 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
     "lat": ("lateral",), "inf": ("inferior",),
     "3rd": ("third",), "iii": ("third",), "4th": ("fourth",), "iv": ("fourth",), "5th": ("fifth",),
     "wm": ("white", "matter"), "gm": ("gray", "matter"), "grey": ("gray",), "ctx": ("cortex",), "cortical": ("cortex",),
-    "cerebellar": ("cerebellum",), "thalami": ("thalamus",), "hippocampi": ("hippocampus",), "hippocampal": ("hippocampus",),
+    "cerebellar": ("cerebellum",), "thalami": ("thalamus",),
+    "hippocampi": ("hippocampus",), "hippocampal": ("hippocampus",),
     "vdc": ("ventral", "dc"), "cc": ("corpus", "callosum"),
 }  # fmt: skip
 
@@ -37,7 +38,9 @@ class AnatomicalName:
 
 
 def parse_anatomical_name(text: str) -> AnatomicalName:
-    """Bring a name to one form: ``Left-Inf-Lat-Vent``, ``lh inferior lateral ventricles`` and ``InfLatVent_L`` are equal.
+    """Bring a name to one form.
+
+    ``Left-Inf-Lat-Vent``, ``lh inferior lateral ventricles`` and ``InfLatVent_L`` come out equal.
 
     Args:
         text: a name in any of the usual spellings: CamelCase, dashes, underscores, spaces; side first or last.

@@ -72,5 +72,7 @@ def _table() -> dict[str, dict[str, list[str]]]:
 @cache
 def _concept_by_words() -> dict[frozenset[str], str]:
     return {
-        parse_anatomical_name(phrase).words: concept for concept, entry in _table().items() for phrase in entry["phrases"]
+        parse_anatomical_name(phrase).words: concept
+        for concept, entry in _table().items()
+        for phrase in entry["phrases"]
     }

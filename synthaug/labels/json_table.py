@@ -36,7 +36,9 @@ def read_json_object(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SynthAugError(f"{path}: cannot be read ({error.strerror or error}); check the path and its permissions") from error
+        raise SynthAugError(
+            f"{path}: cannot be read ({error.strerror or error}); check the path and its permissions"
+        ) from error
     except ValueError as error:
         raise LabelError(f"{path}: not JSON ({error}); write it as one JSON object") from error
     if not isinstance(content, dict):

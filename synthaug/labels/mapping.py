@@ -37,19 +37,22 @@ class LabelMapping:
         for name in self.table:
             if name not in self.source.names:
                 raise LabelError(
-                    f"{where}: {name!r} is no structure of {self.source.name!r}{did_you_mean(name, self.source.names)}; "
+                    f"{where}: {name!r} is no structure of {self.source.name!r}"
+                    f"{did_you_mean(name, self.source.names)}; "
                     f"allowed: {', '.join(self.source.names)}"
                 )
         allowed = (BACKGROUND, *self.target.names)
         for name, goal in self.table.items():
             if goal not in allowed:
                 raise LabelError(
-                    f"{where}: {name!r} goes to {goal!r}{did_you_mean(str(goal), allowed)}; allowed: {', '.join(allowed)}"
+                    f"{where}: {name!r} goes to {goal!r}{did_you_mean(str(goal), allowed)}; "
+                    f"allowed: {', '.join(allowed)}"
                 )
         unmapped = [name for name in self.source.names if name not in self.table]
         if unmapped:
             raise LabelError(
-                f"{where} leaves out {', '.join(unmapped)}; map each to a structure of {self.target.name!r} or to '{BACKGROUND}'"
+                f"{where} leaves out {', '.join(unmapped)}; "
+                f"map each to a structure of {self.target.name!r} or to '{BACKGROUND}'"
             )
 
     @property
@@ -69,7 +72,8 @@ class LabelMapping:
             int16 array of the same shape, in the target scheme.
 
         Raises:
-            LabelError: a label that the source scheme does not have, or ignored voxels where the target has no ignore label.
+            LabelError: a label that the source scheme does not have, or ignored voxels where the target scheme has no
+                ignore label.
         """
         self.source.check(label, where)
         lookup = np.zeros(LARGEST_ID + 1, dtype=np.int16)
@@ -99,7 +103,9 @@ class LabelMapping:
         known = ("source", "target", "table")
         wrong = sorted(set(d) - set(known)) + [key for key in known if key not in d]
         if wrong:
-            raise LabelError(f"label mapping: missing or unknown keys {', '.join(wrong)}; allowed and due: {', '.join(known)}")
+            raise LabelError(
+                f"label mapping: missing or unknown keys {', '.join(wrong)}; allowed and due: {', '.join(known)}"
+            )
         if not isinstance(d["table"], Mapping):
             raise LabelError("label mapping: 'table' must be an object from source structure to target structure")
         return cls(as_scheme(d["source"]), as_scheme(d["target"]), d["table"])

@@ -75,7 +75,9 @@ def _ids(value: Any, label: str, where: str) -> tuple[int, ...]:
         text = str(one).strip()
         is_whole = text.isdigit() or (isinstance(one, float) and one.is_integer() and one >= 0)
         if isinstance(one, bool) or not is_whole:
-            raise LabelError(f"{where}: label {label!r} is {one!r}; allowed: whole numbers from 0, or a list of them for a region")
+            raise LabelError(
+                f"{where}: label {label!r} is {one!r}; allowed: whole numbers from 0, or a list of them for a region"
+            )
         ids.append(int(float(text)))
     if not ids:
         raise LabelError(f"{where}: label {label!r} is an empty list; name at least one label id")
@@ -86,7 +88,9 @@ def _structures(singles: Mapping[str, int], regions: Mapping[str, Sequence[int]]
     named: dict[int, str] = {}
     for label, number in singles.items():
         if number in named:
-            raise LabelError(f"{where}: labels {named[number]!r} and {label!r} are both {number}; give each its own number")
+            raise LabelError(
+                f"{where}: labels {named[number]!r} and {label!r} are both {number}; give each its own number"
+            )
         named[number] = label
     for ids in regions.values():
         for number in ids:

@@ -12,7 +12,7 @@ from synthaug.labels.mapping import LabelMapping
 from synthaug.labels.scheme import BACKGROUND, LabelScheme
 
 INDIVISIBLE = "ventricles"
-"""Where a target scheme has some ventricles, a ventricle that it lacks is not quietly made CSF or brain: it is asked for."""
+"""Where a target scheme has some ventricles, one that it lacks is not quietly made CSF or brain: the user is asked."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,7 @@ def _complaint(
     problems += [f"{name!r} of the dataset gets no source structure" for name in unreachable]
     return (
         f"no clear mapping from {source.name!r} to {target.name!r}: {'; '.join(problems)}; "
-        f"write the mapping of these structures by hand in the configuration "
-        f"(structures of {source.name!r}: {', '.join(source.names)}; of {target.name!r}: {', '.join(target.names)}, {BACKGROUND})"
+        "write the mapping of these structures by hand in the configuration "
+        f"(structures of {source.name!r}: {', '.join(source.names)}; "
+        f"of {target.name!r}: {', '.join(target.names)}, {BACKGROUND})"
     )

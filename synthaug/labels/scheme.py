@@ -158,7 +158,7 @@ class LabelScheme:
             groups = {str(group): tuple(members) for group, members in d.get("groups", {}).items()}
         except (TypeError, KeyError, AttributeError) as error:
             raise LabelError(
-                f"label scheme {d['name']!r}: structures must be a list of {{'name', 'id'}} and groups an object of lists"
+                f"label scheme {d['name']!r}: structures must be a list of {{'name', 'id'}}, groups an object of lists"
             ) from error
         return cls(str(d["name"]), structures, groups, d.get("ignore_id"))
 
@@ -241,7 +241,8 @@ def _check_groups(scheme: LabelScheme) -> None:
         missing = [member for member in members if member not in scheme.names]
         if missing or not members:
             raise LabelError(
-                f"{where}: {', '.join(map(repr, missing)) or 'no members'}; allowed: one or more of {', '.join(scheme.names)}"
+                f"{where}: {', '.join(map(repr, missing)) or 'no members'}; "
+                f"allowed: one or more of {', '.join(scheme.names)}"
             )
         _refuse_repeats(where, "member", list(members))
         if group == BACKGROUND or group in scheme.names:

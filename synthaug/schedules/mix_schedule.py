@@ -42,7 +42,7 @@ class MixSchedule:
         for _, fraction in stages:
             if not 0 <= fraction <= 1:
                 raise BoundsError(
-                    f"ratio {fraction:g}; allowed: 0 (real cases only) to 1 (synthetic only): the share of synthetic cases"
+                    f"ratio {fraction:g}; allowed: the share of synthetic cases, 0 (real only) to 1 (synthetic only)"
                 )
         ends = [until for until, _ in stages]
         if not ends or ends[-1] != 1 or any(not low < high for low, high in zip([0.0, *ends], ends, strict=False)):
@@ -121,7 +121,8 @@ def _from_dict(content: Mapping[str, Any]) -> MixSchedule:
         stages = ()
     if unknown:
         raise ConfigurationError(
-            f"ratio: {', '.join(unknown)} is wrong; allowed: {{'stages': [{{'until': 0.5, 'fraction': 0.8}}, ...]}}, 'name'"
+            f"ratio: {', '.join(unknown)} is wrong; "
+            "allowed: {'stages': [{'until': 0.5, 'fraction': 0.8}, ...]}, 'name'"
         )
     return MixSchedule(stages, str(content.get("name", "custom")))
 

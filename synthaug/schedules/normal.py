@@ -42,8 +42,8 @@ class Normal(VolumeSchedule):
         below, above = self._tails()
         if above - below < 1e-9:
             raise BoundsError(
-                f"schedule {self.kind}: no draw of mean {self.mean_ml:g} and SD {self.sd_ml:g} mL lies within its limits; "
-                "move the mean or the limits"
+                f"schedule {self.kind}: no draw of mean {self.mean_ml:g} and SD {self.sd_ml:g} mL lies within its "
+                "limits; move the mean or the limits"
             )
 
     def draw(self, progress: float, rng: np.random.Generator) -> float:

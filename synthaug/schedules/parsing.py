@@ -23,8 +23,8 @@ KINDS: dict[str, type[VolumeSchedule]] = {
 """Every schedule by the name that texts and JSON give it."""
 
 FORMS = (
-    "constant:40, uniform:20:120, log-uniform:8:120, normal:40:10 (then lowest and highest), empirical:12:30:55, all in mL, "
-    "a structure before them with '=' (lateral_ventricles=uniform:20:120), or a JSON file"
+    "constant:40, uniform:20:120, log-uniform:8:120, normal:40:10 (then lowest and highest), empirical:12:30:55, "
+    "all in mL, a structure before them with '=' (lateral_ventricles=uniform:20:120), or a JSON file"
 )
 """What a text may look like."""
 
@@ -111,8 +111,8 @@ def _from_dict(content: Mapping[str, Any], where: str) -> VolumeSchedule:
         raise
     except (TypeError, ValueError, KeyError) as error:
         raise ConfigurationError(
-            f"{where} ({schedule_class.kind}): an entry has a wrong form ({error!r}); allowed: numbers in mL, lists of them, "
-            "stages as [{'until': 0.5, 'schedule': {...}}, ...]"
+            f"{where} ({schedule_class.kind}): an entry has a wrong form ({error!r}); allowed: numbers in mL, "
+            "lists of them, stages as [{'until': 0.5, 'schedule': {...}}, ...]"
         ) from error
 
 
@@ -120,6 +120,7 @@ def _class_of(kind: Any, where: str) -> type[VolumeSchedule]:
     found = KINDS.get(kind) if isinstance(kind, str) else None
     if found is None:
         raise ConfigurationError(
-            f"{where}: kind {kind!r}{did_you_mean(str(kind), KINDS)}; allowed kinds: {', '.join(KINDS)}; as text: {FORMS}"
+            f"{where}: kind {kind!r}{did_you_mean(str(kind), KINDS)}; "
+            f"allowed kinds: {', '.join(KINDS)}; as text: {FORMS}"
         )
     return found

@@ -29,7 +29,8 @@ def check_affine(affine: np.ndarray, where: str) -> None:
     spacing = spacing_of(affine)
     if not (spacing > 0).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6 * float(np.prod(spacing)):
         raise GeometryError(
-            f"{where}: affine cannot be inverted (voxel edges {spacing.tolist()} mm); write the file's true voxel-to-mm matrix"
+            f"{where}: affine cannot be inverted (voxel edges {spacing.tolist()} mm); "
+            "write the file's true voxel-to-mm matrix"
         )
 
 

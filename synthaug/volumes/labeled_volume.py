@@ -56,7 +56,9 @@ class LabeledVolume:
             )
         check_affine(self.affine, "labelled volume")
         if not np.isfinite(self.image).all():
-            raise GeometryError("labelled volume: the image holds NaN or infinite values; allowed: finite intensities only")
+            raise GeometryError(
+                "labelled volume: the image holds NaN or infinite values; allowed: finite intensities only"
+            )
         self.scheme.check(self.label, "labelled volume")
 
     @property

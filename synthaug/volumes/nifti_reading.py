@@ -110,7 +110,9 @@ def _open_canonical(path: Path, *, multichannel: bool) -> Any:
     try:
         image = nib.load(path)
     except _UNREADABLE as error:
-        raise SynthAugError(f"{path}: cannot be read as NIfTI ({_one_line(error)}); write it as .nii or .nii.gz") from error
+        raise SynthAugError(
+            f"{path}: cannot be read as NIfTI ({_one_line(error)}); write it as .nii or .nii.gz"
+        ) from error
     if not isinstance(image, (nib.Nifti1Image, nib.Nifti1Pair)):  # NIfTI-2 derives from these
         raise SynthAugError(f"{path}: is {type(image).__name__}; allowed: NIfTI (.nii or .nii.gz): convert it")
     shape = tuple(int(size) for size in image.shape)
@@ -124,7 +126,7 @@ def _open_canonical(path: Path, *, multichannel: bool) -> Any:
 
 def _check_shape(shape: tuple[int, ...], path: Path, *, multichannel: bool) -> None:
     extra = [size for size in shape[3:] if size != 1]
-    if len(shape) < 3 or extra and not (multichannel and len(extra) == 1 and shape[3] == extra[0]):
+    if len(shape) < 3 or (extra and not (multichannel and len(extra) == 1 and shape[3] == extra[0])):
         allowed = "(X, Y, Z) or (X, Y, Z, channels)" if multichannel else "(X, Y, Z)"
         raise GeometryError(f"{path}: shape {shape}; allowed: {allowed}: split it into one 3D file each")
     voxels = 1
@@ -143,7 +145,9 @@ def _read_data(image: Any, path: Path, dtype: type[np.float32] | None) -> np.nda
         with np.errstate(over="ignore"):
             data = np.asanyarray(image.dataobj) if dtype is None else image.get_fdata(dtype=dtype, caching="unchanged")
     except _UNREADABLE as error:
-        raise SynthAugError(f"{path}: data cannot be read ({_one_line(error)}); the file is damaged: copy it anew") from error
+        raise SynthAugError(
+            f"{path}: data cannot be read ({_one_line(error)}); the file is damaged: copy it anew"
+        ) from error
     return data.reshape(data.shape[:3] + (-1,))
 
 
@@ -155,8 +159,8 @@ def _whole_numbers(label: np.ndarray, path: Path) -> np.ndarray:
         wrong = np.abs(label - rounded) > LABEL_ROUNDING
         if wrong.any():
             raise LabelError(
-                f"{path}: {int(wrong.sum())} labels are not whole numbers (such as {float(label[wrong][0]):g}); allowed: "
-                "whole numbers from 0 to 32767; resample label maps with nearest neighbour"
+                f"{path}: {int(wrong.sum())} labels are not whole numbers (such as {float(label[wrong][0]):g}); "
+                "allowed: whole numbers from 0 to 32767; resample label maps with nearest neighbour"
             )
         label = rounded
     low, high = label.min(), label.max()

@@ -49,7 +49,9 @@ def write_label(path: str | Path, label: np.ndarray, affine: np.ndarray) -> None
         SynthAugError: another file type, or a folder that cannot be written.
     """
     if label.ndim != 3 or label.dtype.kind not in "iu":
-        raise GeometryError(f"{path}: label of shape {label.shape} and type {label.dtype}; allowed: (X, Y, Z) of integers")
+        raise GeometryError(
+            f"{path}: label of shape {label.shape} and type {label.dtype}; allowed: (X, Y, Z) of integers"
+        )
     if label.size and (label.min() < 0 or label.max() > np.iinfo(np.int16).max):
         raise GeometryError(f"{path}: labels from {label.min()} to {label.max()}; allowed: 0 to 32767")
     _write(Path(path), label.astype(np.int16, copy=False), affine)
@@ -73,7 +75,9 @@ def _write(path: Path, data: np.ndarray, affine: np.ndarray) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         _replace(path, content)
     except OSError as error:
-        raise SynthAugError(f"{path}: cannot be written ({error.strerror or error}); check folder, space and permissions") from error
+        raise SynthAugError(
+            f"{path}: cannot be written ({error.strerror or error}); check folder, space and permissions"
+        ) from error
 
 
 def _replace(path: Path, content: bytes) -> None:
