@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from math import gcd
 
 import numpy as np
 
@@ -11,8 +12,8 @@ from synthaug.labels import LabelScheme
 VENTRICLE_COLOURS: tuple[str, ...] = ("#ffb000", "#fe6100", "#dc267f", "#f9e45b")
 """Vivid and apart from each other also for colour-blind readers: the ventricles are what a picture is looked at for."""
 
-GOLDEN_ANGLE = 0.381966
-"""Share of the colour circle between neighbours, so that any number of structures get hues apart."""
+MUTED_HUES = (0.36, 0.80)
+"""Green to violet: no hue of the ventricles."""
 
 
 def structure_colours(scheme: LabelScheme) -> dict[str, tuple[float, float, float]]:
@@ -22,15 +23,20 @@ def structure_colours(scheme: LabelScheme) -> dict[str, tuple[float, float, floa
         scheme: label scheme; without a group ``ventricles`` every structure takes a muted colour.
     """
     vivid = [name for name in scheme.groups.get("ventricles", ()) if name in scheme.names]
+    muted = [name for name in scheme.names if name not in vivid]
+    low, high = MUTED_HUES
+    stride = next(
+        step for step in range(max(1, round(0.4 * len(muted))), 2 * len(muted) + 2) if gcd(step, len(muted)) == 1
+    )
     colours: dict[str, tuple[float, float, float]] = {}
-    muted = 0
     for name in scheme.names:
         if name in vivid:
             colours[name] = _rgb(VENTRICLE_COLOURS[vivid.index(name) % len(VENTRICLE_COLOURS)])
         else:
-            hue = 0.38 + 0.42 * ((muted * GOLDEN_ANGLE) % 1.0)  # green to violet: no hue of the ventricles
-            colours[name] = colorsys.hls_to_rgb(hue, 0.42 + 0.22 * (muted % 3) / 2, 0.5)
-            muted += 1
+            # even hues, dealt in strides so that structures that follow each other in the scheme lie apart
+            place = muted.index(name)
+            hue = low + (high - low) * (place * stride % len(muted)) / len(muted)
+            colours[name] = colorsys.hls_to_rgb(hue, (0.36, 0.62, 0.49)[place % 3], 0.5)
     return colours
 
 

@@ -151,7 +151,7 @@ def _draw_card(figure: Figure, card: Card, left: float, bottom: float, width: fl
     sx, sy, sz = pair.spacing_mm
     pixels = ((sy, sx), (sz, sx), (sz, sy))  # mm per row and per column of each view
     low, high = _window(pair.image[0])
-    cell_width, cell_height = width / 3, (height - 0.55) / 2
+    cell_width, cell_height = width / 3, (height - 0.75) / 2
     for view, (name, *edges) in enumerate(VIEW_EDGES):
         grey = np.clip((images[view] - low) / (high - low), 0, 1)
         overlay = np.repeat(grey[..., None], 3, axis=-1)
@@ -161,7 +161,7 @@ def _draw_card(figure: Figure, card: Card, left: float, bottom: float, width: fl
             axes = figure.add_axes(
                 (
                     (left + view * cell_width + 0.02) / total_width,
-                    (bottom + (1 - row) * cell_height + 0.02) / total_height,
+                    (bottom + 0.2 + (1 - row) * cell_height + 0.02) / total_height,
                     (cell_width - 0.04) / total_width,
                     (cell_height - 0.04) / total_height,
                 ),
