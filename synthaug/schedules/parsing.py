@@ -74,12 +74,8 @@ def _from_text(text: str) -> VolumeSchedule:
     except ValueError:
         raise ConfigurationError(f"schedule {text!r}: volumes must be numbers; allowed: {FORMS}") from None
     if schedule_class is Empirical:
-        return Empirical(tuple(numbers), **named)
-    numeric = [
-        field
-        for field in dataclasses.fields(schedule_class)
-        if field.name != "structure"  # type: ignore[arg-type]
-    ]
+        return _from_dict({"kind": kind, "volumes_ml": numbers, **named}, f"schedule {text!r}")
+    numeric = [field for field in _fields(schedule_class) if field.name != "structure"]
     due = [field for field in numeric if field.default is dataclasses.MISSING]
     if schedule_class in (HistogramMatching, Piecewise) or not len(due) <= len(numbers) <= len(numeric):
         raise ConfigurationError(
@@ -88,9 +84,13 @@ def _from_text(text: str) -> VolumeSchedule:
     return schedule_class(*numbers, **named)
 
 
+def _fields(schedule_class: type[Any]) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(schedule_class)
+
+
 def _from_dict(content: Mapping[str, Any], where: str) -> VolumeSchedule:
     schedule_class = _class_of(content.get("kind"), where)
-    fields = {field.name: field for field in dataclasses.fields(schedule_class)}  # type: ignore[arg-type]
+    fields = {field.name: field for field in _fields(schedule_class)}
     given = {key: value for key, value in content.items() if key != "kind"}
     problems = [f"unknown entry {key!r}{did_you_mean(str(key), fields)}" for key in given if key not in fields] + [
         f"{name!r} is missing"

@@ -33,5 +33,5 @@ def fingerprint_array(array: np.ndarray) -> str:
     cropped = np.ascontiguousarray(channels[(slice(None), *box)], dtype="<f4")
     cropped = cropped + np.float32(0)  # -0.0 becomes 0.0
     digest = hashlib.sha256(np.array(cropped.shape, dtype="<i8").tobytes())
-    digest.update(memoryview(cropped).cast("B") if cropped.size else b"")
+    digest.update(cropped.reshape(-1).data)
     return digest.hexdigest()
