@@ -8,7 +8,7 @@ Fourier transform; its gradient is a stationary velocity field. Its exponential 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,6 +45,10 @@ class VentricleInflator:
         fluid_ids: ids that give way first (cerebrospinal fluid outside the ventricles).
         spacing_mm: isotropic voxel spacing.
         taper_mm: the field falls to zero within this distance of the head's surface, which stays where it is.
+        head: boolean ``(X, Y, Z)``, what may move, where that is more than the labelled voxels (sulci without a label);
+            what it holds without a label counts as fluid.
+        rates: growth of each structure on a logarithmic scale, by id; 1 where an id is missing. See
+            :func:`synthaug.warps.growth.growth_rates`.
     """
 
     def __init__(
@@ -55,6 +59,8 @@ class VentricleInflator:
         fluid_ids: Sequence[int] = (),
         spacing_mm: float = 1.0,
         taper_mm: float = 16.0,
+        head: torch.Tensor | None = None,
+        rates: Mapping[int, float] | None = None,
     ) -> None:
         self._label = label
         self._ids = torch.tensor(list(structure_ids))
@@ -66,9 +72,14 @@ class VentricleInflator:
                 f"label map holds no voxel of the structures {list(structure_ids)} to inflate; "
                 "leave this case out or name structures that it has"
             )
-        head = _shrink((label > 0).float())
-        fluid = _shrink(torch.isin(label, torch.tensor(list(fluid_ids) or [-1])).float())
-        self._velocity = _inflation_velocity(self._inside, head, fluid, taper_mm / (spacing_mm * COARSENING))
+        movable = label > 0 if head is None else head | (label > 0)
+        fluid = torch.isin(label, torch.tensor(list(fluid_ids) or [-1])) | (movable & (label == 0))
+        source = torch.isin(label, self._ids).float()
+        for number, rate in (rates or {}).items():
+            source[label == number] *= rate
+        self._velocity = _inflation_velocity(
+            self._inside, _shrink(source), _shrink(movable.float()), _shrink(fluid.float()), taper_mm / (spacing_mm * COARSENING)
+        )
 
     def _coarse_volume(self, time: float) -> float:
         grid = voxel_grid(self._inside.shape)
@@ -84,9 +95,7 @@ class VentricleInflator:
         """
         aim = target_ml
         for _ in range(refinements):
-            time = self._time_for(aim)
-            coarse_field = integrate(-time * self._velocity)
-            field = resize_field(coarse_field, self._label.shape, COARSENING)
+            field = self.search_field(aim)
             warped = warp_labels(self._label, field)
             volume = float(torch.isin(warped, self._ids).sum()) * self._voxel_ml
             if abs(volume - target_ml) <= tolerance_ml:
@@ -94,16 +103,20 @@ class VentricleInflator:
             aim *= target_ml / max(volume, 1e-3)
         return Inflation(field=field, label=warped, volume_ml=volume)
 
-    def field_for(self, target_ml: float) -> torch.Tensor:
-        """Pull field, ``(1, 3, X, Y, Z)`` voxels, that takes the structures near ``target_ml``: two evaluations, no search.
+    def search_field(self, target_ml: float) -> torch.Tensor:
+        """Pull field, ``(1, 3, X, Y, Z)`` voxels, at which the structures hold ``target_ml`` on the field's coarse grid.
 
-        Training maps need volumes that are spread, not exact: what the warped map holds is measured afterwards.
+        Raises:
+            BoundsError: the target is out of reach of a diffeomorphism of this label map.
         """
-        log_factor = math.log(target_ml / self.volume_ml)
-        if abs(log_factor) < 1e-3:
-            return torch.zeros(1, 3, *self._label.shape)
-        reached = math.log(max(self._coarse_volume(log_factor), 1e-3) / self._coarse_volume(0.0))
-        time = log_factor * float(min(max(log_factor / reached, 0.5), 2.0)) if reached else log_factor
+        return resize_field(integrate(-self._time_for(target_ml) * self._velocity), self._label.shape, COARSENING)
+
+    def field_for(self, target_ml: float) -> torch.Tensor:
+        """Pull field, ``(1, 3, X, Y, Z)`` voxels, that takes the structures to ``target_ml`` on the coarse grid.
+
+        Within some percent on the label map itself; :meth:`inflate` is exact.
+        """
+        time = self._time_for(target_ml)
         return resize_field(integrate(-time * self._velocity), self._label.shape, COARSENING)
 
     def _time_for(self, target_ml: float) -> float:
@@ -141,13 +154,15 @@ def _shrink(mask: torch.Tensor) -> torch.Tensor:
     return functional.avg_pool3d(mask[None, None], COARSENING)[0, 0]
 
 
-def _inflation_velocity(inside: torch.Tensor, head: torch.Tensor, fluid: torch.Tensor, taper: float) -> torch.Tensor:
-    """Velocity ``(1, 3, x, y, z)`` in voxels per unit time, with divergence 1 inside before the taper.
+def _inflation_velocity(
+    inside: torch.Tensor, source: torch.Tensor, head: torch.Tensor, fluid: torch.Tensor, taper: float
+) -> torch.Tensor:
+    """Velocity ``(1, 3, x, y, z)`` in voxels per unit time, whose divergence inside is ``source`` before the taper.
 
     The sink is spread over the head: four parts fluid to one part tissue, voxel for voxel.
     """
     sink = (head - inside).clamp(min=0) * (0.2 + 0.8 * (fluid > 0.5))
-    divergence = inside - sink * (inside.sum() / sink.sum().clamp(min=1e-6))
+    divergence = source - sink * (source.sum() / sink.sum().clamp(min=1e-6))
     potential = _solve_poisson(divergence)
     velocity = torch.stack(torch.gradient(potential)).unsqueeze(0)
     return velocity * _taper(head, taper)

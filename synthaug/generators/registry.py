@@ -1,0 +1,169 @@
+"""Generators by name: the shipped folders of weights, any other such folder, and the systems that need none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synthaug.errors import ConfigurationError, did_you_mean
+
+if TYPE_CHECKING:
+    from synthaug.generators.cases import CasePaths
+    from synthaug.generators.protocol import PairGenerator
+    from synthaug.labels import LabelScheme
+
+CONFIG_FILE = "config.json"
+COUNTERFACTUAL = "counterfactual"
+
+
+@dataclass(frozen=True)
+class GeneratorInfo:
+    """A generator that can be loaded by name.
+
+    Attributes:
+        name: what :func:`load_generator` takes.
+        system: ``guided-ldm`` or ``counterfactual``.
+        folder: folder of the weights; None for a system that needs none.
+        needs_cases: whether it draws from real cases that have to be given.
+        summary: one line for lists.
+    """
+
+    name: str
+    system: str
+    folder: Path | None
+    needs_cases: bool
+    summary: str
+
+
+def _load_guided_ldm(folder: Path, device: str, options: dict[str, Any]) -> PairGenerator:
+    from synthaug.generators.guided_ldm import GuidedLDM
+
+    return GuidedLDM.load(folder, device=device, **options)
+
+
+_SYSTEMS: dict[str, Callable[[Path, str, dict[str, Any]], PairGenerator]] = {"guided-ldm": _load_guided_ldm}
+"""``system`` of a configuration -> how its folder is loaded."""
+
+_SUMMARIES = {"guided-ldm": "guided mask latent diffusion, then SPADE image latent diffusion"}
+
+
+def pretrained_folders() -> dict[str, Path]:
+    """The shipped folders of weights by name: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    found: dict[str, Path] = {}
+    for parent in (package / "pretrained", package.parent / "pretrained"):
+        if parent.is_dir():
+            for folder in sorted(parent.iterdir()):
+                if (folder / CONFIG_FILE).is_file():
+                    found.setdefault(folder.name, folder)
+    return found
+
+
+def list_generators() -> list[GeneratorInfo]:
+    """What :func:`load_generator` knows by name; a shipped folder whose configuration is damaged is listed too."""
+    infos = []
+    for name, folder in pretrained_folders().items():
+        try:
+            system = _system_of(folder)
+        except ConfigurationError:
+            system = "unknown"
+        summary = _SUMMARIES.get(system, f"{folder / CONFIG_FILE} cannot be read")
+        infos.append(GeneratorInfo(name, system, folder, False, summary))
+    summary = "a real pair with its ventricles taken to a volume by a diffeomorphic warp; no weights"
+    infos.append(GeneratorInfo(COUNTERFACTUAL, COUNTERFACTUAL, None, True, summary))
+    return infos
+
+
+def load_generator(
+    name_or_folder: str | Path,
+    *,
+    device: str = "auto",
+    cases: Sequence[CasePaths] | None = None,
+    scheme: LabelScheme | None = None,
+    channels: Sequence[str] | None = None,
+    **options: Any,
+) -> PairGenerator:
+    """Load a generator.
+
+    Args:
+        name_or_folder: a name of :func:`list_generators`, or a folder with a ``config.json`` (as ``synthaug fit`` writes).
+        device: where networks run: ``auto``, ``cpu``, ``cuda:0``...
+        cases: real pairs, for ``counterfactual`` only.
+        scheme: label scheme of the cases.
+        channels: names of the cases' image channels.
+        **options: the generator's own options, for example ``steps`` or ``guidance_scale``.
+
+    Raises:
+        ConfigurationError: an unknown name, a folder without configuration, an unknown option, or cases given to a
+            generator that draws from none.
+    """
+    name = str(name_or_folder)
+    if name == COUNTERFACTUAL:
+        return _load_counterfactual(cases, scheme, channels, options)
+    folder = _find_folder(name)
+    if cases is not None:
+        raise ConfigurationError(
+            f"generator {name!r} makes its pairs from weights and draws from no cases; leave the cases out, "
+            f"or take the generator {COUNTERFACTUAL!r}"
+        )
+    system = _system_of(folder)
+    if system not in _SYSTEMS:
+        raise ConfigurationError(
+            f"{folder / CONFIG_FILE}: system {system!r}{did_you_mean(system, _SYSTEMS)}; "
+            f"this version of synthaug has: {', '.join(_SYSTEMS)}"
+        )
+    return _SYSTEMS[system](folder, device, options)
+
+
+def _load_counterfactual(
+    cases: Sequence[CasePaths] | None,
+    scheme: LabelScheme | None,
+    channels: Sequence[str] | None,
+    options: dict[str, Any],
+) -> PairGenerator:
+    if not cases or scheme is None:
+        missing = "cases" if not cases else "the label scheme of its cases"
+        raise ConfigurationError(
+            f"generator {COUNTERFACTUAL!r} needs {missing}: on the command line, give --dataset or --cases IMAGE,LABEL; "
+            "in Python, cases=[CasePaths(...)], scheme=LabelScheme.load(...) and channels=(...)"
+        )
+    from synthaug.generators.counterfactual import CounterfactualGenerator
+
+    names = tuple(channels) if channels is not None else tuple(f"channel{i}" for i in range(len(cases[0].images)))
+    return CounterfactualGenerator.from_options(cases, scheme, names, options)
+
+
+def _find_folder(name: str) -> Path:
+    shipped = pretrained_folders()
+    if name in shipped:
+        return shipped[name]
+    folder = Path(name).expanduser()
+    if (folder / CONFIG_FILE).is_file():
+        return folder
+    if folder.is_dir():
+        raise ConfigurationError(
+            f"{folder} holds no {CONFIG_FILE}, so it is no generator; name a folder that `synthaug fit` wrote"
+        )
+    known = [*shipped, COUNTERFACTUAL]
+    raise ConfigurationError(
+        f"no generator {name!r}{did_you_mean(name, known)}: neither a folder nor one of: {', '.join(known)}"
+    )
+
+
+def _system_of(folder: Path) -> str:
+    path = folder / CONFIG_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
+    except ValueError as error:
+        raise ConfigurationError(f"{path}: is not JSON ({error}); fit or fetch the generator again") from error
+    system = content.get("system") if isinstance(content, dict) else None
+    if not isinstance(system, str):
+        raise ConfigurationError(
+            f"{path}: names no 'system' (one of {', '.join(_SYSTEMS)}); name a folder that `synthaug fit` wrote"
+        )
+    return system
