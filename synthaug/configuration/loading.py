@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from synthaug.configuration.conversion import Wrong, read_tree
 from synthaug.configuration.problem import InvalidConfigurationError, Problem
+from synthaug.configuration.setting import limits_of
 from synthaug.configuration.text import Text
 from synthaug.errors import ConfigurationError, SynthAugError
 
@@ -113,7 +114,8 @@ def _variables(cls: type[Any]) -> list[str]:
     for field in dataclasses.fields(cls):
         names.append(field.name.upper())
         kind = kinds[field.name]
-        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        is_parsed = limits_of(field).parse is not None
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind) and not is_parsed:
             names.extend(f"{field.name.upper()}__{inner}" for inner in _variables(kind))
     return names
 
