@@ -28,6 +28,8 @@ class BankSettings:
 
     Attributes:
         label_variants: label maps for each case: the case itself, then warped copies with inflated or deflated ventricles.
+        tail_variants: further label maps for each case whose volume is in the upper quarter of the range: few cases are
+            naturally that large, and they are what the generator is for.
         pair_variants: pairs for each case that has an image: the case itself, then warped copies at their own volume.
         volume_range_ml: inflation targets are log-uniform between these, in mL.
         max_factor: no case's ventricles grow or shrink by more than this factor.
@@ -35,8 +37,9 @@ class BankSettings:
     """
 
     label_variants: int = 6
+    tail_variants: int = 1
     pair_variants: int = 3
-    volume_range_ml: tuple[float, float] = (5.0, 150.0)
+    volume_range_ml: tuple[float, float] = (5.0, 160.0)
     max_factor: float = 6.0
     warp: RandomWarp = field(default_factory=RandomWarp)
 
@@ -112,11 +115,12 @@ class Bank:
 
 def _work(cases: Sequence[FittingCase], settings: BankSettings) -> Iterator[tuple[str, int, FittingCase, int]]:
     """All items, the first variant of every case before the second of any: a bank cut short is still balanced."""
-    for variant in range(max(settings.label_variants, settings.pair_variants)):
+    label_variants = settings.label_variants + settings.tail_variants
+    for variant in range(max(label_variants, settings.pair_variants)):
         for index, case in enumerate(cases):
             if variant < settings.pair_variants and case.image is not None:
                 yield "pairs", index, case, variant
-            if variant < settings.label_variants:
+            if variant < label_variants:
                 yield "labels", index, case, variant
 
 
@@ -136,13 +140,23 @@ def _label_variant(
     label = case.label.long()
     if bool(torch.isin(label, torch.tensor(list(control_ids))).any()):
         inflator = VentricleInflator(label, control_ids, fluid_ids=fluid_ids, spacing_mm=spacing_mm)
-        low, high = (math.log(limit / inflator.volume_ml) for limit in settings.volume_range_ml)
-        reach = math.log(settings.max_factor)
-        # Stratified over the variants, so that a handful of them covers the range evenly.
-        share = (variant - 1 + rng.random()) / (settings.label_variants - 1)
-        log_factor = np.clip(low, -reach, reach) + share * (np.clip(high, -reach, reach) - np.clip(low, -reach, reach))
-        field = compose(field, inflator.field_for(inflator.volume_ml * math.exp(log_factor)))
+        target_ml = inflator.volume_ml * math.exp(_draw_log_factor(inflator.volume_ml, variant, settings, rng))
+        field = compose(field, inflator.field_for(target_ml))
     return BankItem(warp_labels(label, field).to(torch.uint8), None)
+
+
+def _draw_log_factor(volume_ml: float, variant: int, settings: BankSettings, rng: np.random.Generator) -> float:
+    """Logarithm of the growth of a case's ventricles, within what the settings allow from its own volume."""
+    reach = math.log(settings.max_factor)
+    lowest, highest = (math.log(limit) for limit in settings.volume_range_ml)
+    if variant >= settings.label_variants:
+        lowest = highest - (highest - lowest) / 4
+        share = rng.random()
+    else:
+        # Stratified over the variants, so that a handful of them covers the range evenly.
+        share = (variant - 1 + rng.random()) / max(settings.label_variants - 1, 1)
+    low, high = (min(max(limit - math.log(volume_ml), -reach), reach) for limit in (lowest, highest))
+    return low + share * (high - low)
 
 
 def _pair_variant(

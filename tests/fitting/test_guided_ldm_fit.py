@@ -1,0 +1,156 @@
+"""The whole fit on small volumes: bank, four stages, stop and resume, and a generator that loads and obeys its contract."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+
+from synthaug.conditions import Condition
+from synthaug.errors import ConfigurationError
+from synthaug.fitting.bank import Bank, BankSettings
+from synthaug.fitting.cases import FittingCase
+from synthaug.fitting.guided_ldm import GuidedLDMFit
+from synthaug.fitting.image_autoencoder import ImageAutoencoderBatch
+from synthaug.fitting.image_diffusion import ImageDiffusionBatch
+from synthaug.fitting.label_autoencoder import LabelAutoencoderBatch
+from synthaug.fitting.mask_diffusion import MaskDiffusionBatch
+from synthaug.fitting.settings import (
+    FitSettings,
+    ImageAutoencoderSettings,
+    ImageDiffusionSettings,
+    LabelAutoencoderSettings,
+    MaskDiffusionSettings,
+)
+from synthaug.fitting.stage import StageSettings
+from synthaug.generators.guided_ldm import GuidedLDM
+from synthaug.labels import LabelScheme
+from synthaug.volumes import CaseRecord
+from tests.stand_in_generator import StandInGenerator
+
+SHAPE = (32, 32, 32)
+STEPS = 1
+
+
+@pytest.fixture(scope="module")
+def scheme() -> LabelScheme:
+    return LabelScheme.load("ventricles-t1")
+
+
+@pytest.fixture(scope="module")
+def cases() -> list[FittingCase]:
+    generator = StandInGenerator(shape=SHAPE, spacing_mm=4.0)
+    pairs = generator.generate([Condition({"ventricles": volume}) for volume in (20.0, 40.0)], [1, 2])
+    return [
+        FittingCase(
+            identifier=f"case_{index}",
+            label=torch.from_numpy(pair.label.astype(np.uint8)),
+            image=torch.from_numpy(pair.image) / 120,
+            window=(120.0,),
+            record=CaseRecord(f"case_{index}", "0" * 64, "1" * 64),
+        )
+        for index, pair in enumerate(pairs)
+    ]
+
+
+@pytest.fixture(scope="module")
+def settings() -> FitSettings:
+    network = {"channels": [8, 16], "norm_groups": 4}
+    crop = (16, 16, 16)
+    stage = StageSettings(share=1.0, max_steps=STEPS)
+    return FitSettings(
+        shape=SHAPE,
+        spacing_mm=4.0,
+        controls=("ventricles", "brain"),
+        bank=BankSettings(label_variants=2, pair_variants=1),
+        label_autoencoder=LabelAutoencoderSettings(network, LabelAutoencoderBatch(crop=crop), stage),
+        mask_diffusion=MaskDiffusionSettings(
+            {"channels": [8, 16], "attention_levels": [False, True], "norm_groups": 4, "head_channels": 8},
+            MaskDiffusionBatch(samples=2),
+            stage,
+        ),
+        image_autoencoder=ImageAutoencoderSettings(network, ImageAutoencoderBatch(crop=crop), stage),
+        image_diffusion=ImageDiffusionSettings(network, ImageDiffusionBatch(crop=crop, coarsest=8), stage),
+    )
+
+
+def make_fit(cases: list[FittingCase], scheme: LabelScheme, settings: FitSettings, folder: Path) -> GuidedLDMFit:
+    return GuidedLDMFit(
+        "tiny", cases, scheme, ("T1",), settings, folder, budget_seconds=4000, accelerator=Accelerator(cpu=True)
+    )
+
+
+@pytest.fixture(scope="module")
+def fitted(
+    cases: list[FittingCase], scheme: LabelScheme, settings: FitSettings, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    return make_fit(cases, scheme, settings, tmp_path_factory.mktemp("fit") / "tiny").run()
+
+
+def test_a_fitted_generator_loads_and_makes_pairs_with_its_contract(fitted: Path, scheme: LabelScheme) -> None:
+    generator = GuidedLDM.load(fitted, device="cpu", steps=2)
+    (pair,) = generator.generate([Condition({"ventricles": 25.0})], [7])
+    assert pair.label.shape == SHAPE
+    assert pair.image.shape == (1, *SHAPE)
+    assert (pair.image[0][pair.label == 0] == 0).all()
+    assert (pair.image[0][pair.label > 0] > 0).all()
+    np.testing.assert_allclose(np.diag(pair.affine), [4, 4, 4, 1])
+    assert [case.identifier for case in generator.training_cases] == ["case_0", "case_1"]
+
+
+def test_the_same_seed_gives_the_same_pair_and_another_seed_another(fitted: Path) -> None:
+    generator = GuidedLDM.load(fitted, device="cpu", steps=2)
+    condition = Condition({"ventricles": 25.0})
+    first, second = generator.generate([condition, condition], [7, 8])
+    (again,) = GuidedLDM.load(fitted, device="cpu", steps=2).generate([condition], [7])
+    np.testing.assert_array_equal(first.image, again.image)
+    np.testing.assert_array_equal(first.label, again.label)
+    assert not np.array_equal(first.image, second.image)
+
+
+def test_a_fit_stopped_at_its_deadline_goes_on_where_it_stopped(
+    cases: list[FittingCase], scheme: LabelScheme, settings: FitSettings, tmp_path: Path
+) -> None:
+    stops = 0
+    for _ in range(4 * STEPS + 1):
+        try:
+            make_fit(cases, scheme, settings, tmp_path / "tiny").run(deadline=time.time() - 1)
+            break
+        except TimeoutError:
+            stops += 1
+    assert stops == 4 * STEPS, "each run makes one step of one stage"
+    assert (tmp_path / "tiny" / "config.json").exists()
+
+
+def test_work_of_other_cases_is_not_continued(
+    fitted: Path, cases: list[FittingCase], scheme: LabelScheme, settings: FitSettings
+) -> None:
+    with pytest.raises(ConfigurationError, match="other cases or settings"):
+        make_fit(cases[:1], scheme, settings, fitted).run()
+
+
+def test_the_bank_spreads_ventricles_over_the_range_and_is_not_made_twice(
+    cases: list[FittingCase], scheme: LabelScheme, tmp_path: Path
+) -> None:
+    bank = Bank(tmp_path)
+    settings = BankSettings(label_variants=4, pair_variants=2, volume_range_ml=(10.0, 80.0))
+
+    def build() -> None:
+        ids = scheme.resolve("ventricles")
+        bank.build(cases, settings, control_ids=ids, fluid_ids=scheme.resolve("csf"), spacing_mm=4.0, seed=3)
+
+    build()
+    stamps = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    build()
+    assert stamps == {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    ids = torch.tensor(scheme.resolve("ventricles"))
+    volumes = [float(torch.isin(Bank.read(path).label, ids).sum()) * 0.064 for path in bank.paths("labels")]
+    assert min(volumes) < 18 < 45 < max(volumes)
+    for path in bank.paths("pairs"):
+        item = Bank.read(path)
+        assert item.image is not None
+        assert (item.image[:, item.label == 0] == 0).all()
