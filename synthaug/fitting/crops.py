@@ -23,6 +23,12 @@ class LabelMirror:
         """Flip ``(X, Y, Z)``."""
         return self._table[label.flip(0).long()]
 
+    def swap(self, counts: torch.Tensor) -> torch.Tensor:
+        """Counts by label id, ``(ids,)``, of the mirror image of the label map that ``counts`` were taken from."""
+        table = self._table.long()
+        table = torch.cat([table, torch.arange(len(table), len(counts))])
+        return counts[table]
+
 
 def draw_index(count: int, generator: torch.Generator) -> int:
     """Uniform index below ``count``."""

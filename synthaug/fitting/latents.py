@@ -58,17 +58,22 @@ def encode_labels(
     device: torch.device,
     dtype: torch.dtype,
 ) -> MaskLatents:
-    """Encode every label map of the bank and its mirror image; ``cache`` keeps the result."""
+    """Encode every label map of the bank and its mirror image; ``cache`` keeps the result.
+
+    The volumes are those of the label map that the decoder makes of the latent, not of the one that went in: what is asked
+    for at sampling time is what comes out, whatever the round trip costs.
+    """
     if not cache.exists():
         latents, volumes = [], []
         for path in paths:
             label = Bank.read(path).label
-            for one in (label, mirror(label)):
-                with autocast(device, dtype):
-                    mean, _ = network.encode(one.unsqueeze(0).long().to(device))
-                latents.append(mean[0].half().cpu())
-                counts = torch.bincount(one.flatten().long(), minlength=int(max(scheme.ids)) + 1)
-                volumes.append([float(counts[list(scheme.resolve(name))].sum()) * voxel_volume_ml for name in controls])
+            with autocast(device, dtype):
+                mean, _ = network.encode(torch.stack([label, mirror(label)]).long().to(device))
+                decoded = network.decode_label(mean[:1])
+            latents += list(mean.half().cpu())
+            counts = torch.bincount(decoded.flatten(), minlength=scheme.num_classes).cpu()
+            for one in (counts, mirror.swap(counts)):
+                volumes.append([float(one[list(scheme.resolve(name))].sum()) * voxel_volume_ml for name in controls])
         _save(cache, {"latents": torch.stack(latents), "volumes_ml": torch.tensor(volumes)})
     return MaskLatents(**load_file(cache))
 
