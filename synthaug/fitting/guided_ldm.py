@@ -176,7 +176,7 @@ class GuidedLDMFit:
         )
         measured = zip(self._settings.controls, data.volumes_ml.T, strict=True)
         limits = {
-            control: self._settings.limits_ml.get(control, (float(values.min()), float(values.max())))
+            control: self._settings.limits_ml.get(control, _measured_limits(values, self._config.grid.voxel_volume_ml))
             for control, values in measured
         }
         self._update(limits_ml=limits, mask_latent=latent_scale(data.latents))
@@ -264,3 +264,9 @@ class GuidedLDMFit:
             os.replace(temporary, self._folder / f"{name}.safetensors")
         replace_file(self._folder / CONFIG_NAME, canonical_json(self._config.to_dict()).encode())
         logger.info("wrote %s at %s", self._folder, time.strftime("%H:%M:%S"))
+
+
+def _measured_limits(volumes_ml: torch.Tensor, voxel_volume_ml: float) -> tuple[float, float]:
+    """Range of the training maps; never empty and never zero, since conditions are logarithms."""
+    low = max(float(volumes_ml.min()), voxel_volume_ml)
+    return low, max(float(volumes_ml.max()), 2 * low)
