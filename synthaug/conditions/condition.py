@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ class Condition:
 
         Whether extrapolation was allowed is no part of it: the pair that is made is the same.
         """
-        return ";".join(f"{name}={volume_ml!r}" for name, volume_ml in sorted(self.targets_ml.items()))
+        return json.dumps(dict(self.targets_ml), sort_keys=True, separators=(",", ":"))
 
     def __hash__(self) -> int:
         return hash((self.key(), self.extrapolate))

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from synthaug.configuration.limits import Limits, limits_of
 from synthaug.configuration.problem import Problem
-from synthaug.configuration.setting import Limits, limits_of
 from synthaug.configuration.text import Text
 from synthaug.errors import SynthAugError, did_you_mean
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from synthaug.configuration.conversion import Wrong, read_tree
+from synthaug.configuration.limits import limits_of
 from synthaug.configuration.problem import InvalidConfigurationError, Problem
-from synthaug.configuration.setting import limits_of
 from synthaug.configuration.text import Text
 from synthaug.errors import ConfigurationError, SynthAugError
 
@@ -35,7 +35,7 @@ def load_config(
 
     Later sources win: defaults, ``mapping``, ``environment``, ``overrides``. Fields may be int, float, bool, str, Path,
     Literal, Optional and unions, tuples, lists, dictionaries with text keys, further dataclasses, or anything for which
-    `setting` names a parser; `setting` also bounds them. A bool is no number, and a whole number is a float.
+    `allowed` in the field's metadata names a parser; `allowed` also bounds them. A bool is no number, and a whole number is a float.
 
     Args:
         cls: the dataclass.

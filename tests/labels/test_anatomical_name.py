@@ -4,7 +4,12 @@ from synthaug.labels.anatomical_name import parse_anatomical_name
 from synthaug.labels.anatomy import concept_of, wholes_of
 
 SPELLINGS = {
-    ("left", "lateral_ventricle"): ("Left-Lateral-Ventricle", "lateral_ventricle_left", "lh lateral ventricles", "LatVent_L"),
+    ("left", "lateral_ventricle"): (
+        "Left-Lateral-Ventricle",
+        "lateral_ventricle_left",
+        "lh lateral ventricles",
+        "LatVent_L",
+    ),
     ("right", "inferior_lateral_ventricle"): ("Right Inf Lat Vent", "inferior_lateral_ventricle_right", "R_InfLatVent"),
     (None, "third_ventricle"): ("3rd-Ventricle", "third ventricle", "ThirdVentricle", "ventricle 3", "Ventricle_III"),
     (None, "fourth_ventricle"): ("4th Ventricle", "fourth_ventricle", "IV ventricle"),

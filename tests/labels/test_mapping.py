@@ -120,5 +120,7 @@ def test_real_label_maps_are_mapped_without_a_foreign_label(shared_data: Path, m
         mapped = mapping.apply(label)
         assert set(np.unique(mapped).tolist()) == {0, *mapping.target.ids}
         # RAS+: left is where the first coordinate is small
-        left, right = (np.argwhere(mapped == number)[:, 0].mean() for number in mapping.target.resolve("lateral_ventricles"))
+        left, right = (
+            np.argwhere(mapped == number)[:, 0].mean() for number in mapping.target.resolve("lateral_ventricles")
+        )
         assert left < right

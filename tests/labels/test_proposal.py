@@ -27,7 +27,11 @@ def test_a_group_of_the_source_counts_even_where_anatomy_knows_no_name() -> None
     organs = LabelScheme.from_dict(
         {
             "name": "organs",
-            "structures": [{"name": "lung_upper", "id": 1}, {"name": "lung_lower", "id": 2}, {"name": "liver", "id": 3}],
+            "structures": [
+                {"name": "lung_upper", "id": 1},
+                {"name": "lung_lower", "id": 2},
+                {"name": "liver", "id": 3},
+            ],
             "groups": {"lungs": ["lung_upper", "lung_lower"]},
         }
     )
@@ -68,7 +72,9 @@ def test_a_ventricle_that_the_dataset_lacks_is_asked_for_and_not_made_csf() -> N
 
 
 def test_two_targets_for_one_structure_are_both_listed() -> None:
-    with pytest.raises(AmbiguousMappingError, match="'cerebellar_white_matter' could become (WM or cerebellum|cerebellum or WM)"):
+    with pytest.raises(
+        AmbiguousMappingError, match=r"'cerebellar_white_matter' could become (WM or cerebellum|cerebellum or WM)"
+    ):
         propose_mapping(VENTRICLES, dataset("WM", "cerebellum"))
 
 
@@ -80,9 +86,15 @@ def test_a_structure_that_would_have_to_be_split_is_an_error_with_its_parts() ->
 
 
 def test_a_target_without_a_source_is_an_error_unless_it_may_be_missing() -> None:
-    with pytest.raises(AmbiguousMappingError, match="'tumour' of the dataset gets no source structure.*by hand in the conf"):
-        propose_mapping(VENTRICLES, dataset("csf", "tumour"), decided=dict.fromkeys(VENTRICLES.groups["ventricles"], "csf"))
-    assert propose_mapping(VENTRICLES, dataset("thalamus", "tumour"), allow_missing=["tumour"]).missing_targets == ("tumour",)
+    with pytest.raises(
+        AmbiguousMappingError, match=r"'tumour' of the dataset gets no source structure.*by hand in the conf"
+    ):
+        propose_mapping(
+            VENTRICLES, dataset("csf", "tumour"), decided=dict.fromkeys(VENTRICLES.groups["ventricles"], "csf")
+        )
+    assert propose_mapping(VENTRICLES, dataset("thalamus", "tumour"), allow_missing=["tumour"]).missing_targets == (
+        "tumour",
+    )
 
 
 def test_a_wrong_decision_is_refused() -> None:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,7 +16,7 @@ def volume(**changes) -> LabeledVolume:
     label = np.zeros((4, 5, 6), dtype=np.int16)
     label[0, 0, :3] = 3
     label[1, 0, :2] = 6
-    fields = {
+    fields: dict[str, Any] = {
         "image": np.ones((1, 4, 5, 6), dtype=np.float32),
         "label": label,
         "affine": np.diag([1.0, 2.0, 0.5, 1.0]),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-_KEY = "synthaug.setting"
+_KEY = "synthaug.limits"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +54,8 @@ class Limits:
         return ", ".join(words)
 
 
-def setting(
+def allowed(
     *,
-    default: Any = dataclasses.MISSING,
-    default_factory: Any = dataclasses.MISSING,
     low: float | None = None,
     high: float | None = None,
     above: float | None = None,
@@ -65,14 +63,12 @@ def setting(
     choices: Sequence[Any] | None = None,
     parse: Callable[[Any], Any] | None = None,
     help: str = "",
-) -> Any:
-    """A dataclass field with limits, which `load_config` enforces.
+) -> Mapping[str, Any]:
+    """Metadata of a dataclass field that limits its values: ``field(default=4, metadata=allowed(low=1))``.
 
-    Limits on numbers hold for each number in a tuple or dictionary too. A field without a default must be given.
+    Limits on numbers hold for each number in a tuple or dictionary too.
 
     Args:
-        default: as for `dataclasses.field`.
-        default_factory: as for `dataclasses.field`.
         low: smallest number allowed.
         high: largest number allowed.
         above: numbers must be above it.
@@ -80,18 +76,12 @@ def setting(
         choices: the values allowed.
         parse: makes the field's object from whatever form the user wrote (``parse_schedule``); the field's type is then
             not looked at, and an object that is already made must pass through it.
-        help: what the field means.
+        help: what the field means; stands in errors for what is allowed where there is a parser.
     """
-    limits = Limits(low, high, above, below, None if choices is None else tuple(choices), parse, help)
-    arguments: dict[str, Any] = {"metadata": {_KEY: limits}}
-    if default is not dataclasses.MISSING:
-        arguments["default"] = default
-    if default_factory is not dataclasses.MISSING:
-        arguments["default_factory"] = default_factory
-    return dataclasses.field(**arguments)
+    return {_KEY: Limits(low, high, above, below, None if choices is None else tuple(choices), parse, help)}
 
 
 def limits_of(field: dataclasses.Field[Any]) -> Limits:
-    """The limits that `setting` gave a field; none for a field made otherwise."""
-    limits = field.metadata.get(_KEY)
-    return limits if isinstance(limits, Limits) else Limits()
+    """The limits of a field; none where its metadata names none."""
+    found = field.metadata.get(_KEY)
+    return found if isinstance(found, Limits) else Limits()
