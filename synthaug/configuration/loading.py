@@ -35,7 +35,8 @@ def load_config(
 
     Later sources win: defaults, ``mapping``, ``environment``, ``overrides``. Fields may be int, float, bool, str, Path,
     Literal, Optional and unions, tuples, lists, dictionaries with text keys, further dataclasses, or anything for which
-    `allowed` in the field's metadata names a parser; `allowed` also bounds them. A bool is no number, and a whole number is a float.
+    the field's metadata names a parser (`allowed`), which also bounds numbers. A bool is no number, and a whole number
+    is a float.
 
     Args:
         cls: the dataclass.
