@@ -1,0 +1,235 @@
+"""``synthaug evaluate``: what a generator or a cache is worth, in figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from synthaug.cli.generator_options import (
+    DEFAULT_GENERATOR,
+    CasesOption,
+    DatasetOption,
+    DeviceOption,
+    FoldOption,
+    GeneratorOption,
+    GuidanceOption,
+    SchemeOption,
+    StepsOption,
+    open_generator,
+)
+from synthaug.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from synthaug.generators.protocol import PairGenerator
+    from synthaug.labels import LabelMapping, LabelScheme
+
+PAIRS_IN_PICTURE = 8
+
+
+def evaluate(
+    out: Annotated[Path, typer.Option(help="Folder for tables and pictures; made if it is not there.")],
+    generated: Annotated[Path | None, typer.Option(metavar="CACHE", help="Evaluate the pairs of this cache.")] = None,
+    real: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Real label maps to compare volumes with: an nnU-Net raw dataset or a folder of NIfTI label maps.",
+        ),
+    ] = None,
+    generator: GeneratorOption = DEFAULT_GENERATOR,
+    control: Annotated[
+        int | None,
+        typer.Option(min=2, metavar="N", help="Sample N pairs from --generator, unfiltered, and measure volume control."),
+    ] = None,
+    schedule: Annotated[
+        str, typer.Option(help="Targets of --control: uniform:20:120, log-uniform:8:120, or a JSON file.")
+    ] = "log-uniform:8:120",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same pairs.")] = 0,
+    round_trip: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Send these label maps through the label-map autoencoder of --generator."),
+    ] = None,
+    label_mapping: Annotated[
+        str | None,
+        typer.Option(
+            help="From the scheme of --real and --round-trip to the generator's: freesurfer-to-ventricles-t1, "
+            "neuromorphometrics-to-ventricles-t1, or a JSON file."
+        ),
+    ] = None,
+    steps: StepsOption = None,
+    guidance_scale: GuidanceOption = None,
+    device: DeviceOption = "auto",
+    extrapolate: Annotated[
+        bool, typer.Option("--extrapolate", help="Allow volumes beyond what the generator was trained for.")
+    ] = False,
+    dataset: DatasetOption = None,
+    fold: FoldOption = "0",
+    cases: CasesOption = None,
+    scheme: SchemeOption = "ventricles-t1",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Measure what a generator or a cache is worth: control, volumes by structure, round trip; parts can be combined.
+
+    Writes evaluation.json and evaluation.md, and for each control measurement a picture.
+
+    Example: synthaug evaluate --generator ventricles-t1-1mm --control 32 --schedule log-uniform:8:120 --out report
+    """
+    from synthaug.labels import LabelMapping
+    from synthaug.store.atomic import canonical_json, replace_file
+
+    if generated is None and control is None and round_trip is None:
+        raise ConfigurationError("evaluate: nothing to do; give --generated CACHE, --control N or --round-trip DIR")
+    if real is not None and generated is None and control is None:
+        raise ConfigurationError("--real: needs something to compare with; give --generated CACHE or --control N too")
+    mapping = LabelMapping.load(label_mapping) if label_mapping is not None else None
+    result: dict[str, Any] = {}
+    parts: list[str] = []
+    if generated is not None:
+        parts += _evaluate_cache(generated, real, mapping, out, result)
+    if control is not None or round_trip is not None:
+        opened = open_generator(
+            generator,
+            device=device,
+            steps=steps,
+            guidance_scale=guidance_scale,
+            dataset=dataset,
+            fold=fold,
+            cases=cases,
+            scheme=scheme,
+        )
+        result["generator"] = {"name": opened.name, "sha256": opened.fingerprint}
+        if control is not None:
+            compared = real if generated is None else None
+            plan = {"num": control, "seed": seed, "extrapolate": extrapolate}
+            parts += _measure_control(opened, schedule, plan, compared, mapping, out, result, quiet=as_json)
+        if round_trip is not None:
+            parts += _measure_round_trip(opened, round_trip, mapping, result, quiet=as_json)
+    out.mkdir(parents=True, exist_ok=True)
+    text = "\n".join(["# Evaluation", "", *parts])
+    replace_file(out / "evaluation.md", text.encode())
+    replace_file(out / "evaluation.json", canonical_json(result).encode())
+    if as_json:
+        typer.echo(json.dumps(json.loads(canonical_json(result)), indent=1))
+    else:
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console().print(Markdown(text))
+        typer.echo(f"written to {out}")
+
+
+def _evaluate_cache(
+    cache: Path, real: Path | None, mapping: LabelMapping | None, out: Path, result: dict[str, Any]
+) -> list[str]:
+    """Control and volumes of a cache's pairs, which have passed quality control: not what the generator alone would give."""
+    from synthaug.evaluation.control import ControlPoint, ControlReport
+    from synthaug.evaluation.volume_table import VolumeTable
+    from synthaug.reports.control_picture import draw_control
+    from synthaug.store import Store
+
+    store = Store.open(cache)
+    entries = store.entries()
+    if not entries:
+        raise ConfigurationError(f"{cache}: holds no pair; make some with `synthaug precompute --out {cache}`")
+    table = VolumeTable([entry.realised_ml for entry in entries], _real_volumes(real, store.info.scheme, mapping))
+    volumes = table.to_dict()
+    out.mkdir(parents=True, exist_ok=True)
+    controls, parts = {}, []
+    for name in sorted({name for entry in entries for name in entry.requested_ml}):
+        points = tuple(
+            ControlPoint(entry.name, entry.requested_ml[name], entry.realised_ml[name])
+            for entry in entries
+            if entry.requested_ml.get(name, 0) > 0
+        )
+        if points:
+            report = ControlReport(name, points)
+            controls[name] = report.to_dict()
+            draw_control(out / f"cache_control_{name}.png", report, [])
+            parts.append(report.to_markdown())
+    result["generated"] = {
+        "cache": str(cache),
+        "generator": store.info.generator,
+        "generator_sha256": store.info.fingerprint,
+        "cases": len(entries),
+        "attempts": sum(entry.attempts for entry in entries),
+        "rejects": dict(store.rejects),
+        "real_cases": len(table.real),
+        "control": controls,
+        "volumes": volumes,
+        "note": "the pairs of a cache have passed quality control; --control measures a generator unfiltered",
+    }
+    counts = f"{len(entries)} pairs of {cache}, made by {store.info.generator}; they have passed quality control."
+    return [f"{counts}\n", *parts, table.to_markdown()]
+
+
+def _measure_control(
+    generator: PairGenerator,
+    schedule: str,
+    plan: dict[str, Any],
+    real: Path | None,
+    mapping: LabelMapping | None,
+    out: Path,
+    result: dict[str, Any],
+    *,
+    quiet: bool,
+) -> list[str]:
+    from synthaug.cli.progress import track
+    from synthaug.evaluation.control import ControlReport, plan_control, sample_control, spread_indices
+    from synthaug.evaluation.volume_table import VolumeTable
+    from synthaug.reports.control_picture import draw_control
+    from synthaug.schedules import parse_schedule
+    from synthaug.store.atomic import canonical_json, replace_file
+
+    parsed = parse_schedule(schedule)
+    structure = parsed.structure
+    requests = plan_control(generator, parsed, **plan)
+    real_volumes = _real_volumes(real, generator.scheme, mapping)
+    out.mkdir(parents=True, exist_ok=True)
+    shown = spread_indices([request.condition.targets_ml[structure] for request in requests], PAIRS_IN_PICTURE)
+    points, pairs, volumes = [], {}, []
+    for index in track(range(len(requests)), "sampling", quiet=quiet):
+        ((point, pair),) = sample_control(generator, requests[index : index + 1])
+        points.append(point)
+        volumes.append(pair.volumes_ml())
+        if index in shown:
+            pairs[index] = pair
+    report = ControlReport(structure, tuple(points))
+    table = VolumeTable(volumes, real_volumes)
+    result["control"] = {**report.to_dict(), "schedule": parsed.to_dict(), "seed": plan["seed"], "volumes": table.to_dict()}
+    draw_control(out / "control.png", report, [pairs[index] for index in shown])
+    replace_file(out / "control.json", canonical_json(result["control"]).encode())
+    parts = [report.to_markdown(), table.to_markdown()]
+    replace_file(out / "control.md", "\n".join(parts).encode())
+    return parts
+
+
+def _measure_round_trip(
+    generator: PairGenerator, folder: Path, mapping: LabelMapping | None, result: dict[str, Any], *, quiet: bool
+) -> list[str]:
+    from synthaug.cli.progress import track
+    from synthaug.evaluation.label_maps import LabelMaps
+    from synthaug.evaluation.round_trip import reconstruct, summarise
+    from synthaug.generators.guided_ldm import GuidedLDM
+
+    if not isinstance(generator, GuidedLDM):
+        raise ConfigurationError(
+            f"--round-trip: generator {generator.name!r} has no label-map autoencoder; name one of system guided-ldm"
+        )
+    maps = LabelMaps.find(folder, generator.scheme, mapping)
+    trips = [
+        reconstruct(generator, path, generator.config.grid, mapping) for path in track(maps.paths, "round trip", quiet=quiet)
+    ]
+    report = summarise(generator.scheme, trips)
+    result["round_trip"] = report.to_dict()
+    return [report.to_markdown()]
+
+
+def _real_volumes(folder: Path | None, scheme: LabelScheme, mapping: LabelMapping | None) -> list[dict[str, float]]:
+    from synthaug.evaluation.label_maps import LabelMaps
+
+    if folder is None:
+        return []
+    return [volumes for _, volumes in LabelMaps.find(folder, scheme, mapping).volumes_ml()]

@@ -1,0 +1,226 @@
+"""Volume control: what was asked for against what was made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from synthaug.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from synthaug.conditions import Condition
+    from synthaug.generators.protocol import PairGenerator
+    from synthaug.schedules import VolumeSchedule
+    from synthaug.volumes import LabeledVolume
+
+
+@dataclass(frozen=True)
+class ControlPoint:
+    """One pair.
+
+    Attributes:
+        name: the pair.
+        requested_ml: target volume.
+        realised_ml: volume in the label map.
+        seconds: time that the pair took, where known.
+        failures: reasons for which quality control would reject the pair; empty where it passes.
+    """
+
+    name: str
+    requested_ml: float
+    realised_ml: float
+    seconds: float | None = None
+    failures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ControlReport:
+    """Requested and realised volumes of one structure or group, with ``x`` the requested and ``y`` the realised ones.
+
+    Attributes:
+        structure: structure or group.
+        points: the pairs, in the order in which they were made.
+    """
+
+    structure: str
+    points: tuple[ControlPoint, ...]
+    _arrays: tuple[np.ndarray, np.ndarray] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.points:
+            raise ConfigurationError(f"control of {self.structure}: no pair with a target for it; give pairs that have one")
+        requested = np.array([point.requested_ml for point in self.points], dtype=np.float64)
+        realised = np.array([point.realised_ml for point in self.points], dtype=np.float64)
+        if not (requested > 0).all():
+            raise ConfigurationError(f"control of {self.structure}: a target of 0 mL; errors in per cent need targets above 0")
+        object.__setattr__(self, "_arrays", (requested, realised))
+
+    @property
+    def errors_ml(self) -> np.ndarray:
+        """Realised minus requested volume, ``(pairs,)``."""
+        requested, realised = self._arrays
+        return realised - requested
+
+    @property
+    def slope_through_origin(self) -> float:
+        """Least-squares slope of ``y = slope * x``: 1 means no proportional error."""
+        requested, realised = self._arrays
+        return float(requested @ realised / (requested @ requested))
+
+    @property
+    def line(self) -> tuple[float, float] | None:
+        """Ordinary least squares: slope and intercept in mL; None without two different targets."""
+        requested, realised = self._arrays
+        spread = requested - requested.mean()
+        if not float(spread @ spread) > 0:
+            return None
+        slope = float(spread @ realised / (spread @ spread))
+        return slope, float(realised.mean() - slope * requested.mean())
+
+    @property
+    def r_squared(self) -> float | None:
+        """Share of the realised volumes' variance that the ordinary least-squares line explains."""
+        if self.line is None:
+            return None
+        slope, intercept = self.line
+        requested, _ = self._arrays
+        return self._explained(intercept + slope * requested)
+
+    @property
+    def r_squared_identity(self) -> float | None:
+        """The same for the line ``y = x``, that is with no parameter fitted: lower than `r_squared` where there is a bias."""
+        return self._explained(self._arrays[0])
+
+    def _explained(self, predicted: np.ndarray) -> float | None:
+        _, realised = self._arrays
+        total = float(((realised - realised.mean()) ** 2).sum())
+        return 1 - float(((realised - predicted) ** 2).sum()) / total if total > 0 else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form: figures, then every pair."""
+        requested, realised = self._arrays
+        percent = 100 * self.errors_ml / requested
+        line = self.line
+        seconds = [point.seconds for point in self.points if point.seconds is not None]
+        failures = Counter(reason for point in self.points for reason in point.failures)
+        return {
+            "structure": self.structure,
+            "count": len(self.points),
+            "slope_through_origin": self.slope_through_origin,
+            "slope": line[0] if line else None,
+            "intercept_ml": line[1] if line else None,
+            "r_squared": self.r_squared,
+            "r_squared_identity": self.r_squared_identity,
+            "mae_ml": float(np.abs(self.errors_ml).mean()),
+            "mae_percent": float(np.abs(percent).mean()),
+            "bias_ml": float(self.errors_ml.mean()),
+            "bias_percent": float(percent.mean()),
+            "largest_error_percent": float(np.abs(percent).max()),
+            "requested_range_ml": [float(requested.min()), float(requested.max())],
+            "realised_range_ml": [float(realised.min()), float(realised.max())],
+            "seconds_per_pair": float(np.mean(seconds)) if seconds else None,
+            "would_be_rejected": sum(bool(point.failures) for point in self.points),
+            "reject_reasons": dict(sorted(failures.items())),
+            "pairs": [
+                {
+                    "name": point.name,
+                    "requested_ml": point.requested_ml,
+                    "realised_ml": point.realised_ml,
+                    "error_percent": float(error),
+                    "seconds": point.seconds,
+                    "failures": list(point.failures),
+                }
+                for point, error in zip(self.points, percent, strict=True)
+            ],
+        }
+
+    def to_markdown(self) -> str:
+        """The figures and a table of the pairs, by rising target."""
+        facts = self.to_dict()
+        figures = (
+            ("pairs", str(facts["count"])),
+            ("slope through the origin", _number(facts["slope_through_origin"], 3)),
+            ("slope (ordinary least squares)", _number(facts["slope"], 3)),
+            ("intercept", _number(facts["intercept_ml"], 2, " mL")),
+            ("R² (ordinary least squares)", _number(facts["r_squared"], 4)),
+            ("R² (against y = x)", _number(facts["r_squared_identity"], 4)),
+            ("mean absolute error", f"{facts['mae_ml']:.2f} mL, {facts['mae_percent']:.1f} %"),
+            ("mean error", f"{facts['bias_ml']:+.2f} mL, {facts['bias_percent']:+.1f} %"),
+            ("largest error", f"{facts['largest_error_percent']:.1f} %"),
+            ("time a pair", _number(facts["seconds_per_pair"], 2, " s")),
+            ("quality control would reject", str(facts["would_be_rejected"])),
+        )
+        lines = [f"## Control of {self.structure}", "", "| figure | value |", "|---|---|"]
+        lines += [f"| {name} | {value} |" for name, value in figures]
+        lines += ["", "| pair | requested mL | realised mL | error % |", "|---|---:|---:|---:|"]
+        for pair in sorted(facts["pairs"], key=lambda one: one["requested_ml"]):
+            volumes = f"{pair['requested_ml']:.2f} | {pair['realised_ml']:.2f} | {pair['error_percent']:+.1f}"
+            lines.append(f"| {pair['name']} | {volumes} |")
+        return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True)
+class ControlRequest:
+    """One sample to make: number, condition and seed."""
+
+    index: int
+    condition: Condition
+    seed: int
+
+
+def plan_control(
+    generator: PairGenerator, schedule: VolumeSchedule, *, num: int, seed: int, extrapolate: bool = False
+) -> list[ControlRequest]:
+    """The requests of a control measurement, drawn as ``synthaug sample`` draws them; all are checked first.
+
+    Raises:
+        BoundsError: a target is out of bounds and extrapolation was not asked for.
+        LabelError: the generator's scheme lacks the schedule's structure.
+    """
+    from synthaug.conditions import Condition
+    from synthaug.precomputing.requests import request_seed
+
+    generator.scheme.resolve(schedule.structure)
+    requests = []
+    for index in range(num):
+        volume_ml = float(schedule.draw((index + 0.5) / num, np.random.default_rng([seed, index])))
+        condition = Condition({schedule.structure: volume_ml}, extrapolate=extrapolate)
+        generator.bounds.check(condition)
+        requests.append(ControlRequest(index, condition, request_seed(seed, index)))
+    return requests
+
+
+def sample_control(
+    generator: PairGenerator, requests: Sequence[ControlRequest]
+) -> Iterator[tuple[ControlPoint, LabeledVolume]]:
+    """Make the pairs one by one, each once and unfiltered; quality control only takes notes."""
+    from synthaug.quality import QualityConfig, check_pair
+    from synthaug.quality.gate import limits_for
+
+    limits = limits_for(generator, QualityConfig())
+    for request in requests:
+        (pair,) = generator.generate([request.condition], [request.seed])
+        ((name, requested_ml),) = request.condition.targets_ml.items()
+        point = ControlPoint(
+            name=f"{request.index:03d}",
+            requested_ml=requested_ml,
+            realised_ml=pair.volumes_ml()[name],
+            seconds=pair.provenance.get("seconds"),
+            failures=tuple(check_pair(pair, request.condition, limits).reasons),
+        )
+        yield point, pair
+
+
+def spread_indices(values: Sequence[float], count: int) -> list[int]:
+    """Indices of ``count`` values spread evenly over the ranks, smallest first: which pairs a picture shows."""
+    order = sorted(range(len(values)), key=lambda index: values[index])
+    places = np.linspace(0, len(order) - 1, min(count, len(order)))
+    return [order[int(round(float(place)))] for place in places]
+
+
+def _number(value: float | None, digits: int, unit: str = "") -> str:
+    return "-" if value is None else f"{value:.{digits}f}{unit}"

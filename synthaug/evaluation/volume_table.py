@@ -1,0 +1,73 @@
+"""Structure volumes of generated label maps beside those of real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from synthaug.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class VolumeTable:
+    """Volumes in mL by structure or group, for two sets of label maps.
+
+    Attributes:
+        generated: one mapping for each generated label map.
+        real: one for each real label map; may be empty.
+    """
+
+    generated: Sequence[Mapping[str, float]]
+    real: Sequence[Mapping[str, float]] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Count, mean, standard deviation and range by structure, for those that both sets have.
+
+        Raises:
+            ConfigurationError: nothing was generated, or the sets have no structure in common.
+        """
+        if not self.generated:
+            raise ConfigurationError("volumes: no generated label map; make some with `synthaug precompute` first")
+        names = list(self.generated[0])
+        if self.real:
+            common = [name for name in names if name in self.real[0]]
+            if not common:
+                raise ConfigurationError(
+                    f"volumes: generated label maps have {', '.join(names)}, real ones {', '.join(self.real[0])}: none in common; "
+                    "give --label-mapping from the real scheme to the generated one"
+                )
+            names = common
+        table: dict[str, Any] = {}
+        for name in names:
+            table[name] = {"generated": _statistics(self.generated, name)}
+            if self.real:
+                table[name]["real"] = _statistics(self.real, name)
+        return table
+
+    def to_markdown(self) -> str:
+        """The same as a table."""
+        sets = ["generated", *(["real"] if self.real else [])]
+        counts = {"generated": len(self.generated), "real": len(self.real)}
+        heading = " | ".join(f"{one} ({counts[one]}): mean ± SD | range" for one in sets)
+        lines = ["## Structure volumes in mL", "", f"| structure | {heading} |", "|---|" + "---:|---:|" * len(sets)]
+        for name, row in self.to_dict().items():
+            cells = [
+                f"{row[one]['mean_ml']:.2f} ± {row[one]['sd_ml']:.2f} | {row[one]['min_ml']:.2f} to {row[one]['max_ml']:.2f}"
+                for one in sets
+            ]
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+        return "\n".join(lines) + "\n"
+
+
+def _statistics(volumes: Sequence[Mapping[str, float]], name: str) -> dict[str, float]:
+    values = np.array([one[name] for one in volumes], dtype=np.float64)
+    return {
+        "count": len(values),
+        "mean_ml": float(values.mean()),
+        "sd_ml": float(values.std(ddof=1)) if len(values) > 1 else 0.0,
+        "min_ml": float(values.min()),
+        "max_ml": float(values.max()),
+    }
