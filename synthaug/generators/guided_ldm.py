@@ -115,6 +115,14 @@ class GuidedLDM:
             self.bounds.check(condition)
         return [self._generate_one(condition, seed) for condition, seed in zip(conditions, seeds, strict=True)]
 
+    @torch.inference_mode()
+    def reconstruct_label(self, label: torch.Tensor) -> torch.Tensor:
+        """Label map ``(X, Y, Z)`` after a round trip through the label-map autoencoder, which caps the anatomy of every pair."""
+        autoencoder = self._networks["label_autoencoder"]
+        with autocast(self.device, self.dtype):
+            mean, _ = autoencoder.encode(label.long().unsqueeze(0).to(self.device))
+            return autoencoder.decode_label(mean)[0].cpu()
+
     def _generate_one(self, condition: Condition, seed: int) -> LabeledVolume:
         started = time.perf_counter()
         generator = torch.Generator().manual_seed(seed)

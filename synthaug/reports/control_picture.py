@@ -79,7 +79,7 @@ def _draw_scatter(axes: Axes, report: ControlReport) -> None:
     facts = report.to_dict()
     explained = "-" if facts["r_squared"] is None else f"{facts['r_squared']:.3f}"
     axes.set_title(
-        f"{facts['count']} unfiltered pairs   slope {facts['slope_through_origin']:.3f}   R² {explained}   "
+        f"{facts['count']} pairs   slope {facts['slope_through_origin']:.3f}   R² {explained}   "
         f"MAE {facts['mae_ml']:.1f} mL ({facts['mae_percent']:.1f} %)",
         color=TEXT,
         fontsize=10,
