@@ -1,4 +1,4 @@
-"""A stand-in for a learned generator: genuine labelled volumes in milliseconds, from ellipsoids instead of a network."""
+"""A stand-in for a learned generator: genuine labelled volumes in milliseconds, from ellipsoids, not networks."""
 
 from __future__ import annotations
 
@@ -59,6 +59,8 @@ class StandInGenerator:
         seconds: time that each pair pretends to cost; 0 unless a test wants to be interrupted.
         scheme: label scheme; its structures are those of ``ventricles-t1`` or some of them, the rest is background.
         version: part of the fingerprint: another version stands for other weights.
+        channels: names of the image channels; each has noise of its own.
+        dirty: leave one background voxel off zero, so that no pair passes quality control.
         training_cases: what the generator claims to have been fitted on.
         **options: any further generator option (``steps``, ``guidance_scale``); kept to be looked at.
     """
@@ -75,6 +77,7 @@ class StandInGenerator:
         version: int = 1,
         training_cases: Sequence[CaseRecord] = (),
         channels: tuple[str, ...] = ("T1",),
+        dirty: bool = False,
         **options: Any,
     ) -> None:
         self.shape = shape
@@ -83,6 +86,7 @@ class StandInGenerator:
         self.scheme = scheme if scheme is not None else LabelScheme.load("ventricles-t1")
         self.channels = tuple(channels)
         self.training_cases = tuple(training_cases)
+        self.dirty = dirty
         self.options = options
         self.calls: list[tuple[float, int]] = []
         scale = min(shape) * self.spacing_mm / FIELD_OF_VIEW_MM
@@ -115,6 +119,8 @@ class StandInGenerator:
                 mean[anatomy == number] = INTENSITIES[name]
         noise = rng.normal(0.0, 3.0, (len(self.channels), *self.shape)).astype(np.float32)
         image = np.where(label[None] > 0, np.maximum(mean[None] + noise, 1.0), 0.0).astype(np.float32)
+        if self.dirty:
+            image[:, 0, 0, 0] = 5.0
         pair = LabeledVolume(image, label, self.affine.copy(), self.scheme, self.channels, {})
         pair.provenance.update(
             generator=self.name,

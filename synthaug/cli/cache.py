@@ -60,7 +60,7 @@ def verify(cache: CacheArgument, as_json: JsonOption = False) -> None:
         for problem in problems:
             typer.echo(str(problem))
         typer.echo(f"{cache}: {len(store)} cases, {len(problems)} problems")
-    if problems:
+    if any(problem.kind != "duplicate" for problem in problems):  # a duplicate is odd, but no byte of it is wrong
         raise typer.Exit(EXIT_PROBLEMS)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -89,7 +90,9 @@ def precompute(
 ) -> None:
     """Build a cache, or continue one: exactly what is missing is made, so run it again after any interruption.
 
-    Several processes: accelerate launch --num_processes 2 -m synthaug precompute ... (with --cpu where there is no GPU).
+    Several processes share the work, on one machine or many, whenever and however they are started: with
+    accelerate launch --multi_gpu --num_processes 2 -m synthaug precompute ... (on the CPU as well, where without
+    --multi_gpu accelerate starts one process only), from a SLURM array, or by calling this command twice.
 
     With --dataset, the trainer's configuration and the preprocessed cases are written too; nnUNetv2_train DATASET
     3d_fullres FOLD -tr nnUNetTrainerSynthAug then needs nothing else.
@@ -100,7 +103,8 @@ def precompute(
     """
     from synthaug.precomputing import ProgressLine, current_share
     from synthaug.precomputing import precompute as make_cases
-    from synthaug.precomputing.processes import leave
+    from synthaug.precomputing.processes import left_at_the_end
+    from synthaug.precomputing.requests import default_schedule
     from synthaug.quality import QualityConfig
     from synthaug.schedules import parse_schedule
     from synthaug.store import Store, StoreInfo
@@ -118,11 +122,10 @@ def precompute(
     quality = QualityConfig(volume_tolerance=volume_tolerance, max_attempts=attempts)
     options = _options(steps, guidance_scale, option or [])
 
-    _stop_on_sigterm()
     share = current_share(device)
-    try:
+    with _sigterm_is_interrupt(), left_at_the_end():
         opened = _open(generator, share.device, options, dataset, fold, cases or [], scheme)
-        wanted_schedule = wanted_schedule or _whole_range(opened)
+        wanted_schedule = wanted_schedule or default_schedule(opened)
         _check_requests(opened, wanted_schedule, num, seed, extrapolate)
         summary = make_cases(
             opened,
@@ -138,8 +141,6 @@ def precompute(
             claim_expiry_s=claim_expiry,
             on_progress=ProgressLine() if share.is_main else None,
         )
-    finally:
-        leave()
     if not share.is_main:
         return
     facts = {"cache": str(folder), **summary.to_dict()}
@@ -199,28 +200,12 @@ def _open(
     return load_named_generator(name, device=device, **drawn_from, **options)
 
 
-def _check_requests(
-    generator: PairGenerator, schedule: VolumeSchedule, num: int, seed: int, extrapolate: bool
-) -> None:
+def _check_requests(generator: PairGenerator, schedule: VolumeSchedule, num: int, seed: int, extrapolate: bool) -> None:
     """A target out of bounds is found before the cache's folder is made."""
     from synthaug.precomputing import plan_requests
 
     generator.scheme.resolve(schedule.structure)
     plan_requests(generator, schedule, num=num, seed=seed, extrapolate=extrapolate)
-
-
-def _whole_range(generator: PairGenerator) -> VolumeSchedule:
-    from synthaug.schedules import parse_schedule
-
-    limits = generator.bounds.limits_ml.get("ventricles")
-    if limits is None:
-        known = ", ".join(generator.bounds.limits_ml)
-        raise ConfigurationError(
-            f"--schedule: is needed, since {generator.name} has no limits for ventricles (it has them for {known}); "
-            "give a JSON file that names the structure"
-        )
-    low, high = limits
-    return parse_schedule(f"log-uniform:{low}:{high}" if low > 0 else f"uniform:{low}:{high}")
 
 
 def _cache_folder(out: Path | None, dataset: str | None) -> Path:
@@ -271,11 +256,18 @@ def _fold(text: str) -> int | str:
     return int(text) if text.isdigit() else text
 
 
-def _stop_on_sigterm() -> None:
+@contextlib.contextmanager
+def _sigterm_is_interrupt() -> Iterator[None]:
     """A cluster's SIGTERM ends the run as Ctrl-C does: claims are given back, no temporary file stays."""
 
     def interrupt(number: int, frame: Any) -> None:
         raise KeyboardInterrupt
 
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, interrupt)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -90,5 +90,5 @@ def array_digest(array: np.ndarray) -> str:
     """sha256 (hex) of type, shape and values, independent of how they are compressed."""
     head = f"{array.dtype.str} {array.shape}\n".encode()
     hasher = hashlib.sha256(head)
-    hasher.update(memoryview(np.ascontiguousarray(array)).cast("B"))
+    hasher.update(np.ascontiguousarray(array).data)
     return hasher.hexdigest()

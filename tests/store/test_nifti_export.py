@@ -6,9 +6,9 @@ import csv
 import json
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import pytest
+from nibabel.nifti1 import load
 
 from synthaug.errors import StoreError
 from synthaug.store import Store, StoreInfo
@@ -30,7 +30,7 @@ def test_images_and_labels_have_the_arrays_and_the_true_affine(store: Store, tmp
     for name in store.names():
         pair = store.read(name)
         stem = tmp_path / "out" / f"sub-{name}" / "anat" / f"sub-{name}_desc-synthetic"
-        image, label = nibabel.load(f"{stem}_T1w.nii.gz"), nibabel.load(f"{stem}_dseg.nii.gz")
+        image, label = (load(f"{stem}_{suffix}.nii.gz") for suffix in ("T1w", "dseg"))
         np.testing.assert_allclose(image.affine, pair.affine)
         np.testing.assert_allclose(label.affine, pair.affine)
         np.testing.assert_array_equal(np.asarray(image.dataobj), pair.image[0])

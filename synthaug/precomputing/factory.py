@@ -1,0 +1,45 @@
+"""A generator by name, and the one door through which code of the user's own comes in."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from synthaug.errors import ConfigurationError
+from synthaug.generators.protocol import PairGenerator
+
+PREFIX = "python:"
+
+
+def load_named_generator(name: str, *, device: str = "auto", **options: Any) -> PairGenerator:
+    """Load a generator from the registry, or call ``python:MODULE:FACTORY``.
+
+    The second form imports a module and calls a function of it with ``device`` and the options: it runs any code. It
+    exists in this function only, which is called with what stands on the command line; the registry, and so every
+    configuration, checkpoint and cache that is read from a file, knows nothing of it.
+
+    Args:
+        name: a registered name, a folder of weights, or ``python:MODULE:FACTORY``.
+        device: torch device.
+        **options: passed on.
+
+    Raises:
+        ConfigurationError: no such module or function, or it returns no generator.
+    """
+    if not name.startswith(PREFIX):
+        from synthaug.generators import load_generator
+
+        return load_generator(name, device=device, **options)
+    module_name, _, factory_name = name[len(PREFIX) :].partition(":")
+    allowed = f"generator {name!r}: the form is {PREFIX}MODULE:FACTORY"
+    try:
+        module = importlib.import_module(module_name) if module_name else None
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"{allowed}; there is no module {error.name!r} on the Python path") from None
+    factory = getattr(module, factory_name, None)
+    if not callable(factory):
+        raise ConfigurationError(f"{allowed}; module {module_name!r} has no function {factory_name!r}")
+    generator = factory(device=device, **options)
+    if not isinstance(generator, PairGenerator):
+        raise ConfigurationError(f"{allowed}; {factory_name!r} returned {type(generator).__name__}, not a generator")
+    return generator

@@ -1,0 +1,116 @@
+"""The requests that a cache is to answer, numbered and drawn so that everybody draws the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from synthaug.conditions import Condition
+from synthaug.errors import ConfigurationError
+from synthaug.generators.protocol import PairGenerator
+from synthaug.quality import QualityConfig
+from synthaug.schedules import VolumeSchedule, parse_schedule
+from synthaug.store import case_name
+
+_SEED_STREAM = 1
+"""Keeps the stream of seeds apart from the stream of volumes."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One case to be made.
+
+    Attributes:
+        index: its number, from 0.
+        condition: target volumes in mL.
+        seed: seed of the first attempt.
+        name: the name of the case that answers it.
+    """
+
+    index: int
+    condition: Condition
+    seed: int
+    name: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready form, as it stands in the case's provenance."""
+        return {"condition": self.condition.to_dict(), "seed": self.seed}
+
+
+def request_seed(seed: int, index: int) -> int:
+    """The seed of request ``index``, of 53 bits: every JSON reader keeps them exactly."""
+    words = np.random.SeedSequence([seed, index, _SEED_STREAM]).generate_state(1, np.uint64)
+    return int(words[0] >> np.uint64(11))
+
+
+def configuration_digest(options: Mapping[str, Any], quality: QualityConfig) -> str:
+    """sha256 (hex) of the generator's options and of the limits of quality control."""
+    described = json.dumps([dict(options), quality.digest()], sort_keys=True, default=str)
+    return hashlib.sha256(described.encode()).hexdigest()
+
+
+def plan_requests(
+    generator: PairGenerator,
+    schedule: VolumeSchedule,
+    *,
+    num: int,
+    seed: int = 0,
+    quality: QualityConfig | None = None,
+    options: Mapping[str, Any] | None = None,
+    extrapolate: bool = False,
+) -> list[Request]:
+    """The requests of a run.
+
+    Request i asks for the volume that the schedule draws at progress (i + 0.5) / num with the random generator of
+    (seed, i). A schedule that does not move with progress gives the same first requests whatever ``num`` is, so that a
+    larger ``num`` only adds cases.
+
+    Args:
+        generator: gives fingerprint and bounds.
+        schedule: of target volumes in mL.
+        num: how many.
+        seed: of the whole run.
+        quality: limits; they decide which attempt is kept and so belong to a case's name.
+        options: the generator's options; they belong to a case's name.
+        extrapolate: allow targets outside the generator's bounds.
+
+    Raises:
+        BoundsError: a target is outside the generator's bounds and ``extrapolate`` is off; nothing has been made then.
+        ConfigurationError: ``num`` or ``seed`` is out of range.
+    """
+    if num < 1:
+        raise ConfigurationError(f"num is {num}; ask for at least 1 case")
+    if seed < 0:
+        raise ConfigurationError(f"seed is {seed}; it must be 0 or more")
+    configuration = configuration_digest(options or {}, quality or QualityConfig())
+    requests = []
+    for index in range(num):
+        volume_ml = float(schedule.draw((index + 0.5) / num, np.random.default_rng([seed, index])))
+        condition = Condition({schedule.structure: volume_ml}, extrapolate=extrapolate)
+        generator.bounds.check(condition)
+        own_seed = request_seed(seed, index)
+        name = case_name(generator.fingerprint, configuration, condition, own_seed)
+        requests.append(Request(index, condition, own_seed, name))
+    return requests
+
+
+def default_schedule(generator: PairGenerator) -> VolumeSchedule:
+    """Log-uniform over all ventricle volumes that a generator allows.
+
+    Raises:
+        ConfigurationError: it has no limits for the group ``ventricles``.
+    """
+    limits = generator.bounds.limits_ml.get("ventricles")
+    if limits is None:
+        known = ", ".join(generator.bounds.limits_ml)
+        raise ConfigurationError(
+            f"schedule: is needed, since {generator.name} has no limits for ventricles (it has them for {known}); "
+            "give a JSON file that names the structure"
+        )
+    low, high = limits
+    return parse_schedule(f"log-uniform:{low}:{high}" if low > 0 else f"uniform:{low}:{high}")

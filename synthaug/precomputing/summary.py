@@ -1,0 +1,88 @@
+"""What came of a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from synthaug.precomputing.requests import Request
+from synthaug.store import Store
+
+
+@dataclass(frozen=True)
+class PrecomputeSummary:
+    """The state of the requested cases after a run.
+
+    Attributes:
+        requested: how many were asked for.
+        stored_before: how many of them the store had when the run began.
+        stored: how many it has now.
+        made_here: how many this process made.
+        given_up: names of requests for which no attempt passed.
+        rejects: attempts that failed, by reason, over all processes and runs that worked on these requests.
+        seconds: of this run.
+    """
+
+    requested: int
+    stored_before: int
+    stored: int
+    made_here: int
+    given_up: tuple[str, ...]
+    rejects: Counter[str]
+    seconds: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether every requested case is stored."""
+        return self.stored == self.requested
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready form."""
+        return {
+            "requested": self.requested,
+            "stored": self.stored,
+            "stored_before": self.stored_before,
+            "made_here": self.made_here,
+            "given_up": list(self.given_up),
+            "rejects": dict(self.rejects),
+            "seconds": self.seconds,
+            "complete": self.complete,
+        }
+
+    def __str__(self) -> str:
+        made = self.stored - self.stored_before
+        lines = [
+            f"{self.stored} of {self.requested} requested cases are in the cache "
+            f"({made} new, {self.made_here} by this process, {self.seconds:.1f} s)"
+        ]
+        if self.rejects:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in self.rejects.most_common())
+            lines.append(f"rejected attempts: {reasons}")
+        if self.given_up:
+            lines.append(
+                f"{len(self.given_up)} requests found no pair that passes ({', '.join(self.given_up[:3])}"
+                f"{', ...' if len(self.given_up) > 3 else ''}); allow more --attempts or a larger --volume-tolerance"
+            )
+        return "\n".join(lines)
+
+
+def summarise(
+    store: Store,
+    requests: Sequence[Request],
+    *,
+    stored_before: int,
+    made_here: int,
+    seconds: float,
+    attempts: int,
+) -> PrecomputeSummary:
+    """Look at the store and say how it stands with the requests."""
+    names = {request.name for request in requests}
+    stored = names.intersection(store.names())
+    given_up = sorted(
+        name for name in names - stored if (facts := store.given_up(name)) and facts.get("attempts", 0) >= attempts
+    )
+    return PrecomputeSummary(
+        len(names), stored_before, len(stored), made_here, tuple(given_up), store.rejects_of(names), seconds
+    )

@@ -1,0 +1,106 @@
+"""Pairs made when they are asked for, in the process that asks."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+
+from synthaug.conditions import Condition
+from synthaug.errors import ConfigurationError
+from synthaug.generators.protocol import PairGenerator
+from synthaug.labels import LabelScheme
+from synthaug.precomputing.requests import default_schedule
+from synthaug.quality import QualityConfig, generate_checked
+from synthaug.schedules import VolumeSchedule
+from synthaug.sources.source import Draw
+from synthaug.store import case_name
+from synthaug.volumes import LabeledVolume
+
+
+class GeneratorSource:
+    """A generator as a source: the loop waits for each pair, so that a cache is faster wherever one fits.
+
+    The pairs made last are kept: ``capacity`` of them per process. Without ``distinct`` nearly every draw is a new
+    request and the memory serves repeated looks at one item only; with it, draws go round ``distinct`` requests and a
+    memory of that size makes each pair once. Data loader workers each hold a copy of the generator; one on a GPU
+    needs ``num_workers=0`` (forked workers cannot use CUDA).
+
+    Args:
+        generator: makes the pairs.
+        schedule: of target volumes in mL; None: log-uniform over all that the generator allows for ventricles.
+        quality: limits; a request whose attempts all fail gives no pair.
+        distinct: how many different requests there are; None: no limit.
+        capacity: how many pairs are kept in memory (about 25 MB for 160 x 192 x 160 voxels).
+    """
+
+    def __init__(
+        self,
+        generator: PairGenerator,
+        schedule: VolumeSchedule | None = None,
+        *,
+        quality: QualityConfig | None = None,
+        distinct: int | None = None,
+        capacity: int = 8,
+    ) -> None:
+        if distinct is not None and distinct < 1:
+            raise ConfigurationError(f"distinct is {distinct}; it must be 1 or more, or None for no limit")
+        if capacity < 0:
+            raise ConfigurationError(f"capacity is {capacity}; it must be 0 or more")
+        self.generator = generator
+        self.schedule = schedule if schedule is not None else default_schedule(generator)
+        self.quality = quality or QualityConfig()
+        self.distinct = distinct
+        self.capacity = capacity
+        self._made: OrderedDict[str, LabeledVolume | None] = OrderedDict()
+
+    @property
+    def scheme(self) -> LabelScheme:
+        """Label scheme of the generator."""
+        return self.generator.scheme
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Channels of the generator."""
+        return tuple(self.generator.channels)
+
+    @property
+    def structure(self) -> str:
+        """The scheduled structure."""
+        return self.schedule.structure
+
+    def __len__(self) -> int:
+        return self.distinct if self.distinct is not None else sys.maxsize
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_made": OrderedDict()}  # a worker process begins with an empty memory
+
+    def draw(self, index: int, *, seed: int, epoch: int, rank: int = 0, progress: float = 0.0) -> Draw:
+        """Choose a request; see ``Source.draw``."""
+        stream = [seed, rank, epoch, index]
+        if self.distinct is not None:
+            stream = [seed, int(np.random.default_rng(stream).integers(self.distinct))]
+        rng = np.random.default_rng(stream)
+        volume_ml = float(self.schedule.draw(progress, rng))
+        condition = Condition({self.structure: volume_ml})
+        request_seed = int(rng.integers(1 << 53))
+        name = case_name(self.generator.fingerprint, self.quality.digest(), condition, request_seed)
+        read = functools.partial(self._pair, name, condition, request_seed)
+        return Draw(name, condition.targets_ml, request_seed, read)
+
+    def _pair(self, name: str, condition: Condition, seed: int) -> LabeledVolume | None:
+        if name in self._made:
+            self._made.move_to_end(name)
+            return self._made[name]
+        pair = generate_checked(self.generator, condition, seed, self.quality).pair
+        self._made[name] = pair
+        while len(self._made) > self.capacity:
+            self._made.popitem(last=False)
+        return pair
+
+    def close(self) -> None:
+        """Forget the pairs that were kept."""
+        self._made.clear()

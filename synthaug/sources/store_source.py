@@ -1,0 +1,87 @@
+"""Draws from the cases of a store."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from synthaug.errors import StoreError
+from synthaug.labels import LabelScheme
+from synthaug.schedules import VolumeSchedule
+from synthaug.sources.source import Draw
+from synthaug.sources.volume_index import VolumeIndex
+from synthaug.store import Store
+
+
+class StoreSource:
+    """A fixed cache as a source.
+
+    Args:
+        store: its cases at this moment; ``refresh`` looks again.
+        schedule: of volumes in mL; None: every case is as likely as any other.
+        max_bins: of the volume index.
+
+    Raises:
+        StoreError: the store is empty, or its cases lack the scheduled structure.
+    """
+
+    def __init__(self, store: Store, schedule: VolumeSchedule | None = None, *, max_bins: int = 256) -> None:
+        self.store = store
+        self.schedule = schedule
+        self._max_bins = max_bins
+        self._chances: tuple[float, np.ndarray] | None = None
+        self.refresh()
+
+    @property
+    def scheme(self) -> LabelScheme:
+        """Label scheme of the store."""
+        return self.store.info.scheme
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Channels of the store."""
+        return self.store.info.channels
+
+    @property
+    def structure(self) -> str:
+        """The scheduled structure; without a schedule the group of ventricles, or the first that was asked for."""
+        if self.schedule is not None:
+            return self.schedule.structure
+        known = (*self.scheme.groups, *self.scheme.names)
+        return "ventricles" if "ventricles" in known else next(iter(self.store.info.bounds_ml or known))
+
+    def refresh(self) -> None:
+        """Take in cases that were added, drop those that are gone."""
+        entries = self.store.entries()
+        structure = self.structure
+        if not entries:
+            raise StoreError(f"{self.store.folder}: the cache is empty; fill it with `synthaug precompute`")
+        if structure not in entries[0].realised_ml:
+            known = ", ".join(sorted(entries[0].realised_ml))
+            raise StoreError(
+                f"{self.store.folder}: its cases have no volume of {structure!r}, which is scheduled; known are {known}"
+            )
+        self._entries = {entry.name: entry for entry in entries}
+        self.index = VolumeIndex(
+            list(self._entries), [entry.realised_ml[structure] for entry in entries], self._max_bins
+        )
+        self._chances = None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def draw(self, index: int, *, seed: int, epoch: int, rank: int = 0, progress: float = 0.0) -> Draw:
+        """Choose a case; see ``Source.draw``."""
+        cumulative = self._cumulative(progress)
+        number = np.random.default_rng([seed, rank, epoch, index]).random()
+        position = min(int(np.searchsorted(cumulative, number, side="right")), len(cumulative) - 1)
+        entry = self._entries[self.index.names[position]]
+        return Draw(entry.name, entry.realised_ml, entry.seed, functools.partial(self.store.read, entry.name))
+
+    def _cumulative(self, progress: float) -> np.ndarray:
+        if self._chances is None or self._chances[0] != progress:
+            chances = self.index.case_chances(self.schedule, progress)
+            cumulative = np.cumsum(chances)
+            self._chances = (progress, cumulative / cumulative[-1])
+        return self._chances[1]

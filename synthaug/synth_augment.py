@@ -1,0 +1,340 @@
+"""A dataset of real samples, some of which are synthetic."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from synthaug.errors import ConfigurationError
+from synthaug.labels import LabelMapping
+from synthaug.sample_form import SampleForm
+from synthaug.schedules import MixSchedule, VolumeSchedule, parse_mix, parse_schedule
+from synthaug.shared_progress import SharedProgress
+from synthaug.sources import Draw, GeneratorSource, Source, StoreSource, describe_draws
+from synthaug.store import Store
+from synthaug.volumes import LabeledVolume
+
+if TYPE_CHECKING:
+    from synthaug.generators.protocol import PairGenerator
+
+MODES = ("replace", "append")
+_PLAN_STREAM, _TRANSFORM_STREAM = 1, 2
+
+
+class SynthAugment(Dataset[Any]):
+    """Real samples mixed with synthetic ones that have the same keys, kinds, types and channel-first shapes.
+
+    Which items are synthetic, and which pairs they are, follows from (seed, rank, epoch, index) alone: any number of
+    workers, started in any way, gives the same. In each epoch the share of synthetic items is the ratio to the nearest
+    item (rounded at random where it does not divide).
+
+    Args:
+        dataset: map-style dataset of real samples: dictionaries (or lists of dictionaries, where a transform takes
+            several crops) with channel-first 3D image and label, or pairs (image, label). It is wrapped, not changed.
+        source_or_generator: a ``Source``, a ``Store`` or a cache's folder, or a generator, which then makes pairs in
+            the process that asks for the item (see ``GeneratorSource`` for its memory and its limits).
+        ratio: share of synthetic items: a number, a ``MixSchedule``, or its text (``"synthetic-then-real"``).
+        schedule: of volumes in mL: a ``VolumeSchedule`` or its text (``"uniform:20:120"``); None: the source's own.
+        keys: of image and label; a pair has no keys and gets them for ``transform``.
+        transform: applied to synthetic samples, as dictionaries with ``keys``: image (C, X, Y, Z) and label in RAS+
+            order, intensities as the generator makes them. Give what the dataset does to real samples after loading
+            them, random augmentation included: synthetic pairs enter behind the dataset's own transforms, so without
+            it they are neither normalised nor augmented, and only turned and centred to the real samples' grid. Its
+            randomness is seeded per item.
+        mode: ``replace`` keeps the length, a synthetic item stands in a real one's place; ``append`` keeps every real
+            item and adds synthetic ones until they are ``ratio`` of the whole.
+        seed: of all draws.
+        epochs: length of the training; needed where ratio or volumes move with progress and ``set_epoch`` is not told
+            the progress. Epoch e stands at (e + 0.5) / epochs.
+        rank: of this process, where processes hold different real samples under the same indices.
+        mapping: from the generator's labels to the dataset's.
+        extras: for further keys of the real samples: a value, or a function of the pair.
+        provenance_key: where every dictionary, real or synthetic, says ``{"synthetic", "name", "seed", "volume_ml"}``.
+        example: a real sample to learn the form from; None: ``dataset[0]`` is looked at once.
+
+    Raises:
+        SynthAugError: an argument is out of range, or the real samples have a form that cannot be mirrored.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        source_or_generator: Source | PairGenerator | Store | Path | str,
+        ratio: float | str | Mapping[str, Any] | MixSchedule = 0.5,
+        schedule: VolumeSchedule | str | Mapping[str, Any] | None = None,
+        keys: tuple[str, str] = ("image", "label"),
+        transform: Callable[[Any], Any] | None = None,
+        mode: str = "replace",
+        seed: int = 0,
+        *,
+        epochs: int | None = None,
+        rank: int = 0,
+        mapping: LabelMapping | None = None,
+        extras: Mapping[str, Any | Callable[[LabeledVolume], Any]] | None = None,
+        provenance_key: str = "synthaug",
+        example: Any = None,
+    ) -> None:
+        if mode not in MODES:
+            raise ConfigurationError(f"mode is {mode!r}; allowed are {', '.join(MODES)}")
+        if epochs is not None and epochs < 1:
+            raise ConfigurationError(f"epochs is {epochs}; it must be 1 or more")
+        if seed < 0 or rank < 0:
+            raise ConfigurationError(f"seed is {seed} and rank is {rank}; both must be 0 or more")
+        if not len(dataset):
+            raise ConfigurationError("dataset: is empty; give at least one real sample")
+        self.dataset = dataset
+        self.source = as_source(source_or_generator, schedule)
+        self.mix = ratio if isinstance(ratio, MixSchedule) else parse_mix(ratio)
+        self.keys = (keys[0], keys[1])
+        self.transform = transform
+        self.mode = mode
+        self.seed, self.rank, self.epochs = int(seed), int(rank), epochs
+        self.provenance_key = provenance_key
+        self.place = SharedProgress()
+        self._plan: tuple[tuple[int, float, int], np.ndarray] | None = None
+        self._real_length = len(dataset)
+        self._appended = self._count_appended() if mode == "append" else 0
+        self.form = SampleForm(
+            dataset[0] if example is None else example,
+            self.keys,
+            provenance_key,
+            mapping,
+            extras,
+            transformed=transform is not None,
+        )
+        self._check_channels()
+
+    def _count_appended(self) -> int:
+        share = self.mix.fraction(0.0)
+        if not self.mix.is_constant or not share < 1:
+            raise ConfigurationError(
+                "ratio: mode 'append' has one length for all epochs, so that the ratio must be one number below 1; "
+                "use mode 'replace'"
+            )
+        return round(self._real_length * share / (1 - share))
+
+    def _check_channels(self) -> None:
+        real, made = self.form.image.shape[0], self.source.channels
+        if self.transform is None and real != len(made):
+            raise ConfigurationError(
+                f"the real samples have {real} channels, the synthetic pairs {len(made)} ({', '.join(made)}); "
+                "give a generator with the same channels"
+            )
+
+    # ------------------------------------------------------------------ items
+
+    def __len__(self) -> int:
+        return self._real_length + self._appended
+
+    def __getitem__(self, index: int) -> Any:
+        length = len(self)
+        if not -length <= index < length:
+            raise IndexError(f"index {index} is out of range for {length} items")
+        index %= length
+        if self.is_synthetic(index):
+            draw = self._draw(index)
+            pair = draw.read() if draw is not None else None
+            if draw is not None and pair is not None:
+                return self._synthetic(draw, pair, index)
+            self.place.count_fallback()
+        return self._with_provenance(self.dataset[index % self._real_length], None, None)
+
+    def is_synthetic(self, index: int) -> bool:
+        """Whether an item of the current epoch is planned to be synthetic."""
+        if self.mode == "append":
+            return index >= self._real_length
+        return bool(self._planned()[index])
+
+    def _planned(self) -> np.ndarray:
+        """For each item of the epoch whether it is synthetic; kept until epoch, progress or seed changes."""
+        key = (self.place.epoch, self.progress, self.seed)
+        if self._plan is None or self._plan[0] != key:
+            rng = np.random.default_rng([self.seed, self.rank, self.place.epoch, _PLAN_STREAM])
+            wanted = float(self.mix.fraction(self.progress)) * self._real_length
+            count = min(self._real_length, int(np.floor(wanted + rng.random() * (wanted % 1 > 0))))
+            planned = np.zeros(self._real_length, bool)
+            planned[rng.permutation(self._real_length)[:count]] = True
+            self._plan = (key, planned)
+        return self._plan[1]
+
+    def _draw(self, index: int) -> Draw | None:
+        return self.source.draw(index, seed=self.seed, epoch=self.place.epoch, rank=self.rank, progress=self.progress)
+
+    def _synthetic(self, draw: Draw, pair: LabeledVolume, index: int) -> Any:
+        sample: Any = self.form.write(pair, draw.name)
+        if self.transform is not None:
+            with seeded([self.seed, self.rank, self.place.epoch, index, _TRANSFORM_STREAM]) as own_seed:
+                if hasattr(self.transform, "set_random_state"):
+                    self.transform.set_random_state(seed=own_seed)
+                sample = self.transform(sample)
+        several = sample if isinstance(sample, list) else [sample]
+        finished = [self.form.finish(one, pair, draw.name) for one in several]
+        if self.form.several:
+            return self._with_provenance(finished, draw, pair)
+        if len(finished) != 1:
+            raise ConfigurationError(
+                f"transform: gives {len(finished)} samples for one pair, the dataset gives one; make them agree"
+            )
+        if self.form.sequence is not None:
+            return self._as_sequence(finished[0])
+        return self._with_provenance(finished[0], draw, pair)
+
+    def _as_sequence(self, sample: Mapping[Any, Any]) -> Any:
+        values = [sample[key] for key in self.keys]
+        kind = self.form.sequence
+        make = getattr(kind, "_make", kind)  # a named tuple has _make
+        return make(values)  # type: ignore[misc]
+
+    def _with_provenance(self, sample: Any, draw: Draw | None, pair: LabeledVolume | None) -> Any:
+        if self.form.several:
+            return [{**one, self.provenance_key: self._provenance(draw, pair)} for one in sample]
+        if self.form.sequence is not None:
+            return sample
+        return {**sample, self.provenance_key: self._provenance(draw, pair)}
+
+    def _provenance(self, draw: Draw | None, pair: LabeledVolume | None) -> dict[str, Any]:
+        """The same kinds for real and synthetic items, or a batch of both could not be made."""
+        if draw is None or pair is None:
+            return {"synthetic": False, "name": "", "seed": -1, "volume_ml": float("nan")}
+        structure = self.source.structure
+        realised = pair.provenance.get("realised_ml", {}).get(structure, draw.volumes_ml.get(structure))
+        return {
+            "synthetic": True,
+            "name": draw.name,
+            "seed": draw.seed,
+            "volume_ml": float("nan") if realised is None else float(realised),
+        }
+
+    # ------------------------------------------------------------------ progress
+
+    @property
+    def epoch(self) -> int:
+        """The current epoch, from 0."""
+        return self.place.epoch
+
+    @property
+    def progress(self) -> float:
+        """Where the schedules stand, 0 to 1."""
+        told = self.place.progress
+        if told is not None:
+            return told
+        return min(1.0, (self.place.epoch + 0.5) / self.epochs) if self.epochs is not None else 0.0
+
+    def set_epoch(self, epoch: int, progress: float | None = None) -> None:
+        """Begin an epoch; call it in the main process, persistent workers see it.
+
+        Args:
+            epoch: from 0.
+            progress: 0 to 1; None: from ``epochs``.
+        """
+        if epoch < 0 or (progress is not None and not 0 <= progress <= 1):
+            raise ConfigurationError(f"epoch {epoch}, progress {progress}: 0 or more, and between 0 and 1, are allowed")
+        if progress is None and self.epochs is None and not self.mix.is_constant:
+            raise ConfigurationError(
+                f"the ratio {self.mix.name} moves with the training's progress, which is not known; give epochs= to "
+                "SynthAugment, or progress= to set_epoch"
+            )
+        self.place.set(int(epoch), progress)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint needs to go on from here."""
+        return {"epoch": self.place.epoch, "progress": self.place.progress, "seed": self.seed, "rank": self.rank}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.seed, self.rank = int(state["seed"]), int(state["rank"])
+        self.set_epoch(int(state["epoch"]), state["progress"])
+
+    def stats(self) -> dict[str, Any]:
+        """The current epoch, worked out from its draws without reading a pair.
+
+        Returns:
+            ``epoch``, ``progress``, ``items``, ``synthetic``, ``ratio`` (realised), ``requested_ratio``, ``fallbacks``
+            (so far, all workers and epochs), and what ``describe_draws`` tells of the volumes in mL and of reuse.
+        """
+        chosen = [index for index in range(len(self)) if self.is_synthetic(index)]
+        draws = [draw for index in chosen if (draw := self._draw(index)) is not None]
+        schedule = getattr(self.source, "schedule", None)
+        return {
+            "epoch": self.epoch,
+            "progress": self.progress,
+            "items": len(self),
+            "synthetic": len(chosen),
+            "ratio": len(chosen) / len(self),
+            "requested_ratio": float(self.mix.fraction(self.progress)),
+            "fallbacks": self.place.fallbacks,
+            **describe_draws(draws, self.source.structure, schedule, self.progress),
+        }
+
+    # ------------------------------------------------------------------ company
+
+    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> SynthAugment:
+        """Pass a random state on to the dataset and its transforms (MONAI's convention); own draws have ``seed``."""
+        if hasattr(self.dataset, "set_random_state"):
+            self.dataset.set_random_state(seed=seed, state=state)
+        elif "monai.data.utils" in sys.modules and seed is not None:
+            sys.modules["monai.data.utils"].set_rnd(self.dataset, seed)
+        return self
+
+    def close(self) -> None:
+        """Let go of what the source holds."""
+        close = getattr(self.source, "close", None)
+        if close is not None:
+            close()
+
+    def __enter__(self) -> SynthAugment:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+
+def as_source(
+    given: Source | PairGenerator | Store | Path | str, schedule: VolumeSchedule | str | Mapping[str, Any] | None = None
+) -> Source:
+    """A source from whatever stands for one: a store, its folder, a generator, or a source.
+
+    Raises:
+        ConfigurationError: it is none of these, or a source with a schedule of its own is given another one.
+    """
+    wanted = schedule if isinstance(schedule, VolumeSchedule) or schedule is None else parse_schedule(schedule)
+    if isinstance(given, (str, Path)):
+        given = Store.open(given)
+    if isinstance(given, Store):
+        return StoreSource(given, wanted)
+    if hasattr(given, "draw"):
+        if wanted is not None:
+            raise ConfigurationError("schedule: the source has its own; give the schedule to the source")
+        return given  # type: ignore[return-value]
+    if hasattr(given, "generate"):
+        return GeneratorSource(given, wanted)
+    raise ConfigurationError(
+        f"source_or_generator is a {type(given).__name__}; allowed are a source, a store or its folder, and a generator"
+    )
+
+
+@contextlib.contextmanager
+def seeded(words: list[int]) -> Iterator[int]:
+    """Seed Python's, NumPy's and torch's global generators for a block, and put them back as they were.
+
+    Transforms draw from whichever they like; workers share or split these generators in their own ways.
+    """
+    seed = int(np.random.SeedSequence(words).generate_state(1)[0])
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices=[]):
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        torch.manual_seed(seed)
+        try:
+            yield seed
+        finally:
+            random.setstate(python)
+            np.random.set_state(legacy)  # noqa: NPY002

@@ -1,0 +1,81 @@
+"""``synthaug cache`` as it is called."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from synthaug.cli.app import run
+from synthaug.store import Store, StoreInfo
+from tests.stand_in_generator import StandInGenerator
+from tests.stand_in_store import fill
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    generator = StandInGenerator()
+    store = Store.create(tmp_path / "cache", StoreInfo.of(generator))
+    fill(store, generator)
+    store.events.write("rejected", name="x", seed=1, reasons=["missing-structure"])
+    return store.folder
+
+
+def test_info_counts_cases_volumes_and_rejects(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["cache", "info", str(cache), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["cases"] == 3
+    assert facts["generator"] == "stand-in"
+    assert facts["rejects"] == {"missing-structure": 1}
+    assert facts["realised_ml"]["ventricles"]["median"] == pytest.approx(35.0, abs=0.1)
+    assert run(["cache", "info", str(cache)]) == 0
+    assert "missing-structure 1" in capsys.readouterr().out
+
+
+def test_verify_is_silent_about_a_sound_cache(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["cache", "verify", str(cache)]) == 0
+    assert "3 cases, 0 problems" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_verify_names_the_case_of_a_wrong_byte(
+    cache: Path, capsys: pytest.CaptureFixture[str], form: list[str]
+) -> None:
+    name = Store.open(cache).names()[1]
+    image = cache / "cases" / name / "image.b2nd"
+    content = bytearray(image.read_bytes())
+    content[len(content) // 2] ^= 1
+    image.write_bytes(content)
+    assert run(["cache", "verify", str(cache), *form]) == 1
+    assert name in capsys.readouterr().out
+
+
+def test_export_writes_nifti_files(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["cache", "export", str(cache), "--format", "nifti", "--out", str(tmp_path / "out")]) == 0
+    assert len(list((tmp_path / "out").glob("sub-*/anat/*_T1w.nii.gz"))) == 3
+    assert "3 cases" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["info", "nowhere"], "not a cache"),
+        (["verify", "nowhere"], "not a cache"),
+        (["export", "nowhere", "--out", "out"], "not a cache"),
+        (["export", "nowhere", "--format", "dicom", "--out", "out"], "nifti"),
+    ],
+)
+def test_mistakes_are_one_line_with_exit_code_2(
+    arguments: list[str],
+    what: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["cache", *arguments]) == 2
+    error = capsys.readouterr().err.strip()
+    assert what in error
+    assert "\n" not in error
+    assert list(tmp_path.iterdir()) == []

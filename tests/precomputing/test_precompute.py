@@ -1,0 +1,206 @@
+"""Exactly what is missing is made, by one process or several, whatever became of those before."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synthaug.conditions import Condition
+from synthaug.errors import BoundsError, StoreError
+from synthaug.precomputing import Progress, Share, plan_requests, precompute
+from synthaug.precomputing.summary import PrecomputeSummary
+from synthaug.quality import QualityConfig
+from synthaug.schedules import parse_schedule
+from synthaug.store import Store, StoreInfo
+from synthaug.volumes import LabeledVolume
+from tests.stand_in_generator import StandInGenerator
+
+SCHEDULE = parse_schedule("uniform:20:120")
+
+
+def run(folder: Path, generator: StandInGenerator, num: int = 4, **arguments: Any) -> PrecomputeSummary:
+    store = Store.open_or_create(folder, StoreInfo.of(generator))
+    return precompute(generator, store, num=num, schedule=arguments.pop("schedule", SCHEDULE), **arguments)
+
+
+def names(generator: StandInGenerator, num: int, **arguments: Any) -> list[str]:
+    return sorted(r.name for r in plan_requests(generator, SCHEDULE, num=num, **arguments))
+
+
+class Clumsy(StandInGenerator):
+    """Every pair of a volume above a limit has a dirty background."""
+
+    limit_ml = 1e9
+
+    def generate(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[LabeledVolume]:
+        pairs = super().generate(conditions, seeds)
+        for pair, condition in zip(pairs, conditions, strict=True):
+            if condition.targets_ml["ventricles"] > self.limit_ml:
+                pair.image[0, 0, 0, 0] = 9.0
+        return pairs
+
+
+class Interrupted(StandInGenerator):
+    """Stops at its third pair, as Ctrl-C would."""
+
+    def generate(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[LabeledVolume]:
+        if len(self.calls) == 2:
+            raise KeyboardInterrupt
+        return super().generate(conditions, seeds)
+
+
+def test_the_requested_cases_are_made_with_their_request_on_record(tmp_path: Path) -> None:
+    generator = StandInGenerator()
+    summary = run(tmp_path / "cache", generator)
+    store = Store.open(tmp_path / "cache")
+    assert store.names() == names(generator, 4)
+    assert summary.complete
+    assert (summary.requested, summary.stored_before, summary.stored, summary.made_here) == (4, 0, 4, 4)
+    for request in plan_requests(generator, SCHEDULE, num=4):
+        record = store.provenance(request.name)
+        assert record["request"] == request.to_dict()
+        assert record["quality"]["passed"] is True
+    assert store.verify() == []
+    assert store.claims().names() == []
+
+
+def test_a_second_run_makes_nothing_and_a_larger_one_only_the_difference(tmp_path: Path) -> None:
+    run(tmp_path / "cache", StandInGenerator())
+    again, more = StandInGenerator(), StandInGenerator()
+    assert run(tmp_path / "cache", again).made_here == 0
+    assert again.calls == []
+    assert run(tmp_path / "cache", more, num=6).made_here == 2
+    assert len(more.calls) == 2
+    assert Store.open(tmp_path / "cache").names() == names(more, 6)
+
+
+def test_a_case_that_was_removed_is_made_again_with_the_same_bytes(tmp_path: Path) -> None:
+    run(tmp_path / "cache", StandInGenerator())
+    case = tmp_path / "cache" / "cases" / names(StandInGenerator(), 4)[2]
+    image = (case / "image.b2nd").read_bytes()
+    for path in case.iterdir():
+        path.unlink()
+    case.rmdir()
+    generator = StandInGenerator()
+    run(tmp_path / "cache", generator)
+    assert len(generator.calls) == 1
+    assert (case / "image.b2nd").read_bytes() == image
+
+
+def test_an_interruption_leaves_whole_cases_and_no_claim(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cache", Interrupted())
+    store = Store.open(tmp_path / "cache")
+    assert len(store) == 2
+    assert store.claims().names() == []
+    assert store.verify() == []
+    assert run(tmp_path / "cache", StandInGenerator()).made_here == 2
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("count", [2, 3])
+def test_processes_at_once_make_each_case_once_with_the_same_bytes(tmp_path: Path, count: int, batch_size: int) -> None:
+    run(tmp_path / "alone", StandInGenerator(), num=9)
+    generators = [StandInGenerator() for _ in range(count)]
+    Store.open_or_create(tmp_path / "cache", StoreInfo.of(generators[0]))
+    threads = [
+        threading.Thread(
+            target=run,
+            args=(tmp_path / "cache", generator, 9),
+            kwargs={"share": Share(index, count), "batch_size": batch_size},
+        )
+        for index, generator in enumerate(generators)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(len(generator.calls) for generator in generators) == 9
+    alone, together = Store.open(tmp_path / "alone"), Store.open(tmp_path / "cache")
+    assert together.names() == alone.names()
+    assert together.verify() == []
+    for name in alone.names():
+        files = [store.provenance(name)["files"] for store in (alone, together)]
+        assert files[0] == files[1]
+
+
+def test_one_share_of_two_finishes_the_other_ones_part_if_it_never_comes(tmp_path: Path) -> None:
+    generator = StandInGenerator()
+    summary = run(tmp_path / "cache", generator, share=Share(1, 2))
+    assert summary.complete
+    volumes = [request.condition.targets_ml["ventricles"] for request in plan_requests(generator, SCHEDULE, num=4)]
+    made = [volume for volume, _ in generator.calls]
+    assert set(made[:2]) == {volumes[1], volumes[3]}
+    assert set(made[2:]) == {volumes[0], volumes[2]}
+
+
+@pytest.mark.parametrize("length", [0, 1, 5, 8])
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_every_share_covers_everything_and_the_first_parts_do_not_overlap(length: int, count: int) -> None:
+    orders = [Share(index, count).order(length) for index in range(count)]
+    assert all(sorted(order) == list(range(length)) for order in orders)
+    own = [i for index, order in enumerate(orders) for i in order[: len(range(index, length, count))]]
+    assert sorted(own) == list(range(length))
+
+
+def test_rejects_are_counted_by_reason_recorded_and_never_stored(tmp_path: Path) -> None:
+    generator = Clumsy()
+    volumes = {r.name: r.condition.targets_ml["ventricles"] for r in plan_requests(generator, SCHEDULE, num=4)}
+    generator.limit_ml = sorted(volumes.values())[2]
+    summary = run(tmp_path / "cache", generator, quality=QualityConfig(max_attempts=3))
+    largest = max(volumes, key=lambda name: volumes[name])
+    assert summary.given_up == (largest,)
+    assert not summary.complete
+    assert summary.rejects == {"non-zero-background": 3}
+    store = Store.open(tmp_path / "cache")
+    assert store.names() == sorted(set(volumes) - {largest})
+    assert store.rejects == {"non-zero-background": 3}
+    events = [event for event in store.events.read() if event["event"] == "rejected"]
+    assert {event["name"] for event in events} == {largest}
+    assert len({event["seed"] for event in events}) == 3
+    assert "1 requests found no pair" in str(summary)
+    assert "non-zero-background 3" in str(summary)
+
+
+def test_a_request_that_was_given_up_is_tried_again_only_with_more_attempts(tmp_path: Path) -> None:
+    def attempt(max_attempts: int, limit_ml: float) -> tuple[PrecomputeSummary, int]:
+        generator = Clumsy()
+        generator.limit_ml = limit_ml
+        summary = run(tmp_path / "cache", generator, num=2, quality=QualityConfig(max_attempts=max_attempts))
+        return summary, len(generator.calls)
+
+    assert attempt(2, 0.0)[1] == 4
+    assert attempt(2, 0.0)[1] == 0
+    summary, calls = attempt(3, 1e9)
+    assert summary.complete
+    assert summary.given_up == ()
+    assert calls == 2
+
+
+def test_other_weights_are_refused_before_anything_is_made(tmp_path: Path) -> None:
+    run(tmp_path / "cache", StandInGenerator())
+    store, other = Store.open(tmp_path / "cache"), StandInGenerator(version=2)
+    with pytest.raises(StoreError, match="made with"):
+        precompute(other, store, num=4, schedule=SCHEDULE)
+    assert other.calls == []
+    assert len(store) == 4
+
+
+def test_a_target_out_of_bounds_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    generator = StandInGenerator()
+    with pytest.raises(BoundsError):
+        run(tmp_path / "cache", generator, schedule=parse_schedule("uniform:100:400"))
+    assert generator.calls == []
+    assert len(Store.open(tmp_path / "cache")) == 0
+
+
+def test_progress_ends_at_the_requested_number_and_counts_what_was_there(tmp_path: Path) -> None:
+    run(tmp_path / "cache", StandInGenerator(), num=2)
+    moments: list[Progress] = []
+    run(tmp_path / "cache", StandInGenerator(), on_progress=moments.append)
+    assert moments[-1].settled == moments[-1].requested == 4
+    assert moments[-1].settled_before == 2
