@@ -8,6 +8,7 @@ import numpy as np
 
 from synthaug.conditions import Condition
 from synthaug.labels import LabelScheme
+from synthaug.labels.label_counts import count_labels
 from synthaug.quality.configuration import QualityConfig
 from synthaug.quality.report import QualityReport
 from synthaug.volumes import LabeledVolume
@@ -33,7 +34,8 @@ def zero_background(
     """Intensity exactly 0 where the label is 0, up to the configured share of those voxels."""
     outside = pair.label == 0
     voxels = int(np.count_nonzero(outside))
-    nonzero = int(np.count_nonzero((pair.image != 0).any(axis=0) & outside))
+    lit = pair.image[0] != 0 if len(pair.image) == 1 else (pair.image != 0).any(axis=0)
+    nonzero = int(np.count_nonzero(lit & outside))
     fraction = nonzero / voxels if voxels else 0.0
     allowed = config.max_nonzero_background or 0.0
     scores["nonzero_background_fraction"] = fraction
@@ -46,7 +48,7 @@ def labels_in_scheme(
     pair: LabeledVolume, condition: Condition, config: QualityConfig, scores: dict[str, float]
 ) -> str | None:
     """Only 0 and the identifiers of the scheme's structures."""
-    foreign = sorted({int(value) for value in np.unique(pair.label)} - {0, *pair.scheme.ids})
+    foreign = sorted(set(count_labels(pair.label)) - {0, *pair.scheme.ids})
     scores["foreign_labels"] = len(foreign)
     return f"labels {foreign} are not in scheme {pair.scheme.name}" if foreign else None
 
@@ -56,8 +58,7 @@ def structures_present(
 ) -> str | None:
     """Every required structure with at least the configured number of voxels."""
     required = set(_ids(pair.scheme, config.required)) if config.required is not None else set(pair.scheme.ids)
-    values, counts = np.unique(pair.label, return_counts=True)
-    voxels = dict(zip(values.tolist(), counts.tolist(), strict=True))
+    voxels = count_labels(pair.label)
     names = dict(zip(pair.scheme.ids, pair.scheme.names, strict=True))
     missing = [names[number] for number in sorted(required) if voxels.get(number, 0) < config.min_structure_voxels]
     scores["missing_structures"] = len(missing)
@@ -143,9 +144,9 @@ def main_component_fraction(mask: np.ndarray) -> float:
     voxels = int(np.count_nonzero(mask))
     if voxels == 0:
         return 1.0
-    box = tuple(
-        slice(int(axis.min()), int(axis.max()) + 1) for axis in np.nonzero(mask)
-    )  # a lateral ventricle fills a fiftieth of the grid
+    # a lateral ventricle fills a fiftieth of the grid
+    occupied = (np.flatnonzero(mask.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1)))
+    box = tuple(slice(int(axis[0]), int(axis[-1]) + 1) for axis in occupied)
     pieces, _ = ndimage.label(mask[box], structure=np.ones((3, 3, 3)))
     return float(np.bincount(pieces.reshape(-1))[1:].max()) / voxels
 

@@ -9,11 +9,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from synthaug.conditions import Condition
+from synthaug.errors import GeometryError, LabelError
 from synthaug.generators.protocol import PairGenerator
 from synthaug.quality.checks import check_pair
 from synthaug.quality.configuration import QualityConfig
 from synthaug.quality.report import QualityReport
 from synthaug.volumes import LabeledVolume
+
+INVALID_PAIR = "invalid-pair"
+"""Reason of a reject that the generator itself noticed: it could not make a labelled volume of its output."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +90,31 @@ def generate_checked_batch(
         if not open_requests:
             break
         tried = [attempt_seed(seeds[i], attempt) for i in open_requests]
-        pairs = generator.generate([conditions[i] for i in open_requests], tried)
-        for i, seed, pair in zip(open_requests, tried, pairs, strict=True):
-            report = check_pair(pair, conditions[i], limits)
-            if report.passed:
+        made = _generate(generator, [conditions[i] for i in open_requests], tried)
+        for i, seed, pair in zip(open_requests, tried, made, strict=True):
+            report = check_pair(pair, conditions[i], limits) if isinstance(pair, LabeledVolume) else pair
+            if isinstance(pair, LabeledVolume) and report.passed:
                 passed[i] = (pair, report)
             else:
                 rejected[i].append((seed, report))
     return [_outcome(passed.get(i), rejected[i]) for i in range(len(conditions))]
+
+
+def _generate(
+    generator: PairGenerator, conditions: Sequence[Condition], seeds: Sequence[int]
+) -> list[LabeledVolume | QualityReport]:
+    """The pairs; in place of output that is no labelled volume, such as NaN intensities, a report that says why."""
+    try:
+        return list(generator.generate(conditions, seeds))
+    except (GeometryError, LabelError) as error:
+        if len(seeds) == 1:
+            return [QualityReport(False, (INVALID_PAIR,), {}, {INVALID_PAIR: str(error)})]
+    # one bad pair must not take the others of its batch along
+    return [
+        made
+        for condition, seed in zip(conditions, seeds, strict=True)
+        for made in _generate(generator, [condition], [seed])
+    ]
 
 
 def _outcome(

@@ -37,7 +37,7 @@ def encode(array: np.ndarray) -> bytes:
     )
     parameters = blosc2.CParams(
         codec=blosc2.Codec.ZSTD,
-        clevel=3,
+        clevel=1,
         nthreads=1,
         typesize=array.dtype.itemsize,
         filters=[blosc2.Filter.SHUFFLE],

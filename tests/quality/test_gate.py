@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -65,6 +66,29 @@ def test_a_batch_gives_what_its_members_give_alone() -> None:
         assert alone.pair is not None
         assert outcome.pair is not None
         np.testing.assert_array_equal(alone.pair.image, outcome.pair.image)
+
+
+class Unstable(StandInGenerator):
+    """Fails to make a labelled volume for some seeds, as a network does whose output is NaN."""
+
+    def __init__(self, bad_seeds: Sequence[int]) -> None:
+        super().__init__()
+        self.bad_seeds = set(bad_seeds)
+
+    def generate(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[LabeledVolume]:
+        pairs = super().generate(conditions, seeds)
+        for pair, seed in zip(pairs, seeds, strict=True):
+            image = np.full_like(pair.image, np.nan) if seed in self.bad_seeds else pair.image
+            replace(pair, image=image)
+        return pairs
+
+
+def test_output_that_is_no_labelled_volume_is_a_reject_of_that_request_only() -> None:
+    checked = generate_checked_batch(Unstable([1]), [CONDITION, CONDITION], [0, 1])
+    assert [outcome.attempts for outcome in checked] == [1, 2]
+    assert checked[1].rejects == {"invalid-pair": 1}
+    assert "NaN" in checked[1].rejected[0][1].details["invalid-pair"]
+    assert all(outcome.pair is not None for outcome in checked)
 
 
 def test_a_generator_states_what_its_background_may_hold() -> None:
