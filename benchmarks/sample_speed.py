@@ -63,7 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report["recipe"] = {name: _run_part(name, options) for name in ("mask_network", "image_network")}
         steps = [part["seconds_per_step"] for part in report["recipe"].values()]
         report["recipe"]["seconds_per_pair_extrapolated"] = RECIPE_STEPS * sum(steps)
-        report["times_faster"] = report["recipe"]["seconds_per_pair_extrapolated"] / report["generator"]["seconds_per_pair"]
+        report["times_faster"] = (
+            report["recipe"]["seconds_per_pair_extrapolated"] / report["generator"]["seconds_per_pair"]
+        )
     _print_report(report)
     if options.json is not None:
         text = json.dumps(report, indent=1)
@@ -81,7 +83,9 @@ def describe_machine(threads: int | None) -> dict[str, Any]:
     model = platform.processor() or platform.machine()
     cpu_info = Path("/proc/cpuinfo")
     if cpu_info.is_file():
-        names = [line.split(":", 1)[1].strip() for line in cpu_info.read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line.split(":", 1)[1].strip() for line in cpu_info.read_text().splitlines() if line.startswith("model name")
+        ]
         model = names[0] if names else model
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
@@ -216,7 +220,7 @@ _PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
 
 
 def _run_part(part: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Measure one part in a fresh process: its peak memory is its own, and it is returned before the next one starts."""
+    """Measure one part in a fresh process: its memory is its own, and given back before the next one starts."""
     command = [sys.executable, str(Path(__file__).resolve()), "--part", part]
     for name in ("generator", "device", "num", "steps", "threads", "recipe", "timed_steps"):
         value = getattr(options, name)
@@ -236,12 +240,14 @@ def _print_report(report: dict[str, Any]) -> None:
     out = sys.stderr
     print(
         f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, {machine['capability']}"
-        f"{', AMX' if machine['amx'] else ''}{', AVX512-BF16' if machine['avx512_bf16'] else ''}; torch {machine['torch']}",
+        f"{', AMX' if machine['amx'] else ''}{', AVX512-BF16' if machine['avx512_bf16'] else ''}; "
+        f"torch {machine['torch']}",
         file=out,
     )
     print(
-        f"{made['name']} {'x'.join(map(str, made['shape']))} {made['dtype'] or ''}: {made['seconds_per_pair']:.2f} s a pair "
-        f"(mean of {made['pairs']}), peak memory {made['peak_memory_gb']:.2f} GB, {made['seconds_to_load']:.1f} s to load",
+        f"{made['name']} {'x'.join(map(str, made['shape']))} {made['dtype'] or ''}: "
+        f"{made['seconds_per_pair']:.2f} s a pair (mean of {made['pairs']}), "
+        f"peak memory {made['peak_memory_gb']:.2f} GB, {made['seconds_to_load']:.1f} s to load",
         file=out,
     )
     for name, seconds in made["seconds_by_stage"].items():
@@ -251,7 +257,8 @@ def _print_report(report: dict[str, Any]) -> None:
             part = report["recipe"][name]
             print(
                 f"recipe, {name.replace('_', ' ')}: {part['parameters_million']:.0f}M parameters, "
-                f"{part['seconds_per_step']:.3f} s a step ({part['timed_steps']} timed), peak {part['peak_memory_gb']:.1f} GB",
+                f"{part['seconds_per_step']:.3f} s a step ({part['timed_steps']} timed), "
+                f"peak {part['peak_memory_gb']:.1f} GB",
                 file=out,
             )
         total = report["recipe"]["seconds_per_pair_extrapolated"]
@@ -261,13 +268,17 @@ def _print_report(report: dict[str, Any]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--generator", default="ventricles-t1-1mm", help="name, folder of weights or python:MODULE:FACTORY")
+    parser.add_argument(
+        "--generator", default="ventricles-t1-1mm", help="name, folder of weights or python:MODULE:FACTORY"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--num", type=_positive, default=3, help="pairs that are timed, after one that is not")
     parser.add_argument("--steps", type=int, help="sampling steps of each stage; default: the generator's own")
     parser.add_argument("--threads", type=int, help="threads of torch; default: its own choice")
     parser.add_argument("--recipe", choices=[*SIZES, "none"], default="published", help="networks to compare with")
-    parser.add_argument("--timed-steps", type=_positive, default=3, help="steps of the recipe that are timed, after one that is not")
+    parser.add_argument(
+        "--timed-steps", type=_positive, default=3, help="steps of the recipe that are timed, after one that is not"
+    )
     parser.add_argument("--json", type=Path, help="also write the report to this file; - prints it")
     parser.add_argument("--part", choices=sorted(_PARTS), help=argparse.SUPPRESS)
     return parser

@@ -42,7 +42,9 @@ def evaluate(
     generator: GeneratorOption = DEFAULT_GENERATOR,
     control: Annotated[
         int | None,
-        typer.Option(min=2, metavar="N", help="Sample N pairs from --generator, unfiltered, and measure volume control."),
+        typer.Option(
+            min=2, metavar="N", help="Sample N pairs from --generator, unfiltered; measure volume control."
+        ),
     ] = None,
     schedule: Annotated[
         str, typer.Option(help="Targets of --control: uniform:20:120, log-uniform:8:120, or a JSON file.")
@@ -124,7 +126,7 @@ def evaluate(
 def _evaluate_cache(
     cache: Path, real: Path | None, mapping: LabelMapping | None, out: Path, result: dict[str, Any]
 ) -> list[str]:
-    """Control and volumes of a cache's pairs, which have passed quality control: not what the generator alone would give."""
+    """Control and volumes of a cache's pairs: they have passed quality control, the generator's own would be worse."""
     from synthaug.evaluation.control import ControlPoint, ControlReport
     from synthaug.evaluation.volume_table import VolumeTable
     from synthaug.reports.control_picture import draw_control
@@ -198,7 +200,12 @@ def _measure_control(
             pairs[index] = pair
     report = ControlReport(structure, tuple(points))
     table = VolumeTable(volumes, real_volumes)
-    result["control"] = {**report.to_dict(), "schedule": parsed.to_dict(), "seed": plan["seed"], "volumes": table.to_dict()}
+    result["control"] = {
+        **report.to_dict(),
+        "schedule": parsed.to_dict(),
+        "seed": plan["seed"],
+        "volumes": table.to_dict(),
+    }
     draw_control(out / "control.png", report, [pairs[index] for index in shown])
     replace_file(out / "control.json", canonical_json(result["control"]).encode())
     parts = [report.to_markdown(), table.to_markdown()]
@@ -220,7 +227,8 @@ def _measure_round_trip(
         )
     maps = LabelMaps.find(folder, generator.scheme, mapping)
     trips = [
-        reconstruct(generator, path, generator.config.grid, mapping) for path in track(maps.paths, "round trip", quiet=quiet)
+        reconstruct(generator, path, generator.config.grid, mapping)
+        for path in track(maps.paths, "round trip", quiet=quiet)
     ]
     report = summarise(generator.scheme, trips)
     result["round_trip"] = report.to_dict()

@@ -52,11 +52,15 @@ class ControlReport:
 
     def __post_init__(self) -> None:
         if not self.points:
-            raise ConfigurationError(f"control of {self.structure}: no pair with a target for it; give pairs that have one")
+            raise ConfigurationError(
+                f"control of {self.structure}: no pair with a target for it; give pairs that have one"
+            )
         requested = np.array([point.requested_ml for point in self.points], dtype=np.float64)
         realised = np.array([point.realised_ml for point in self.points], dtype=np.float64)
         if not (requested > 0).all():
-            raise ConfigurationError(f"control of {self.structure}: a target of 0 mL; errors in per cent need targets above 0")
+            raise ConfigurationError(
+                f"control of {self.structure}: a target of 0 mL; errors in per cent need targets above 0"
+            )
         object.__setattr__(self, "_arrays", (requested, realised))
 
     @property
@@ -92,7 +96,7 @@ class ControlReport:
 
     @property
     def r_squared_identity(self) -> float | None:
-        """The same for the line ``y = x``, that is with no parameter fitted: lower than `r_squared` where there is a bias."""
+        """The same for the line ``y = x``, with nothing fitted: lower than `r_squared` where there is a bias."""
         return self._explained(self._arrays[0])
 
     def _explained(self, predicted: np.ndarray) -> float | None:
@@ -219,7 +223,7 @@ def spread_indices(values: Sequence[float], count: int) -> list[int]:
     """Indices of ``count`` values spread evenly over the ranks, smallest first: which pairs a picture shows."""
     order = sorted(range(len(values)), key=lambda index: values[index])
     places = np.linspace(0, len(order) - 1, min(count, len(order)))
-    return [order[int(round(float(place)))] for place in places]
+    return [order[round(float(place))] for place in places]
 
 
 def _number(value: float | None, digits: int, unit: str = "") -> str:

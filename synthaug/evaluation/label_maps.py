@@ -35,8 +35,8 @@ class LabelMaps:
         """Find the label maps of a folder.
 
         Args:
-            folder: an nnU-Net raw dataset (``dataset.json``, ``labelsTr``), or a folder of NIfTI files: those whose name
-                ends in label, seg, dseg or mask, or all where none does.
+            folder: an nnU-Net raw dataset (``dataset.json``, ``labelsTr``), or a folder of NIfTI files: those whose
+                name ends in label, seg, dseg or mask, or all where none does.
             default: scheme of the files where nothing else says one.
             mapping: from the files' scheme.
 
@@ -51,7 +51,9 @@ class LabelMaps:
         files = sorted(path for path in where.iterdir() if path.name.endswith((".nii", ".nii.gz")))
         named = [path for path in files if _LABEL_NAME.search(case_identifier(path))]
         if not files:
-            raise ConfigurationError(f"{where}: holds no NIfTI file; give a folder of label maps or an nnU-Net raw dataset")
+            raise ConfigurationError(
+                f"{where}: holds no NIfTI file; give a folder of label maps or an nnU-Net raw dataset"
+            )
         return cls(tuple(named or files), mapping.target if mapping else scheme, mapping)
 
     def volumes_ml(self) -> Iterator[tuple[str, dict[str, float]]]:

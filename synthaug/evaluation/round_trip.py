@@ -79,7 +79,9 @@ class RoundTripReport:
         return {
             "held_out": len(held_out),
             "fitted_on": [trip.name for trip in self.trips if not trip.held_out],
-            "mean_dice": _mean([trip.dice[name] for trip in held_out for name in self.structures[: self.num_structures]]),
+            "mean_dice": _mean(
+                [trip.dice[name] for trip in held_out for name in self.structures[: self.num_structures]]
+            ),
             "by_structure": by_structure,
             "maps": [
                 {
@@ -97,7 +99,10 @@ class RoundTripReport:
         """Dice and volume error by structure."""
         facts = self.to_dict()
         lines = ["## Round trip through the label-map autoencoder", ""]
-        lines.append(f"{facts['held_out']} label maps that the generator was not fitted on; mean Dice {_text(facts['mean_dice'], 4)}.")
+        lines.append(
+            f"{facts['held_out']} label maps that the generator was not fitted on; "
+            f"mean Dice {_text(facts['mean_dice'], 4)}."
+        )
         if facts["fitted_on"]:
             lines.append(f"Left out of the means, since it was fitted on them: {', '.join(facts['fitted_on'])}.")
         lines += ["", "| structure or group | Dice | volume error % |", "|---|---:|---:|"]

@@ -36,7 +36,8 @@ class VolumeTable:
             common = [name for name in names if name in self.real[0]]
             if not common:
                 raise ConfigurationError(
-                    f"volumes: generated label maps have {', '.join(names)}, real ones {', '.join(self.real[0])}: none in common; "
+                    f"volumes: generated label maps have {', '.join(names)}, real ones {', '.join(self.real[0])}: "
+                    "none in common; "
                     "give --label-mapping from the real scheme to the generated one"
                 )
             names = common
@@ -55,7 +56,8 @@ class VolumeTable:
         lines = ["## Structure volumes in mL", "", f"| structure | {heading} |", "|---|" + "---:|---:|" * len(sets)]
         for name, row in self.to_dict().items():
             cells = [
-                f"{row[one]['mean_ml']:.2f} ± {row[one]['sd_ml']:.2f} | {row[one]['min_ml']:.2f} to {row[one]['max_ml']:.2f}"
+                f"{row[one]['mean_ml']:.2f} ± {row[one]['sd_ml']:.2f} | "
+                f"{row[one]['min_ml']:.2f} to {row[one]['max_ml']:.2f}"
                 for one in sets
             ]
             lines.append(f"| {name} | {' | '.join(cells)} |")

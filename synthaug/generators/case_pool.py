@@ -89,7 +89,7 @@ class CasePool:
 
 
 def foreground_of(image: np.ndarray) -> np.ndarray:
-    """Mask ``(X, Y, Z)`` of the voxels of a ``(C, X, Y, Z)`` image that are not background (exactly 0 in every channel).
+    """Mask ``(X, Y, Z)`` of a ``(C, X, Y, Z)`` image without its background, which is exactly 0 in every channel.
 
     All voxels, where too few are 0 to be a background.
     """

@@ -65,7 +65,7 @@ class CounterfactualOptions:
     def __post_init__(self) -> None:
         if self.strength != 0:
             raise ConfigurationError(
-                f"counterfactual: strength is {self.strength!r}; this version of synthaug has strength 0, the warp alone"
+                f"counterfactual: strength is {self.strength!r}; this version of synthaug has 0, the warp alone"
             )
         for name in ("random_warp", "flip"):
             if not isinstance(getattr(self, name), bool):
@@ -86,7 +86,8 @@ class CounterfactualOptions:
         for name in options:
             if name not in known:
                 raise ConfigurationError(
-                    f"counterfactual: unknown option {name!r}{did_you_mean(name, known)}; the options are {', '.join(known)}"
+                    f"counterfactual: unknown option {name!r}{did_you_mean(name, known)}; "
+                    f"the options are {', '.join(known)}"
                 )
         return cls(**options)
 
@@ -182,9 +183,7 @@ class CounterfactualGenerator:
             order.sort(key=lambda index: _distance(reach[index], target_ml))
         else:
             order = [index for index in order if _distance(reach[index], target_ml) == 0]
-        return Draw(
-            tuple(order), self.options.flip and flip, warp_seed if self.options.random_warp else None
-        )
+        return Draw(tuple(order), self.options.flip and flip, warp_seed if self.options.random_warp else None)
 
     def _generate_one(self, condition: Condition, seed: int) -> LabeledVolume:
         started = time.perf_counter()
@@ -317,7 +316,9 @@ def _single_target(condition: Condition) -> tuple[str, float]:
         )
     ((name, target_ml),) = condition.targets_ml.items()
     if target_ml <= 0:
-        raise BoundsError(f"counterfactual: target {name}={target_ml:g} mL; a warp leaves a volume above 0: ask for one")
+        raise BoundsError(
+            f"counterfactual: target {name}={target_ml:g} mL; a warp leaves a volume above 0: ask for one"
+        )
     return name, float(target_ml)
 
 

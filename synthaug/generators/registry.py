@@ -89,7 +89,7 @@ def load_generator(
     """Load a generator.
 
     Args:
-        name_or_folder: a name of :func:`list_generators`, or a folder with a ``config.json`` (as ``synthaug fit`` writes).
+        name_or_folder: a name of :func:`list_generators`, or a folder with a ``config.json`` (of ``synthaug fit``).
         device: where networks run: ``auto``, ``cpu``, ``cuda:0``...
         cases: real pairs, for ``counterfactual`` only.
         scheme: label scheme of the cases.
@@ -127,7 +127,7 @@ def _load_counterfactual(
     if not cases or scheme is None:
         missing = "cases" if not cases else "the label scheme of its cases"
         raise ConfigurationError(
-            f"generator {COUNTERFACTUAL!r} needs {missing}: on the command line, give --dataset or --cases IMAGE,LABEL; "
+            f"generator {COUNTERFACTUAL!r} needs {missing}: on the command line give --dataset or --cases IMAGE,LABEL; "
             "in Python, cases=[CasePaths(...)], scheme=LabelScheme.load(...) and channels=(...)"
         )
     from synthaug.generators.counterfactual import CounterfactualGenerator
@@ -158,7 +158,9 @@ def _system_of(folder: Path) -> str:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
+        raise ConfigurationError(
+            f"{path}: cannot be read ({error.strerror}); check the path and its permissions"
+        ) from error
     except ValueError as error:
         raise ConfigurationError(f"{path}: is not JSON ({error}); fit or fetch the generator again") from error
     system = content.get("system") if isinstance(content, dict) else None

@@ -16,6 +16,7 @@ from synthaug.volumes import LabeledVolume
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.ticker import Locator
 
 ACCENT = "#ffb000"
 COLUMNS = 4
@@ -86,7 +87,7 @@ def _draw_scatter(axes: Axes, report: ControlReport) -> None:
     )
 
 
-def _fixed(ticks: Sequence[float]) -> object:
+def _fixed(ticks: Sequence[float]) -> Locator:
     from matplotlib.ticker import FixedLocator
 
     return FixedLocator(ticks)

@@ -29,9 +29,7 @@ def sample_at(
     shape = source.shape[2:]
     scale = torch.tensor([2.0 / max(size - 1, 1) for size in shape])
     normalised = coordinates.movedim(1, -1) * scale - 1
-    return functional.grid_sample(
-        source, normalised.flip(-1), mode=mode, padding_mode=padding_mode, align_corners=True
-    )
+    return functional.grid_sample(source, normalised.flip(-1), mode=mode, padding_mode=padding_mode, align_corners=True)
 
 
 def integrate(velocity: torch.Tensor, *, steps: int = 6) -> torch.Tensor:
@@ -59,8 +57,8 @@ def warp_labels(label: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
     """Warp an integer label map ``(X, Y, Z)``: each label's indicator is interpolated, the largest one wins.
 
     Interpolating indicators keeps borders smooth and thin structures connected, where nearest neighbour frays them.
-    Only the up to eight labels around a sampled point can win, and where they are one label nothing needs interpolating:
-    the cost does not grow with the number of labels. Of equal shares the smaller label wins.
+    Only the up to eight labels around a sampled point can win, and where they are one label nothing needs
+    interpolating: the cost does not grow with the number of labels. Of equal shares the smaller label wins.
     """
     shape = label.shape
     flat = label.flatten()

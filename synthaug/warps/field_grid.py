@@ -56,9 +56,14 @@ class FieldGrid:
         return cls((nx, ny, nz), (sx, sy, sz), (ex, ey, ez), spacing)
 
     def bring(self, array: torch.Tensor) -> torch.Tensor:
-        """Bring a label map or mask ``(X, Y, Z)`` of the case to the isotropic grid by nearest neighbour; 0 beyond the case."""
+        """Bring a label map or mask ``(X, Y, Z)`` of the case to the isotropic grid by nearest neighbour.
+
+        Beyond the case it is 0.
+        """
         result = array
-        for axis, (size, edge, wanted) in enumerate(zip(self.case_shape, self.case_spacing_mm, self.shape, strict=True)):
+        for axis, (size, edge, wanted) in enumerate(
+            zip(self.case_shape, self.case_spacing_mm, self.shape, strict=True)
+        ):
             source = ((torch.arange(wanted) + 0.5) * (self.spacing_mm / edge)).floor().long()
             beyond = source >= size
             result = result.index_select(axis, source.clamp(max=size - 1))
@@ -66,7 +71,10 @@ class FieldGrid:
         return result
 
     def field_for_case(self, field: torch.Tensor) -> torch.Tensor:
-        """Bring a pull field ``(1, 3, x, y, z)`` in voxels of the isotropic grid to the case: ``(1, 3, X, Y, Z)`` in its voxels."""
+        """Bring a pull field ``(1, 3, x, y, z)``, in voxels of the isotropic grid, to the case.
+
+        The result is ``(1, 3, X, Y, Z)``, in voxels of the case.
+        """
         nx, ny, nz = self.case_shape
         if all(edge == self.spacing_mm for edge in self.case_spacing_mm):
             return field[:, :, :nx, :ny, :nz]

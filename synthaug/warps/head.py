@@ -1,4 +1,4 @@
-"""The part of a volume that a ventricle warp may move: the brain with its sulci, or all of the object where little is labelled."""
+"""The part of a volume that a ventricle warp may move: the brain with its sulci, or all that is no background."""
 
 from __future__ import annotations
 

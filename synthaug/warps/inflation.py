@@ -1,8 +1,8 @@
 """Ventricles inflated or deflated to a volume, the tissue around them displaced and thinned, topology intact.
 
 A potential whose Laplacian is a source inside the ventricles and a sink in the rest of the head is found with the fast
-Fourier transform; its gradient is a stationary velocity field. Its exponential at time ``t`` grows (``t > 0``) or shrinks
-(``t < 0``) the ventricles, and ``t`` is searched until the warped label map holds the volume asked for.
+Fourier transform; its gradient is a stationary velocity field. Its exponential at time ``t`` grows (``t > 0``) or
+shrinks (``t < 0``) the ventricles, and ``t`` is searched until the warped label map holds the volume asked for.
 """
 
 from __future__ import annotations
@@ -78,7 +78,11 @@ class VentricleInflator:
         for number, rate in (rates or {}).items():
             source[label == number] *= rate
         self._velocity = _inflation_velocity(
-            self._inside, _shrink(source), _shrink(movable.float()), _shrink(fluid.float()), taper_mm / (spacing_mm * COARSENING)
+            self._inside,
+            _shrink(source),
+            _shrink(movable.float()),
+            _shrink(fluid.float()),
+            taper_mm / (spacing_mm * COARSENING),
         )
 
     def _coarse_volume(self, time: float) -> float:
@@ -104,7 +108,7 @@ class VentricleInflator:
         return Inflation(field=field, label=warped, volume_ml=volume)
 
     def search_field(self, target_ml: float) -> torch.Tensor:
-        """Pull field, ``(1, 3, X, Y, Z)`` voxels, at which the structures hold ``target_ml`` on the field's coarse grid.
+        """Pull field, ``(1, 3, X, Y, Z)`` voxels, that gives the structures ``target_ml`` on the field's coarse grid.
 
         Raises:
             BoundsError: the target is out of reach of a diffeomorphism of this label map.
@@ -120,7 +124,7 @@ class VentricleInflator:
         return resize_field(integrate(-time * self._velocity), self._label.shape, COARSENING)
 
     def _time_for(self, target_ml: float) -> float:
-        """Integration time at which the structures hold ``target_ml`` on the coarse grid (false position on log volume)."""
+        """Integration time that gives ``target_ml`` on the coarse grid, by false position on the log volume."""
         start = math.log(self._coarse_volume(0.0))
         goal = math.log(target_ml)
         low, low_value = 0.0, start
@@ -175,7 +179,7 @@ def _solve_poisson(source: torch.Tensor) -> torch.Tensor:
     frequencies = [torch.fft.fftfreq(size) for size in padded[:2]] + [torch.fft.rfftfreq(padded[2])]
     kx, ky, kz = torch.meshgrid(*frequencies, indexing="ij")
     # Eigenvalues of the second difference with the central-difference gradient taken afterwards.
-    laplacian = sum(2 * torch.cos(2 * math.pi * k) - 2 for k in (kx, ky, kz))
+    laplacian = torch.stack([2 * torch.cos(2 * math.pi * k) - 2 for k in (kx, ky, kz)]).sum(0)
     laplacian[0, 0, 0] = 1
     spectrum = spectrum / laplacian
     spectrum[0, 0, 0] = 0
