@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 CONFIGURATION = "3d_fullres"
 TRAINER = "nnUNetTrainerSynthAug"
 FOLD = 0
+VALIDATION_ITERATIONS = 2
 NUM_PREDICTED = 2
 NUM_SHOWN = 3
 
@@ -74,7 +75,8 @@ def demo(
 
     _heading(console, "nnU-Net trains on real" + real_note + " and synthetic cases")
     device = "cuda" if on_gpu else "cpu"
-    short = {"SYNTHAUG_EPOCHS": str(epochs), "SYNTHAUG_ITERATIONS": str(iterations)}
+    lengths = {"EPOCHS": epochs, "ITERATIONS": iterations, "VALIDATION_ITERATIONS": VALIDATION_ITERATIONS}
+    short = {f"SYNTHAUG_{name}": str(number) for name, number in lengths.items()}
     train = ["nnUNetv2_train", number, CONFIGURATION, str(FOLD), "-tr", TRAINER, "-device", device]
     workspace.run(train, extra=short)
 
