@@ -105,6 +105,7 @@ class _Run:
         self.share, self.batch_size, self.on_progress = share, batch_size, on_progress
         self.began = time.monotonic()
         self.rejects: Counter[str] = Counter()
+        self.rejected = 0
         self.made_here = 0
         self._look_again_at = 0.0
         self._names = {request.name for request in requests}
@@ -157,6 +158,7 @@ class _Run:
                 "rejected", name=request.name, seed=seed, reasons=list(report.reasons), details=dict(report.details)
             )
         self.rejects.update(outcome.rejects)
+        self.rejected += len(outcome.rejected)
         if outcome.pair is None:
             facts = {"attempts": outcome.attempts, "rejects": dict(outcome.rejects), "request": request.to_dict()}
             self.store.give_up(request.name, facts)
@@ -182,4 +184,4 @@ class _Run:
         now = time.monotonic()
         self._look_again_at = now + max(0.5, 100 * (now - looked_at))
         elapsed = now - self.began
-        self.on_progress(Progress(len(self.requests), settled, elapsed, self._settled_before, self.rejects.copy()))
+        self.on_progress(Progress(len(self.requests), settled, elapsed, self._settled_before, self.rejected))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TextIO
 
 
@@ -19,14 +18,14 @@ class Progress:
         settled: how many of them are stored or given up, by whatever process.
         seconds: since the run began.
         settled_before: how many were settled when it began.
-        rejects: what this process rejected, by reason.
+        rejected: how many attempts this process rejected.
     """
 
     requested: int
     settled: int
     seconds: float
     settled_before: int = 0
-    rejects: Counter[str] = field(default_factory=Counter)
+    rejected: int = 0
 
     @property
     def seconds_to_go(self) -> float | None:
@@ -37,7 +36,7 @@ class Progress:
     def __str__(self) -> str:
         to_go = self.seconds_to_go
         left = "time to go unknown yet" if to_go is None else f"{_clock(to_go)} to go"
-        rejected = f", {self.rejects.total()} rejected" if self.rejects else ""
+        rejected = f", {self.rejected} rejected" if self.rejected else ""
         return f"{self.settled}/{self.requested} cases{rejected}, {_clock(self.seconds)} gone, {left}"
 
 
@@ -58,10 +57,14 @@ class ProgressLine:
         self._log_every_s = log_every_s
         self._clock = clock
         self._shown_at: float | None = None
+        self._ended = False
 
     def __call__(self, progress: Progress) -> None:
-        """Show a moment; the last one always."""
+        """Show a moment; the last one always, and once."""
+        if self._ended:
+            return
         now, last = self._clock(), progress.settled >= progress.requested
+        self._ended = last
         if self._terminal:
             self._stream.write(f"\r\x1b[K{progress}" + ("\n" if last else ""))
         elif last or self._shown_at is None or now - self._shown_at >= self._log_every_s:

@@ -62,8 +62,9 @@ class PrecomputeSummary:
             lines.append(f"rejected attempts: {reasons}")
         if self.given_up:
             lines.append(
-                f"{len(self.given_up)} requests found no pair that passes ({', '.join(self.given_up[:3])}"
-                f"{', ...' if len(self.given_up) > 3 else ''}); allow more --attempts or a larger --volume-tolerance"
+                f"{len(self.given_up)} request(s) found no pair that passes ({', '.join(self.given_up[:3])}"
+                f"{', ...' if len(self.given_up) > 3 else ''}); events/ in the cache tells why for each attempt, "
+                "--attempts and --volume-tolerance allow more"
             )
         return "\n".join(lines)
 

@@ -158,6 +158,6 @@ def _ids(scheme: LabelScheme, names: tuple[str, ...]) -> list[int]:
 def _connected_ids(scheme: LabelScheme, config: QualityConfig) -> list[int]:
     if config.connected is not None:
         return _ids(scheme, config.connected)
-    if "lateral_ventricles" in scheme.groups:
-        return list(scheme.resolve("lateral_ventricles"))
-    return [scheme.id_of(name) for name in scheme.names if "lateral_ventricle" in name]
+    names = scheme.groups.get("lateral_ventricles") or [name for name in scheme.names if "lateral_ventricle" in name]
+    # inferior horns that a scheme keeps apart are slits, which manual label maps have in pieces too
+    return [scheme.id_of(name) for name in names if "inferior" not in name]

@@ -20,9 +20,11 @@ class QualityConfig:
         min_component_fraction: smallest share of a lateral ventricle's voxels that its largest piece
             (26-neighbourhood) must hold.
         min_structure_voxels: fewest voxels with which a structure counts as present.
-        required: names or groups that must be present; None: every structure of the scheme.
+        required: names or groups that must be present; None: what the generator states as its attribute
+            ``required_structures`` (real cases need not have every structure of a scheme), else every structure.
         connected: names or groups whose structures must each be in one piece; None: the scheme's group
-            ``lateral_ventricles`` or, without one, every structure with ``lateral_ventricle`` in its name.
+            ``lateral_ventricles`` or, without one, every structure with ``lateral_ventricle`` in its name, in both
+            cases without inferior horns.
         max_nonzero_background: largest share of the voxels with label 0 whose intensity may differ from exactly 0;
             None: what the generator states as its attribute of that name, 0 where it states nothing. A network's
             background must be exactly 0, or z-score normalisation and cropping to non-zero voxels tell real from

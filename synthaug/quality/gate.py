@@ -51,10 +51,13 @@ def attempt_seed(seed: int, attempt: int) -> int:
 
 
 def limits_for(generator: PairGenerator, config: QualityConfig) -> QualityConfig:
-    """The configuration with what the generator itself states about its background filled in."""
-    if config.max_nonzero_background is not None:
-        return config
-    return replace(config, max_nonzero_background=float(getattr(generator, "max_nonzero_background", 0.0)))
+    """The configuration with what the generator itself states about its background and structures filled in."""
+    background, required = config.max_nonzero_background, config.required
+    if background is None:
+        background = float(getattr(generator, "max_nonzero_background", 0.0))
+    if required is None and hasattr(generator, "required_structures"):
+        required = tuple(generator.required_structures)
+    return replace(config, max_nonzero_background=background, required=required)
 
 
 def generate_checked(

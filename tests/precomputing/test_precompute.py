@@ -162,7 +162,7 @@ def test_rejects_are_counted_by_reason_recorded_and_never_stored(tmp_path: Path)
     events = [event for event in store.events.read() if event["event"] == "rejected"]
     assert {event["name"] for event in events} == {largest}
     assert len({event["seed"] for event in events}) == 3
-    assert "1 requests found no pair" in str(summary)
+    assert "1 request(s) found no pair" in str(summary)
     assert "non-zero-background 3" in str(summary)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
 
 from synthaug.precomputing import Progress, ProgressLine
 
@@ -19,7 +18,7 @@ def test_cases_from_an_earlier_run_do_not_count_as_pace() -> None:
 
 
 def test_the_text_tells_cases_rejects_and_time() -> None:
-    text = str(Progress(10, 6, 20.0, 4, Counter({"missing-structure": 2})))
+    text = str(Progress(10, 6, 20.0, 4, rejected=2))
     assert text == "6/10 cases, 2 rejected, 0:00:20 gone, 0:00:40 to go"
     assert "unknown" in str(Progress(10, 0, 1.0))
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from synthaug.conditions import Condition
+from synthaug.labels import LabelScheme, Structure
 from synthaug.quality import QualityConfig, attempt_seed, generate_checked, generate_checked_batch
 from synthaug.volumes import LabeledVolume
 from tests.stand_in_generator import StandInGenerator
@@ -95,6 +96,15 @@ def test_a_generator_states_what_its_background_may_hold() -> None:
     generator = Clumsy([7])
     generator.max_nonzero_background = 0.05  # type: ignore[attr-defined]
     assert generate_checked(generator, CONDITION, 7).attempts == 1
+
+
+def test_a_generator_states_which_structures_its_pairs_have() -> None:
+    scheme = LabelScheme.load("ventricles-t1")
+    spare = LabelScheme("with-lesion", (*scheme.structures, Structure("lesion", 99)), scheme.groups)
+    generator = StandInGenerator(scheme=spare)
+    assert generate_checked(generator, CONDITION, 7).rejects == {"missing-structure": 4}
+    generator.required_structures = scheme.names  # type: ignore[attr-defined]
+    assert generate_checked(generator, CONDITION, 7).pair is not None
 
 
 def test_attempt_seeds_differ_and_fit_into_json_numbers() -> None:
