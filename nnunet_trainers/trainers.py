@@ -10,7 +10,7 @@ __all__ = ["nnUNetTrainerSynthAug", "nnUNetTrainerSynthAugOnly", "nnUNetTrainerS
 
 
 class nnUNetTrainerSynthAug(SynthAugMixin, nnUNetTrainer):  # type: ignore[misc]
-    """Stock nnU-Net whose training cases are mixed with synthetic ones; half of the draws unless configured otherwise."""
+    """Stock nnU-Net with synthetic cases among the training cases: half of the draws, unless configured."""
 
 
 class nnUNetTrainerSynthAugOnly(SynthAugMixin, nnUNetTrainer):  # type: ignore[misc]

@@ -1,7 +1,7 @@
 """What nnU-Net's search for external trainers finds. Only re-exports.
 
-nnU-Net imports this file as a top-level module and drops it from ``sys.modules`` afterwards, so a class defined here could
-not be pickled, which start methods other than fork need.
+nnU-Net imports this file as a top-level module and drops it from ``sys.modules`` afterwards, so a class defined here
+could not be pickled, which start methods other than fork need.
 """
 
 try:

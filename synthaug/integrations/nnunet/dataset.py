@@ -38,8 +38,8 @@ class NnunetDataset:
         Raises:
             ConfigurationError: The folders are not set, or no dataset, or more than one, has this number.
         """
-        preprocessed_root = _root("nnUNet_preprocessed")
-        raw_root = _root("nnUNet_raw", required=False)
+        preprocessed_root = _required_root("nnUNet_preprocessed")
+        raw_root = _root("nnUNet_raw")
         text = str(dataset)
         roots = [root for root in (raw_root, preprocessed_root) if root is not None and root.is_dir()]
         present = sorted({entry.name for root in roots for entry in root.glob("Dataset[0-9]*_*") if entry.is_dir()})
@@ -54,8 +54,13 @@ class NnunetDataset:
                 f"nnU-Net dataset {text!r}: {found} in {where}; present: {', '.join(present) or 'no dataset'}; "
                 "give the number or the full name of one of them"
             )
-        raw = raw_root / names[0] if raw_root is not None else None
-        return cls(names[0], raw if raw is not None and raw.is_dir() else None, preprocessed_root / names[0])
+        return cls.at(preprocessed_root / names[0], raw_root)
+
+    @classmethod
+    def at(cls, preprocessed: Path, raw_root: Path | None) -> NnunetDataset:
+        """The dataset whose preprocessed folder this is; its raw folder is looked for in ``raw_root``."""
+        raw = raw_root / preprocessed.name if raw_root is not None else None
+        return cls(preprocessed.name, raw if raw is not None and raw.is_dir() else None, preprocessed)
 
     @cached_property
     def dataset_json(self) -> dict[str, Any]:
@@ -135,7 +140,8 @@ class NnunetDataset:
     def split(self, fold: Fold) -> tuple[list[str], list[str]]:
         """Training and validation identifiers of a fold, as nnU-Net will use them.
 
-        ``splits_final.json`` where it exists, nnU-Net's own five-fold split otherwise; fold ``all`` has every case in both.
+        ``splits_final.json`` where it exists, nnU-Net's own five-fold split otherwise; fold ``all`` has every case in
+        both.
 
         Raises:
             ConfigurationError: There is no such fold, or there are too few cases to split.
@@ -152,7 +158,8 @@ class NnunetDataset:
             names = list(self.cases)
             if len(names) < 5:
                 raise ConfigurationError(
-                    f"{self.name}: {len(names)} cases cannot be split into nnU-Net's 5 folds; write {path} or use fold all"
+                    f"{self.name}: {len(names)} cases cannot be split into nnU-Net's 5 folds; write {path} or use "
+                    "fold all"
                 )
             splits = generate_crossval_split(names, seed=12345, n_splits=5)
         try:
@@ -197,10 +204,13 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _root(variable: str, required: bool = True) -> Path | None:
+def _root(variable: str) -> Path | None:
     value = os.environ.get(variable)
-    if value:
-        return Path(value).expanduser()
-    if required:
+    return Path(value).expanduser() if value else None
+
+
+def _required_root(variable: str) -> Path:
+    root = _root(variable)
+    if root is None:
         raise ConfigurationError(f"environment variable {variable} is not set; export {variable}=FOLDER as for nnU-Net")
-    return None
+    return root

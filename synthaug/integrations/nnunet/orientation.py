@@ -1,7 +1,7 @@
 """Bring a volume from RAS+ into the voxel order in which nnU-Net reads a dataset's files.
 
-Most of nnU-Net's readers keep the order of the file. A synthetic volume in another order would show the network brains that
-are mirrored or turned against the real ones, and left structures on the right side.
+Most of nnU-Net's readers keep the order of the file. A synthetic volume in another order would show the network
+brains that are mirrored or turned against the real ones, and left structures on the right side.
 """
 
 from __future__ import annotations
@@ -40,13 +40,15 @@ def dataset_orientations(dataset: NnunetDataset, reader: str) -> tuple[str, ...]
         return ("RAS",)
     if reader not in ORDER_KEEPING_READERS:
         raise SynthAugError(
-            f"{dataset.name}: nnU-Net reads it with {reader}, which has no anatomical axes; synthetic cases need NIfTI, NRRD "
+            f"{dataset.name}: nnU-Net reads it with {reader}, which has no anatomical axes; synthetic cases need "
+            "NIfTI, NRRD "
             "or MHA files in 3D"
         )
     files = list(dataset.label_files().values())
     if not files:
         raise SynthAugError(
-            f"{dataset.preprocessed / 'gt_segmentations'}: no label map; run nnUNetv2_plan_and_preprocess -d {dataset.name}"
+            f"{dataset.preprocessed / 'gt_segmentations'}: no label map; run nnUNetv2_plan_and_preprocess -d "
+            f"{dataset.name}"
         )
     step = -(-len(files) // SAMPLE_SIZE)
     return tuple(sorted(axis_codes(path) for path in files[::step]))
@@ -81,7 +83,8 @@ def to_reader_order(array: np.ndarray, affine: np.ndarray, codes: Sequence[str])
     Returns:
         The array as ``(C, k, j, i)`` where i, j, k are the target's file axes, and its spacing in mm in the same order.
     """
-    transform = orientations.ornt_transform(orientations.io_orientation(affine), orientations.axcodes2ornt(tuple(codes)))
+    target = orientations.axcodes2ornt(tuple(codes))
+    transform = orientations.ornt_transform(orientations.io_orientation(affine), target)
     moved = orientations.apply_orientation(np.moveaxis(array, 0, -1), transform)  # a fourth axis is left alone
     spacing = nibabel.affines.voxel_sizes(affine)
     order = np.argsort(transform[:, 0])

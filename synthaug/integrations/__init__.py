@@ -1,0 +1,1 @@
+"""Training loops that draw from synthaug."""

@@ -1,0 +1,73 @@
+"""A small cache made when a training starts and nobody has prepared one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from synthaug.errors import ConfigurationError, SynthAugError
+from synthaug.integrations.nnunet.channels import match_channels
+from synthaug.integrations.nnunet.dataset import NnunetDataset
+from synthaug.integrations.nnunet.label_mapping import map_labels
+from synthaug.integrations.nnunet.run_configuration import FILE_NAME, RunConfiguration
+from synthaug.store import Store, StoreInfo
+
+if TYPE_CHECKING:
+    from synthaug.generators.protocol import PairGenerator
+
+
+def make_automatic_cache(
+    dataset: NnunetDataset,
+    configuration: RunConfiguration,
+    announce: Callable[[str], None],
+    check: Callable[[PairGenerator], None] = lambda generator: None,
+) -> Store:
+    """Make, or complete, the default cache of a dataset, where the configured generator fits without a question.
+
+    Args:
+        dataset: The dataset.
+        configuration: Its configuration.
+        announce: Told what happens.
+        check: Called with the generator before any work; raises to prevent it.
+
+    Raises:
+        ConfigurationError: The generator does not fit: says why, and what to run.
+    """
+    from synthaug.generators import load_generator
+    from synthaug.precomputing import ProgressLine, precompute
+    from synthaug.precomputing.requests import default_schedule
+
+    where = dataset.preprocessed / FILE_NAME
+    folder = configuration.cache_folder(dataset.preprocessed)
+    try:
+        generator = load_generator(configuration.generator)
+        match_channels(dataset.channels, generator.channels, configuration.channels)
+        allow_missing = configuration.allow_missing_labels
+        map_labels(generator.scheme, dataset.scheme, configuration.mapping, allow_missing, where=str(where))
+        schedule = configuration.schedule or default_schedule(generator)
+    except SynthAugError as error:
+        raise ConfigurationError(
+            f"{dataset.name}: no training was prepared, and the default generator {configuration.generator} does not "
+            "serve: "
+            f"{error}; run synthaug precompute --dataset {dataset.name} --generator NAME_OR_FOLDER"
+        ) from None
+    check(generator)
+    store = Store.open_or_create(folder, StoreInfo.of(generator))
+    missing = configuration.automatic_cases - len(store)
+    if missing > 0:
+        announce(
+            f"synthaug: {where} does not exist, so {configuration.automatic_cases} cases are made with "
+            f"{generator.name} in "
+            f"{folder} ({len(store)} are there); prepare a larger cache with: "
+            f"synthaug precompute --dataset {dataset.name} --num 200"
+        )
+        summary = precompute(
+            generator,
+            store,
+            num=configuration.automatic_cases,
+            schedule=schedule,
+            seed=configuration.seed,
+            on_progress=ProgressLine(),
+        )
+        announce(f"synthaug: {summary}")
+    return store
