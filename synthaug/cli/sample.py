@@ -240,20 +240,14 @@ def _print_table(facts: dict[str, Any]) -> None:
     from rich.table import Table
 
     table = Table(title=f"{facts['generator']} ({facts['generator_sha256'][:12]})")
-    for heading in ("pair", "seed", "requested mL", "realised mL", "seconds"):
-        table.add_column(heading, justify="left" if heading == "pair" else "right")
+    table.add_column("pair", no_wrap=True)
+    table.add_column("structure")
+    for heading in ("requested mL", "realised mL", "seconds"):
+        table.add_column(heading, justify="right")
     for pair in facts["pairs"]:
-        table.add_row(
-            pair["name"],
-            str(pair["seed"]),
-            _volumes(pair["requested_ml"], pair["requested_ml"]),
-            _volumes(pair["realised_ml"], pair["requested_ml"]),
-            f"{pair['seconds']:.1f}",
-        )
+        for number, (name, asked) in enumerate(pair["requested_ml"].items()):
+            first = (pair["name"], f"{pair['seconds']:.1f}") if number == 0 else ("", "")
+            table.add_row(first[0], name, f"{asked:.1f}", f"{pair['realised_ml'][name]:.1f}", first[1])
     console = Console()
     console.print(table)
     console.print(f"preview: {facts['preview']}", highlight=False, soft_wrap=True)
-
-
-def _volumes(volumes_ml: dict[str, float], names: dict[str, float]) -> str:
-    return "\n".join(f"{name} {volumes_ml[name]:.1f}" for name in names)

@@ -9,8 +9,8 @@ import numpy as np
 
 from synthaug.labels import LabelScheme
 
-VENTRICLE_COLOURS: tuple[str, ...] = ("#ffb000", "#fe6100", "#dc267f", "#f9e45b")
-"""Vivid and apart from each other also for colour-blind readers: the ventricles are what a picture is looked at for."""
+VENTRICLE_COLOURS = ("#ffb000", "#fe6100", "#dc267f", "#f9e45b", "#ff8fa3", "#b3400a", "#ffe8c0")
+"""Vivid; the first four lie apart for colour-blind readers too: ventricles are what a picture is looked at for."""
 
 MUTED_HUES = (0.36, 0.80)
 """Green to violet: no hue of the ventricles."""

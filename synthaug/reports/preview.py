@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from synthaug.labels import LabelScheme
 from synthaug.reports.palette import colour_label, structure_colours
 from synthaug.store.atomic import replace_file
 from synthaug.volumes import LabeledVolume
@@ -27,6 +28,10 @@ VIEW_EDGES: tuple[tuple[str, str, str, str, str], ...] = (
     ("coronal", "R", "L", "S", "I"),
     ("sagittal", "A", "P", "S", "I"),
 )
+MOST_IN_LEGEND = 24
+"""Schemes with more structures show only their ventricles in the legend."""
+LEGEND_COLUMN, LEGEND_ROW = 1.75, 0.19
+"""Room for a legend's entry, in inches."""
 CONVENTION = "Radiological convention: the patient's right is at the left. Slices through the centre of the ventricles."
 
 
@@ -105,8 +110,11 @@ def draw_pairs(
     card_width, card_height, margin = 6.3, 4.75, 0.35
     top = 0.45 + (0.4 if title else 0.0) + (0.35 if headings else 0.0)
     schemes = {card.pair.scheme.name: card.pair.scheme for column in columns for card in column}
-    bottom = 0.5 + 0.55 * len(schemes)
     width = len(columns) * card_width + (len(columns) + 1) * margin
+    legends = [_legend_entries(scheme) for scheme in schemes.values()]
+    legend_columns = max(1, int(width // LEGEND_COLUMN))
+    legend_heights = [LEGEND_ROW * -(-len(entries) // legend_columns) + 0.2 for entries in legends]
+    bottom = 0.5 + sum(legend_heights)
     height = top + rows * card_height + bottom
     figure = Figure(figsize=(width, height), dpi=110, facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
@@ -121,8 +129,9 @@ def draw_pairs(
             )  # fmt: skip
         for row, card in enumerate(column):
             _draw_card(figure, card, left, height - top - (row + 1) * card_height, card_width, card_height)
-    for number, scheme in enumerate(schemes.values()):
-        _draw_legend(figure, structure_colours(scheme), (0.62 + 0.55 * number) / height)
+    for number, entries in enumerate(legends):
+        middle = 0.42 + sum(legend_heights[:number]) + legend_heights[number] / 2
+        _draw_legend(figure, entries, legend_columns, middle / height)
     figure.text(0.5, 0.22 / height, CONVENTION, color=FAINT, fontsize=8.5, ha="center", va="center")
     content = io.BytesIO()
     figure.savefig(content, format="png", facecolor=BACKGROUND)
@@ -186,18 +195,27 @@ def _window(image: np.ndarray) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + 1.0)
 
 
-def _draw_legend(figure: Figure, colours: dict[str, tuple[float, float, float]], height: float) -> None:
+def _legend_entries(scheme: LabelScheme) -> dict[str, tuple[float, float, float]]:
+    """Text and colour of each entry."""
+    colours = structure_colours(scheme)
+    if len(colours) > MOST_IN_LEGEND:
+        colours = {name: colour for name, colour in colours.items() if name in scheme.groups.get("ventricles", ())}
+    return {name.replace("_", " "): colour for name, colour in colours.items()}
+
+
+def _draw_legend(figure: Figure, entries: dict[str, tuple[float, float, float]], columns: int, height: float) -> None:
     from matplotlib.patches import Patch
 
-    legend = figure.legend(
-        handles=[Patch(color=colour, label=name.replace("_", " ")) for name, colour in colours.items()],
+    if not entries:
+        return
+    figure.legend(
+        handles=[Patch(color=colour, label=name) for name, colour in entries.items()],
         loc="center",
         bbox_to_anchor=(0.5, height),
-        ncols=max(1, min(7, int(figure.get_size_inches()[0] // 1.75))),
+        ncols=min(columns, len(entries)),
         fontsize=7.5,
         frameon=False,
         labelcolor=FAINT,
         handlelength=1.0,
         columnspacing=1.2,
     )
-    legend.set_zorder(2)
