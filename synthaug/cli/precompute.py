@@ -6,7 +6,7 @@ import contextlib
 import json
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -127,6 +127,8 @@ def precompute(
         opened = _open(generator, share.device, options, dataset, fold, cases or [], scheme)
         wanted_schedule = wanted_schedule or default_schedule(opened)
         _check_requests(opened, wanted_schedule, num, seed, extrapolate)
+        if dataset is not None:
+            _check_training(opened, dataset, _fold(fold), label_table or {})
         summary = make_cases(
             opened,
             Store.open_or_create(folder, StoreInfo.of(opened)),
@@ -156,6 +158,7 @@ def precompute(
             schedule=wanted_schedule if schedule is not None else None,
             mapping=label_table,
             seed=seed,
+            announce=lambda text: typer.echo(text, err=True),
         )
         if not as_json:
             typer.echo(facts["training"])
@@ -206,6 +209,18 @@ def _check_requests(generator: PairGenerator, schedule: VolumeSchedule, num: int
 
     generator.scheme.resolve(schedule.structure)
     plan_requests(generator, schedule, num=num, seed=seed, extrapolate=extrapolate)
+
+
+def _check_training(generator: PairGenerator, dataset: str, fold: int | str, table: Mapping[str, str]) -> None:
+    """A dataset, fold or mapping that does not fit is found before hours of generation, not after."""
+    from synthaug.integrations.nnunet.dataset import NnunetDataset
+    from synthaug.integrations.nnunet.label_mapping import map_labels
+    from synthaug.integrations.nnunet.run_configuration import read_configuration
+
+    found = NnunetDataset.find(dataset)
+    found.split(fold)
+    kept = read_configuration(found.preprocessed, environment={})
+    map_labels(generator.scheme, found.scheme, table, kept.allow_missing_labels, where="--mapping")
 
 
 def _cache_folder(out: Path | None, dataset: str | None) -> Path:

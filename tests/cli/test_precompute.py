@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from synthaug.cli import precompute as command
 from synthaug.cli.app import run
+from synthaug.integrations.nnunet import prepare
 from synthaug.store import Store
 from synthaug.volumes import LabeledVolume
 from tests import stand_in_generator
@@ -89,6 +91,17 @@ def test_a_mistake_is_one_line_with_exit_code_2_and_leaves_no_folder(
     assert not out.exists()
 
 
+def test_an_unknown_dataset_is_found_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    out = tmp_path / "cache"
+    assert run([*BASE, "--num", "2", "--out", str(out), "--dataset", "987"]) == 2
+    assert "987" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_a_missing_place_for_the_cache_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*BASE, "--num", "2"]) == 2
     assert "--out" in capsys.readouterr().err
@@ -106,7 +119,6 @@ def test_a_cache_of_other_weights_is_refused_and_untouched(tmp_path: Path, capsy
 def test_with_a_dataset_the_trainers_configuration_is_prepared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    prepare = pytest.importorskip("synthaug.integrations.nnunet.prepare")
     calls: list[tuple[Any, ...]] = []
 
     def record(folder: Path, dataset: str, **arguments: Any) -> str:
@@ -114,6 +126,8 @@ def test_with_a_dataset_the_trainers_configuration_is_prepared(
         return "prepared"
 
     monkeypatch.setattr(prepare, "prepare_training", record)
+    checked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(command, "_check_training", lambda generator, *arguments: checked.append(arguments))
     table = tmp_path / "mapping.json"
     table.write_text('{"thalamus": "brain"}')
     more = [
@@ -131,6 +145,7 @@ def test_with_a_dataset_the_trainers_configuration_is_prepared(
     assert run([*BASE, "--num", "1", "--out", str(tmp_path / "cache"), *more]) == 0
     ((folder, dataset, arguments),) = calls
     assert (folder, dataset) == (tmp_path / "cache", "501")
+    assert checked == [("501", 2, {"thalamus": "brain"})]
     assert arguments["fold"] == 2
     assert arguments["configurations"] == ("3d_fullres",)
     assert arguments["mix"] == 0.5
