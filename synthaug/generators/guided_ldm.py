@@ -1,7 +1,8 @@
 """Guided synthesis with two latent diffusion models (Ruschke et al., arXiv 2411.01351).
 
-A mask diffusion model makes a label map with the volumes asked for, by classifier-free guidance; a SPADE image diffusion
-model makes the image that belongs to it. Both follow a rectified flow in the latent space of a KL autoencoder.
+A mask diffusion model makes a label map with the volumes asked for, by classifier-free guidance; a SPADE image
+diffusion model makes the image that belongs to it. Both follow a rectified flow in the latent space of a KL
+autoencoder.
 """
 
 from __future__ import annotations
@@ -75,8 +76,8 @@ class GuidedLDM:
         self.fingerprint = fingerprint
         self.device = choose_device(device)
         self.dtype = choose_dtype(self.device)
-        self._networks = {
-            name: network.to(self.device, memory_format=torch.channels_last_3d).eval().requires_grad_(False)
+        self._networks: dict[str, Any] = {  # four classes of networks, each with methods of its own
+            name: network.to(self.device).to(memory_format=torch.channels_last_3d).eval().requires_grad_(False)
             for name, network in networks.items()
         }
 
@@ -93,7 +94,13 @@ class GuidedLDM:
             ConfigurationError: a file is missing, damaged, or does not fit the configuration.
         """
         config = GuidedLDMConfig.read(folder).with_sampling(**sampling)
-        networks = build_networks(config)
+        try:
+            networks = build_networks(config)
+        except (ValueError, TypeError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigurationError(
+                f"{folder / CONFIG_NAME}: no networks of these sizes ({reason}); fit or fetch the generator again"
+            ) from error
         digest = hashlib.sha256((folder / CONFIG_NAME).read_bytes())
         digest.update(repr(config.sampling).encode())
         for name, network in networks.items():
@@ -105,7 +112,9 @@ class GuidedLDM:
                 raise ConfigurationError(f"{path} is missing; fit or fetch the generator again") from error
             except (SafetensorError, RuntimeError) as error:
                 reason = str(error).splitlines()[0]
-                raise ConfigurationError(f"{path} is damaged or of another network ({reason}); fit or fetch it again") from error
+                raise ConfigurationError(
+                    f"{path} is damaged or of another network ({reason}); fit or fetch it again"
+                ) from error
         return cls(config, networks, fingerprint=digest.hexdigest(), device=device)
 
     @torch.inference_mode()
@@ -117,7 +126,7 @@ class GuidedLDM:
 
     @torch.inference_mode()
     def reconstruct_label(self, label: torch.Tensor) -> torch.Tensor:
-        """Label map ``(X, Y, Z)`` after a round trip through the label-map autoencoder, which caps the anatomy of every pair."""
+        """Label map ``(X, Y, Z)`` after a round trip through the label-map autoencoder, which caps all anatomy."""
         autoencoder = self._networks["label_autoencoder"]
         with autocast(self.device, self.dtype):
             mean, _ = autoencoder.encode(label.long().unsqueeze(0).to(self.device))

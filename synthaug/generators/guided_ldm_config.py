@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from synthaug.conditions import VolumeBounds
-from synthaug.errors import ConfigurationError
+from synthaug.errors import ConfigurationError, SynthAugError
 from synthaug.labels import LabelScheme
 from synthaug.volumes import CaseRecord
 from synthaug.volumes.grid import Grid
@@ -150,8 +150,8 @@ class GuidedLDMConfig:
         """
         if content.get("format_version") != FORMAT_VERSION:
             raise ConfigurationError(
-                f"{where}: format_version is {content.get('format_version')!r}; this version of synthaug reads {FORMAT_VERSION}: "
-                "install the synthaug version that wrote it"
+                f"{where}: format_version is {content.get('format_version')!r}; "
+                f"this version of synthaug reads {FORMAT_VERSION}: install the synthaug version that wrote it"
             )
         try:
             return cls(
@@ -167,15 +167,17 @@ class GuidedLDMConfig:
                 mask_latent=LatentScale(**{key: tuple(value) for key, value in content["mask_latent"].items()}),
                 image_latent=LatentScale(**{key: tuple(value) for key, value in content["image_latent"].items()}),
                 intensity_window=tuple(content["intensity_window"]),
-                sampling=SamplingConfig(
-                    **{key: tuple(v) if isinstance(v, list) else v for key, v in content["sampling"].items()}
-                ),
+                sampling=_read_sampling(content["sampling"]),
                 licence=content["licence"],
                 training_cases=tuple(CaseRecord(**case) for case in content["training_cases"]),
                 versions=content["versions"],
             )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ConfigurationError(f"{where}: not a guided LDM configuration ({error}); fit or fetch the generator again") from error
+        except SynthAugError as error:
+            raise ConfigurationError(f"{where}: {error}") from error
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ConfigurationError(
+                f"{where}: not a guided LDM configuration ({error!r}); fit or fetch the generator again"
+            ) from error
 
     @classmethod
     def read(cls, folder: Path) -> GuidedLDMConfig:
@@ -190,3 +192,8 @@ class GuidedLDMConfig:
         if not isinstance(content, dict):
             raise ConfigurationError(f"{path} holds no JSON object; fit or fetch the generator again")
         return cls.from_dict(content, str(path))
+
+
+def _read_sampling(content: Mapping[str, Any]) -> SamplingConfig:
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
+    return SamplingConfig(**values)

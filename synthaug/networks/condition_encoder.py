@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
+from synthaug.errors import BoundsError
+
 
 def condition_vector(
     targets_ml: Mapping[str, float], controls: Sequence[str], limits_ml: Mapping[str, tuple[float, float]]
@@ -20,11 +22,16 @@ def condition_vector(
         limits_ml: lower and upper bound in mL by control; they map to -1 and 1 on a logarithmic scale.
 
     Returns:
-        ``(controls, 2)``: normalised log volume (0 where absent) and presence (1 or 0). All zeros is the null condition.
+        ``(controls, 2)``: normalised log volume (0 where absent) and presence (1 or 0). All zeros: the null condition.
+
+    Raises:
+        BoundsError: a target that is not above 0.
     """
     vector = torch.zeros(len(controls), 2)
     for row, name in enumerate(controls):
         if name in targets_ml:
+            if not targets_ml[name] > 0:
+                raise BoundsError(f"target {name}={targets_ml[name]:g} mL; the network takes volumes above 0")
             low, high = (math.log(limit) for limit in limits_ml[name])
             vector[row, 0] = 2 * (math.log(targets_ml[name]) - low) / (high - low) - 1
             vector[row, 1] = 1
