@@ -36,7 +36,7 @@ CONTROL = "ventricles"
 LARGEST_HEAD_SHARE = 0.12
 """A structure is not grown beyond this share of the head: there the tissue around it is squeezed to nothing."""
 
-REFINEMENTS = 6
+REFINEMENTS = 8
 TOLERANCE_ML, TOLERANCE = 0.5, 0.02
 """The realised volume is within either of these of the target, else the pair is not made."""
 
@@ -240,6 +240,8 @@ class CounterfactualGenerator:
         )
         tolerance_ml = max(TOLERANCE_ML, TOLERANCE * target_ml)
         aim_ml, best_error_ml = target_ml, float("inf")
+        below: tuple[float, float] | None = None
+        above: tuple[float, float] | None = None
         for _ in range(REFINEMENTS):
             whole = inflator.search_field(aim_ml)
             field = grid.field_for_case(whole if variation is None else compose(whole, variation))
@@ -250,7 +252,11 @@ class CounterfactualGenerator:
                 best_error_ml, best_label, best_field = error_ml, warped, field
             if error_ml <= AIMED_SHARE * tolerance_ml:
                 break
-            aim_ml *= target_ml / max(volume_ml, 1e-3)
+            if volume_ml < target_ml:
+                below = (aim_ml, max(volume_ml, 1e-3))
+            else:
+                above = (aim_ml, volume_ml)
+            aim_ml = _next_aim(target_ml, below, above)
         if best_error_ml > tolerance_ml:
             raise BoundsError(
                 f"{self.training_cases[index].identifier}: {name} misses {target_ml:.1f} mL by {best_error_ml:.1f} mL; "
@@ -320,6 +326,16 @@ def _single_target(condition: Condition) -> tuple[str, float]:
             f"counterfactual: target {name}={target_ml:g} mL; a warp leaves a volume above 0: ask for one"
         )
     return name, float(target_ml)
+
+
+def _next_aim(target_ml: float, below: tuple[float, float] | None, above: tuple[float, float] | None) -> float:
+    """Volume to search for next, from the last (aim, volume) on either side: on coarse voxels the two are not equal."""
+    if below is None or above is None:
+        aim_ml, volume_ml = below or above or (target_ml, target_ml)
+        return aim_ml * target_ml / volume_ml
+    share = np.log(target_ml / below[1]) / np.log(above[1] / below[1])
+    # not nearer to an end than a tenth: where volumes jump, the ends would creep
+    return float(below[0] * (above[0] / below[0]) ** min(max(share, 0.1), 0.9))
 
 
 def _union(reach: Sequence[tuple[float, float]]) -> tuple[float, float]:

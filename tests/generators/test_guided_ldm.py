@@ -1,0 +1,133 @@
+"""The guided LDM with tiny random weights: its contract holds whatever the weights are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from synthaug.conditions import Condition
+from synthaug.errors import BoundsError, ConfigurationError
+from synthaug.generators.guided_ldm import NETWORKS, GuidedLDM, scale, unscale
+from synthaug.generators.guided_ldm_config import LatentScale
+from synthaug.generators.protocol import PairGenerator
+from tests.generators.tiny_guided_ldm import SHAPE, record_dicts, tiny_config, write_tiny_generator
+
+FORTY = Condition({"ventricles": 40.0})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_generator(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def generator(folder: Path) -> GuidedLDM:
+    return GuidedLDM.load(folder, device="cpu")
+
+
+def test_a_pair_has_the_generator_s_form_and_says_where_it_comes_from(generator: GuidedLDM) -> None:
+    assert isinstance(generator, PairGenerator)
+    (pair,) = generator.generate([FORTY], [5])
+    assert pair.image.shape == (1, *SHAPE)
+    assert pair.image.dtype == np.float32
+    assert pair.label.shape == SHAPE
+    np.testing.assert_array_equal(pair.affine, generator.affine)
+    assert (pair.image[0][pair.label == 0] == 0).all()
+    assert (pair.image[0][pair.label > 0] > 0).all()
+    assert pair.provenance["generator_sha256"] == generator.fingerprint
+    assert pair.provenance["seed"] == 5
+    assert pair.provenance["requested_ml"] == {"ventricles": 40.0}
+    assert pair.provenance["realised_ml"] == pair.volumes_ml()
+    assert record_dicts(generator.training_cases) == record_dicts(tiny_config().training_cases)
+
+
+def test_the_same_seed_gives_the_same_arrays_from_weights_loaded_twice(folder: Path, generator: GuidedLDM) -> None:
+    (first,) = generator.generate([FORTY], [7])
+    (again,) = GuidedLDM.load(folder, device="cpu").generate([FORTY], [7])
+    np.testing.assert_array_equal(first.image, again.image)
+    np.testing.assert_array_equal(first.label, again.label)
+    (other,) = generator.generate([FORTY], [8])
+    assert not np.array_equal(first.image, other.image)
+
+
+def test_a_batch_of_two_equals_two_singles(generator: GuidedLDM) -> None:
+    conditions, seeds = [FORTY, Condition({"ventricles": 90.0, "brain": 1200.0})], [1, 2]
+    for pair, condition, seed in zip(generator.generate(conditions, seeds), conditions, seeds, strict=True):
+        (single,) = generator.generate([condition], [seed])
+        np.testing.assert_array_equal(pair.image, single.image)
+        np.testing.assert_array_equal(pair.label, single.label)
+
+
+def test_the_condition_reaches_the_label_map(generator: GuidedLDM) -> None:
+    small, large = generator.generate([Condition({"ventricles": 6.0}), Condition({"ventricles": 140.0})], [3, 3])
+    assert not np.array_equal(small.label, large.label)
+
+
+def test_a_target_out_of_bounds_is_refused_before_anything_is_made(generator: GuidedLDM) -> None:
+    with pytest.raises(BoundsError, match="5 to 150 mL"):
+        generator.generate([FORTY, Condition({"ventricles": 400.0})], [1, 2])
+    (pair,) = generator.generate([Condition({"ventricles": 160.0}, extrapolate=True)], [1])
+    assert pair.provenance["requested_ml"] == {"ventricles": 160.0}
+
+
+def test_the_fingerprint_tells_weights_and_sampler_settings_apart(
+    tmp_path: Path, folder: Path, generator: GuidedLDM
+) -> None:
+    assert GuidedLDM.load(folder, device="cpu").fingerprint == generator.fingerprint
+    assert GuidedLDM.load(folder, device="cpu", steps=3).fingerprint != generator.fingerprint
+    other = write_tiny_generator(tmp_path / "other", seed=1)
+    assert GuidedLDM.load(other, device="cpu").fingerprint != generator.fingerprint
+
+
+def test_sampler_options_apply_and_unknown_ones_are_named(folder: Path) -> None:
+    sampling = GuidedLDM.load(folder, device="cpu", steps=3, guidance_scale=2.0).config.sampling
+    assert (sampling.mask_steps, sampling.image_steps, sampling.guidance_scale) == (3, 3, 2.0)
+    with pytest.raises(ConfigurationError, match="unknown sampler option 'step'"):
+        GuidedLDM.load(folder, device="cpu", step=3)
+    with pytest.raises(ConfigurationError, match="mask_steps is 0"):
+        GuidedLDM.load(folder, device="cpu", mask_steps=0)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_missing_truncated_and_foreign_weights_are_one_clear_line(tmp_path: Path, name: str) -> None:
+    folder = write_tiny_generator(tmp_path / "damaged")
+    path = folder / f"{name}.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ConfigurationError, match=f"{name}.safetensors is damaged"):
+        GuidedLDM.load(folder, device="cpu")
+    other = "mask_diffusion" if name != "mask_diffusion" else "image_diffusion"
+    path.write_bytes((folder / f"{other}.safetensors").read_bytes())
+    with pytest.raises(ConfigurationError, match=f"{name}.safetensors is damaged or of another network"):
+        GuidedLDM.load(folder, device="cpu")
+    path.unlink()
+    with pytest.raises(ConfigurationError, match=f"{name}.safetensors is missing"):
+        GuidedLDM.load(folder, device="cpu")
+
+
+def test_impossible_network_sizes_are_one_clear_line(tmp_path: Path) -> None:
+    folder = write_tiny_generator(tmp_path / "sizes")
+    content = json.loads((folder / "config.json").read_text())
+    content["mask_diffusion"]["norm_groups"] = 7
+    (folder / "config.json").write_text(json.dumps(content))
+    with pytest.raises(ConfigurationError, match="no networks of these sizes"):
+        GuidedLDM.load(folder, device="cpu")
+
+
+def test_reconstruction_is_a_label_map_of_the_same_shape(generator: GuidedLDM) -> None:
+    label = torch.randint(0, 14, SHAPE, generator=torch.Generator().manual_seed(0))
+    rebuilt = generator.reconstruct_label(label)
+    assert rebuilt.shape == label.shape
+    assert set(rebuilt.unique().tolist()) <= set(range(14))
+
+
+def test_scaling_a_latent_is_undone_by_unscaling() -> None:
+    statistics = LatentScale((1.0, -2.0), (0.5, 4.0))
+    latent = torch.randn(2, 2, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(unscale(scale(latent, statistics), statistics), latent)
+    uniform = torch.tensor([1.0, -2.0]).view(1, 2, 1, 1, 1).expand(1, 2, 3, 3, 3)
+    assert float(scale(uniform, statistics).abs().max()) == 0
