@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from synthaug.cli.generator_options import DEFAULT_GENERATOR, GeneratorOption
-from synthaug.errors import ConfigurationError
+from synthaug.errors import ConfigurationError, SynthAugError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,7 +69,9 @@ def demo(
 
     _heading(console, "synthaug fills a cache and prepares the training")
     pairs = ["--num", str(num), "--schedule", schedule, "--seed", str(seed), "--out", str(workspace.cache)]
-    workspace.run(["synthaug", "precompute", "--generator", generator, *pairs, "--dataset", number])
+    # exit code 1: some pairs failed quality control at every attempt; the training goes on with the others
+    precompute = ["synthaug", "precompute", "--generator", generator, *pairs, "--dataset", number]
+    workspace.run(precompute, accepted=(0, 1))
     synthetic = _synthetic_cases(workspace.cache)
     _print_volumes(console, synthetic)
 
@@ -79,6 +81,8 @@ def demo(
     short = {f"SYNTHAUG_{name}": str(number) for name, number in lengths.items()}
     train = ["nnUNetv2_train", number, CONFIGURATION, str(FOLD), "-tr", TRAINER, "-device", device]
     workspace.run(train, extra=short)
+    metrics = _training_metrics(workspace.results / raw.name)
+    _print_training(console, metrics)
 
     _heading(console, "nnU-Net predicts held-out cases" + real_note)
     _, validation = dataset.split(FOLD)
@@ -96,7 +100,8 @@ def demo(
     picture = workspace.folder / "real-and-synthetic.png"
     _draw(picture, dataset, validation, workspace.cache, stand_ins=own_data is None)
     minutes = (time.monotonic() - start) / 60
-    facts = {"stand_ins": own_data is None, "synthetic": synthetic, "dice": dice, "minutes": round(minutes, 2)}
+    facts = {"stand_ins": own_data is None, "synthetic": synthetic, "training": metrics, "dice": dice}
+    facts["minutes"] = round(minutes, 2)
     (workspace.folder / "demo.json").write_text(json.dumps(facts, indent=1) + "\n")
     console.print(f"\npicture of real and synthetic pairs: {picture}", soft_wrap=True)
     console.print(f"everything else: {workspace.folder} ({minutes:.1f} minutes)", soft_wrap=True)
@@ -158,7 +163,31 @@ def _has_gpu() -> bool:
 def _synthetic_cases(cache: Path) -> list[dict[str, Any]]:
     from synthaug.store import Store
 
-    return [entry.to_dict() for entry in Store.open(cache).entries()]
+    cases = [entry.to_dict() for entry in Store.open(cache).entries()]
+    if not cases:
+        raise SynthAugError(f"{cache}: no pair passed quality control; `synthaug cache info {cache}` tells why")
+    return cases
+
+
+def _training_metrics(results: Path) -> list[dict[str, Any]]:
+    """The trainer's own line for each epoch."""
+    (log,) = results.glob(f"{TRAINER}__*__{CONFIGURATION}/fold_{FOLD}/synthaug_metrics.jsonl")
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def _print_training(console: Console, metrics: Sequence[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    table = Table(title="training: synthetic share and volumes of each epoch")
+    for heading in ("epoch", "share asked for", "realised", "synthetic", "real", "volumes drawn, mL"):
+        table.add_column(heading, justify="right")
+    for epoch in metrics:
+        volumes = epoch["volumes_ml"]
+        drawn = f"{volumes['min']:.0f} to {volumes['max']:.0f}" if "min" in volumes else "-"
+        realised = "-" if epoch["realised_ratio"] is None else f"{epoch['realised_ratio']:.2f}"
+        counts = (str(epoch["synthetic"]), str(epoch["real"]))
+        table.add_row(str(epoch["epoch"]), f"{epoch['ratio']:.2f}", realised, *counts, drawn)
+    console.print(table)
 
 
 def _print_volumes(console: Console, synthetic: Sequence[dict[str, Any]]) -> None:

@@ -50,12 +50,15 @@ class Workspace:
             "PYTHONWARNINGS": "ignore",
         }
 
-    def run(self, command: Sequence[str], *, extra: Mapping[str, str] | None = None) -> Path:
+    def run(
+        self, command: Sequence[str], *, extra: Mapping[str, str] | None = None, accepted: Sequence[int] = (0,)
+    ) -> Path:
         """Run a command of this environment, showing it and how long it took.
 
         Args:
             command: name of a console script of this environment (or ``synthaug``), and its arguments.
             extra: further environment variables; they are shown in front of the command.
+            accepted: exit codes that are no failure.
 
         Returns:
             The log file with all that it printed.
@@ -77,7 +80,7 @@ class Workspace:
                 env={**os.environ, **self.environment, **(extra or {})},
                 check=False,
             )
-        if finished.returncode:
+        if finished.returncode not in accepted:
             lines = log.read_text(errors="replace").rstrip().splitlines()[-LAST_LINES:]
             raise SynthAugError(
                 f"{command[0]} ended with exit code {finished.returncode}; all it printed is in {log}, which ends:\n"

@@ -111,7 +111,10 @@ def draw_pairs(
     top = 0.45 + (0.4 if title else 0.0) + (0.35 if headings else 0.0)
     schemes = {card.pair.scheme.name: card.pair.scheme for column in columns for card in column}
     width = len(columns) * card_width + (len(columns) + 1) * margin
-    legends = [_legend_entries(scheme) for scheme in schemes.values()]
+    legends: list[dict[str, tuple[float, float, float]]] = []
+    for entries in map(_legend_entries, schemes.values()):
+        if entries not in legends:
+            legends.append(entries)
     legend_columns = max(1, int(width // LEGEND_COLUMN))
     legend_heights = [LEGEND_ROW * -(-len(entries) // legend_columns) + 0.2 for entries in legends]
     bottom = 0.5 + sum(legend_heights)

@@ -36,6 +36,9 @@ def test_demo_trains_on_a_mix_and_shows_what_came_of_it(tmp_path: Path, capsys: 
     assert len(facts["synthetic"]) == 2
     for case in facts["synthetic"]:
         assert case["realised_ml"]["ventricles"] == pytest.approx(case["requested_ml"]["ventricles"], rel=0.05)
+    assert [epoch["epoch"] for epoch in facts["training"]] == [0]
+    assert facts["training"][0]["synthetic"] > 0
+    assert facts["training"][0]["real"] > 0
     assert all(name.startswith("standin_") for name in facts["dice"])
     assert (tmp_path / "real-and-synthetic.png").read_bytes().startswith(b"\x89PNG")
     assert list((tmp_path / "nnUNet_results").rglob("checkpoint_final.pth"))
