@@ -139,14 +139,11 @@ def measure_generator(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def measure_mask_network(options: argparse.Namespace) -> dict[str, Any]:
-    """One DDPM step of the recipe's mask diffusion U-Net."""
-    import torch
+def mask_network(size: RecipeSize) -> Any:
+    """The recipe's mask diffusion U-Net, with fresh weights."""
     from monai.networks.nets import DiffusionModelUNet
 
-    size = SIZES[options.recipe]
-    _set_threads(options.threads)
-    network = DiffusionModelUNet(
+    return DiffusionModelUNet(
         spatial_dims=3,
         in_channels=3,
         out_channels=3,
@@ -157,18 +154,13 @@ def measure_mask_network(options: argparse.Namespace) -> dict[str, Any]:
         with_conditioning=True,
         cross_attention_dim=2,
     )
-    context = torch.tensor([[[0.5, 1.0]]])
-    return _time_steps(network, 3, size, options, lambda state, step: network(state, step, context=context))
 
 
-def measure_image_network(options: argparse.Namespace) -> dict[str, Any]:
-    """One DDPM step of the recipe's SPADE image diffusion U-Net."""
-    import torch
+def image_network(size: RecipeSize) -> Any:
+    """The recipe's SPADE image diffusion U-Net, with fresh weights."""
     from monai.networks.nets import SPADEDiffusionModelUNet
 
-    size = SIZES[options.recipe]
-    _set_threads(options.threads)
-    network = SPADEDiffusionModelUNet(
+    return SPADEDiffusionModelUNet(
         spatial_dims=3,
         in_channels=6,
         out_channels=6,
@@ -178,6 +170,26 @@ def measure_image_network(options: argparse.Namespace) -> dict[str, Any]:
         num_res_blocks=2,
         num_head_channels=(0, *size.image_channels[1:]),
     )
+
+
+def measure_mask_network(options: argparse.Namespace) -> dict[str, Any]:
+    """One DDPM step of the recipe's mask stage, conditioned on two numbers."""
+    import torch
+
+    _set_threads(options.threads)
+    size = SIZES[options.recipe]
+    network = mask_network(size)
+    context = torch.tensor([[[0.5, 1.0]]])
+    return _time_steps(network, 3, size, options, lambda state, step: network(state, step, context=context))
+
+
+def measure_image_network(options: argparse.Namespace) -> dict[str, Any]:
+    """One DDPM step of the recipe's image stage, on a label map."""
+    import torch
+
+    _set_threads(options.threads)
+    size = SIZES[options.recipe]
+    network = image_network(size)
     label = torch.randint(0, size.num_classes, (1, *size.latent_shape), generator=torch.Generator().manual_seed(0))
     one_hot = torch.nn.functional.one_hot(label, size.num_classes).movedim(-1, 1).float()
     return _time_steps(network, 6, size, options, lambda state, step: network(state, step, seg=one_hot))

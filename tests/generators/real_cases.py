@@ -17,7 +17,7 @@ SCHEME = LabelScheme.load("ventricles-t1")
 
 SHAPE = (64, 64, 64)
 SPACING_MM = 1.4
-"""A small head: the field of a case with such voxels is found on the case's own grid, which takes a fraction of a second."""
+"""A small head whose voxels are kept for finding the field, which then takes a fraction of a second."""
 
 
 def write_case(

@@ -71,7 +71,7 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_all_others(shipped: Pa
 
 
 def test_a_folder_without_configuration_and_an_unknown_system_say_so(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="holds no config.json"):
+    with pytest.raises(ConfigurationError, match=r"holds no config\.json"):
         load_generator(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"system": "guided-lmd"}))
     with pytest.raises(ConfigurationError, match="did you mean 'guided-ldm'"):

@@ -1,0 +1,94 @@
+"""``synthaug evaluate`` from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from synthaug.cli.app import run
+from synthaug.conditions import Condition
+from synthaug.volumes import write_label
+from tests.generators.tiny_guided_ldm import write_tiny_generator
+from tests.stand_in_generator import StandInGenerator
+
+STAND_IN = "python:tests.stand_in_generator:make"
+
+
+@pytest.fixture
+def label_maps(tmp_path: Path) -> Path:
+    folder = tmp_path / "real"
+    folder.mkdir()
+    pairs = StandInGenerator().generate([Condition({"ventricles": volume}) for volume in (20.0, 30.0)], [0, 1])
+    for index, pair in enumerate(pairs):
+        write_label(folder / f"{index}_label.nii.gz", pair.label, pair.affine)
+    return folder
+
+
+def test_a_cache_is_evaluated_beside_real_label_maps(
+    tmp_path: Path, label_maps: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache, out = tmp_path / "cache", tmp_path / "report"
+    make = ["--generator", STAND_IN, "--num", "3", "--schedule", "uniform:20:120", "--seed", "0", "--out", str(cache)]
+    assert run(["precompute", *make, "--json"]) == 0
+    capsys.readouterr()
+    assert run(["evaluate", "--generated", str(cache), "--real", str(label_maps), "--out", str(out), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts == json.loads((out / "evaluation.json").read_text())
+    generated = facts["generated"]
+    assert (generated["cases"], generated["real_cases"]) == (3, 2)
+    assert generated["control"]["ventricles"]["mae_percent"] < 1
+    assert generated["volumes"]["ventricles"]["real"]["mean_ml"] == pytest.approx(25, abs=0.2)
+    assert (out / "cache_control_ventricles.png").read_bytes().startswith(b"\x89PNG")
+    assert "Structure volumes" in (out / "evaluation.md").read_text()
+
+
+def test_control_samples_unfiltered_pairs_into_a_table_and_a_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "control"
+    arguments = ["--generator", STAND_IN, "--control", "5", "--schedule", "log-uniform:8:120", "--seed", "4"]
+    assert run(["evaluate", *arguments, "--out", str(out), "--json"]) == 0
+    control = json.loads(capsys.readouterr().out)["control"]
+    assert control["count"] == len(control["pairs"]) == 5
+    assert control["slope_through_origin"] == pytest.approx(1, abs=0.01)
+    assert control["seed"] == 4
+    assert json.loads((out / "control.json").read_text()) == control
+    assert (out / "control.png").read_bytes().startswith(b"\x89PNG")
+    assert "## Control of ventricles" in (out / "control.md").read_text()
+
+
+def test_the_round_trip_of_held_out_maps_is_measured(
+    tmp_path: Path, label_maps: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = write_tiny_generator(tmp_path / "weights")
+    arguments = ["--generator", str(weights), "--device", "cpu", "--round-trip", str(label_maps)]
+    assert run(["evaluate", *arguments, "--out", str(tmp_path / "out"), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)["round_trip"]
+    assert facts["held_out"] == 2
+    assert 0 <= facts["mean_dice"] <= 1
+    assert [trip["name"] for trip in facts["maps"]] == ["0_label", "1_label"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "nothing to do"),
+        (["--real", "."], "nothing to do"),
+        (["--generated", "nowhere"], "is not a cache"),
+        (["--control", "4", "--generator", "nobody"], "no generator 'nobody'"),
+        (["--control", "4", "--generator", STAND_IN, "--schedule", "uniform:20:900"], "out of bounds"),
+        (["--round-trip", ".", "--generator", STAND_IN], "no label-map autoencoder"),
+        (["--round-trip", ".", "--label-mapping", "nothing"], "nothing"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_no_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    out = tmp_path / "out"
+    assert run(["evaluate", *arguments, "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not out.exists()
