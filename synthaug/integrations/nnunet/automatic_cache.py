@@ -56,10 +56,9 @@ def make_automatic_cache(
     missing = configuration.automatic_cases - len(store)
     if missing > 0:
         announce(
-            f"synthaug: {where} does not exist, so {configuration.automatic_cases} cases are made with "
-            f"{generator.name} in "
-            f"{folder} ({len(store)} are there); prepare a larger cache with: "
-            f"synthaug precompute --dataset {dataset.name} --num 200"
+            f"synthaug: no cache was prepared, so {configuration.automatic_cases} cases are made with {generator.name} "
+            f"in {folder} ({len(store)} are there); for a larger one: synthaug precompute --dataset {dataset.name} "
+            "--num 200"
         )
         summary = precompute(
             generator,

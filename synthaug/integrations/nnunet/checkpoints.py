@@ -17,15 +17,12 @@ PROVENANCE_KEY = "synthaug"
 
 
 def network_trainer_name(trainer: type, mixin: type) -> str:
-    """Name of the class that builds the trainer's network: the nearest one without the mixin that can stand for it.
+    """Name of the class that builds the trainer's network, which is all that prediction asks of a trainer.
 
-    A class below the mixin that builds a network of its own is needed for prediction, and then keeps its name.
+    A class below the mixin that builds a network of its own keeps the trainer's name: it is needed for prediction.
     """
     builder = next(cls for cls in trainer.__mro__ if "build_network_architecture" in vars(cls))
-    if issubclass(builder, mixin):
-        return trainer.__name__
-    stock = next(cls for cls in trainer.__mro__ if issubclass(cls, builder) and not issubclass(cls, mixin))
-    return stock.__name__
+    return trainer.__name__ if issubclass(builder, mixin) else builder.__name__
 
 
 @contextmanager

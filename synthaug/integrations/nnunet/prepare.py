@@ -11,7 +11,7 @@ from synthaug.errors import ConfigurationError
 from synthaug.generators.cases import CasePaths
 from synthaug.integrations.nnunet.dataset import Fold, NnunetDataset
 from synthaug.integrations.nnunet.held_out import record_cases
-from synthaug.integrations.nnunet.label_mapping import describe_mapping, map_labels
+from synthaug.integrations.nnunet.label_mapping import map_labels
 from synthaug.integrations.nnunet.run_configuration import (
     DEFAULT_CACHE,
     FILE_NAME,
@@ -51,7 +51,6 @@ class PreparedTraining:
     def __str__(self) -> str:
         names = " or ".join(self.views)
         return (
-            f"labels: {describe_mapping(self.mapping)}\n"
             f"{self.configuration_file} is written, share of synthetic cases {self.mix.name}; train with:\n"
             f"nnUNetv2_train {self.dataset} {names} {self.fold} -tr nnUNetTrainerSynthAug"
         )

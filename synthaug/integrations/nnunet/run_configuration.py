@@ -159,11 +159,6 @@ def _kind_of_mix(mix: Any) -> str:
     return str(mix.get("name", "") if isinstance(mix, Mapping) else mix).split(":")[0]
 
 
-def is_prepared(dataset_folder: Path) -> bool:
-    """Whether somebody prepared or configured a training of this dataset."""
-    return (dataset_folder / FILE_NAME).is_file()
-
-
 def write_configuration(configuration: RunConfiguration, path: Path, **more: Any) -> None:
     """Write a configuration at once, so that a reader never meets half of it.
 

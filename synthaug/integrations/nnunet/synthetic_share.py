@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-BLOCK = 16
+BLOCK = 8
 """Draws that are dealt together: small enough for the ratio to hold in a short epoch."""
 
 _OFFSET_STREAM, _ORDER_STREAM = 1, 2

@@ -17,7 +17,7 @@ from synthaug.integrations.nnunet.held_out import held_out_records
 from synthaug.integrations.nnunet.label_mapping import describe_mapping, map_labels
 from synthaug.integrations.nnunet.leakage import Leak, find_leaks, refuse_leaks
 from synthaug.integrations.nnunet.orientation import dataset_orientations
-from synthaug.integrations.nnunet.run_configuration import FILE_NAME, RunConfiguration, is_prepared
+from synthaug.integrations.nnunet.run_configuration import FILE_NAME, RunConfiguration
 from synthaug.integrations.nnunet.view import PlansView, ViewSpec, build_view, view_of
 from synthaug.sources import StoreSource
 from synthaug.store import Store, StoreInfo
@@ -150,7 +150,7 @@ def _open_store(
     build: bool,
 ) -> Store:
     folder = configuration.cache_folder(dataset.preprocessed)
-    if build and not configuration.cache and not is_prepared(dataset.preprocessed):
+    if build and not configuration.cache:
         return make_automatic_cache(dataset, configuration, announce, lambda generator: guard(StoreInfo.of(generator)))
     if not (folder / "cache.json").is_file():
         raise ConfigurationError(

@@ -1,0 +1,202 @@
+"""What a training is refused for, before it does any work, and in which words."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel
+import pytest
+
+from synthaug.errors import ConfigurationError, LeakageError, SynthAugError
+from synthaug.generators.cases import case_record
+from synthaug.integrations.nnunet.dataset import NnunetDataset
+from synthaug.volumes import CaseRecord
+from tests.integration.tiny_nnunet import TinyDataset, full_table, make_cache, make_trainer, prepare
+
+pytestmark = pytest.mark.integration
+
+
+def refusal(dataset: TinyDataset, configuration: str = "3d_fullres", fold: int | str = 0) -> str:
+    """The line with which a training is refused."""
+    trainer = make_trainer(dataset, configuration=configuration, fold=fold)
+    with pytest.raises(SynthAugError) as refused:
+        trainer.on_train_start()
+    assert isinstance(refused.value, SystemExit)
+    assert refused.value.code == 2
+    message = str(refused.value)
+    assert "\n" not in message
+    assert not (dataset.output(configuration, fold=0) / "checkpoint_latest.pth").exists()
+    return message
+
+
+def settings(dataset: TinyDataset, **changed: object) -> None:
+    path = dataset.preprocessed / "synthaug.json"
+    content = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps({**content, **changed}))
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"ratoi": 0.5}, ["ratoi", "did you mean 'ratio'"]),
+        ({"mix": "mixed:1.5"}, ["1.5", "0 (real only) to 1 (synthetic only)"]),
+        ({"mix": "mixed", "ratio": 0.5}, ["ratio and mix both", "keep one"]),
+        ({"schedule": "uniform:20"}, ["schedule"]),
+        ({"automatic_cases": 0, "seed": -1}, ["automatic_cases", "seed"]),
+    ],
+)
+def test_wrong_settings(dataset: TinyDataset, changed: dict[str, object], expected: list[str]) -> None:
+    settings(dataset, **changed)
+    message = refusal(dataset)
+    for text in ["synthaug.json", *expected]:
+        assert text in message
+
+
+def test_a_wrong_variable(dataset: TinyDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYNTHAUG_RATIO", "-0.5")
+    assert "SYNTHAUG_RATIO" in refusal(dataset)
+
+
+def test_a_cascade_stage(dataset: TinyDataset) -> None:
+    (dataset.preprocessed / "nnUNetPlans_3d_lowres").mkdir()
+    message = refusal(dataset, "3d_cascade_fullres")
+    assert "cascade's second stage is not supported" in message
+    assert "3d_lowres" in message
+
+
+def test_a_cache_that_is_not_there(dataset: TinyDataset, tmp_path: Path) -> None:
+    settings(dataset, cache=str(tmp_path / "nowhere"))
+    message = refusal(dataset)
+    assert f"{tmp_path / 'nowhere'}: there is no cache" in message
+    assert "synthaug precompute --dataset Dataset901_Tiny" in message
+
+
+def test_a_cache_made_with_other_weights_than_prepared(dataset: TinyDataset, tmp_path: Path) -> None:
+    prepare(dataset, make_cache(tmp_path / "cache", num=2))
+    shutil.rmtree(tmp_path / "cache")
+    make_cache(tmp_path / "cache", num=2, version=2)
+    message = refusal(dataset)
+    assert "but the training was prepared with stand-in" in message
+    assert "run synthaug precompute" in message
+
+
+@pytest.mark.parametrize(
+    ("channels", "expected"),
+    [(("T1", "T2"), "the dataset has 1 channel(s) (T1) and the generator makes 2"), (("CT",), "channel 'T1'")],
+)
+def test_channels_that_do_not_fit(
+    dataset: TinyDataset, tmp_path: Path, channels: tuple[str, ...], expected: str
+) -> None:
+    store = make_cache(tmp_path / "cache", num=2, channels=channels)
+    settings(dataset, cache=str(store.folder), mapping=full_table(store.info.scheme))
+    assert expected in refusal(dataset)
+
+
+def test_a_mapping_with_choices_lists_them(dataset: TinyDataset, tmp_path: Path) -> None:
+    store = make_cache(tmp_path / "cache", num=2)
+    settings(dataset, cache=str(store.folder))
+    message = refusal(dataset)
+    assert "'third_ventricle' could become brain or background" in message
+    assert '"mapping"' in message
+    assert not (store.folder / "views").exists()
+
+
+def test_a_mapping_to_a_label_that_the_dataset_lacks(dataset: TinyDataset, tmp_path: Path) -> None:
+    store = make_cache(tmp_path / "cache", num=2)
+    settings(dataset, cache=str(store.folder), mapping={**full_table(store.info.scheme), "thalamus": "thalamuss"})
+    message = refusal(dataset)
+    assert "thalamuss" in message
+    assert "lateral_ventricle_left" in message
+
+
+def renamed(dataset: TinyDataset, case: str, folder: Path) -> CaseRecord:
+    """The record of a copy under another name."""
+    found = NnunetDataset.at(dataset.preprocessed, dataset.raw.parent)
+    return replace(case_record(found.cases[case]), identifier="somebody_else")
+
+
+def reoriented(dataset: TinyDataset, case: str, folder: Path) -> CaseRecord:
+    """The record of a copy under another name, saved in another orientation."""
+    found = NnunetDataset.at(dataset.preprocessed, dataset.raw.parent).cases[case]
+    folder.mkdir()
+    copies = []
+    for path in (*found.images, found.label):
+        turned = nibabel.load(path).as_reoriented([[2, 1], [0, -1], [1, 1]])  # type: ignore[attr-defined]
+        nibabel.save(turned, folder / path.name)
+        copies.append(folder / path.name)
+    return case_record(replace(found, identifier="turned", images=tuple(copies[:-1]), label=copies[-1]))
+
+
+def same_name(dataset: TinyDataset, case: str, folder: Path) -> CaseRecord:
+    """The record of which only the name is known."""
+    return CaseRecord(case, None, None)
+
+
+@pytest.mark.parametrize("seen", [same_name, renamed, reoriented])
+@pytest.mark.parametrize("with_raw_data", [True, False])
+def test_a_generator_that_has_seen_a_validation_case(
+    dataset: TinyDataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seen: Callable[[TinyDataset, str, Path], CaseRecord],
+    with_raw_data: bool,
+) -> None:
+    training, validation = NnunetDataset.find("901").split(0)
+    leaked = seen(dataset, validation[1], tmp_path / "copy")
+    clean = seen(dataset, training[0], tmp_path / "clean")
+    store = make_cache(tmp_path / "cache", num=2, training_cases=[clean, leaked])
+    with pytest.raises(LeakageError, match=validation[1]):
+        prepare(dataset, store)
+    assert not (dataset.preprocessed / "synthaug.json").exists()
+    # prepared for a fold in whose training set the case is, trained in this one
+    other_fold = next(
+        fold for fold in range(5) if not {validation[1], training[0]} & set(NnunetDataset.find("901").split(fold)[1])
+    )
+    prepare(dataset, store, fold=other_fold)
+    if not with_raw_data:
+        shutil.rmtree(dataset.raw)
+    message = refusal(dataset)
+    assert validation[1] in message
+    assert training[0] not in message
+    assert "1 validation case(s) of fold 0" in message
+    assert "allow_leakage" in message
+
+    settings(dataset, allow_leakage=True)
+    trainer = make_trainer(dataset)
+    trainer.initialize()
+    trainer.get_tr_and_val_datasets()
+    recorded = json.loads((dataset.output() / "synthaug.json").read_text())
+    assert recorded["allow_leakage"] is True
+    assert len(recorded["run"]["leakage"]) == 1
+
+
+def test_fold_all_holds_nothing_out(dataset: TinyDataset, tmp_path: Path) -> None:
+    seen = [CaseRecord(name, None, None) for name in NnunetDataset.find("901").cases]
+    prepare(dataset, make_cache(tmp_path / "cache", num=2, training_cases=seen), fold="all")
+    trainer = make_trainer(dataset, fold="all")
+    trainer.initialize()
+    trainer.get_tr_and_val_datasets()
+
+
+def test_preparing_leaves_an_existing_configuration_alone_when_it_fails(dataset: TinyDataset, tmp_path: Path) -> None:
+    store = make_cache(tmp_path / "cache", num=2)
+    prepare(dataset, store)
+    before = (dataset.preprocessed / "synthaug.json").read_bytes()
+    for arguments in ({"fold": 7}, {"configurations": ("3d_fulres",)}, {"mapping": {"thalamuss": "brain"}}):
+        with pytest.raises(ConfigurationError):
+            prepare(dataset, store, **arguments)
+    with pytest.raises(SynthAugError, match="ratio"):
+        prepare(dataset, store, mix=1.5)
+    assert (dataset.preprocessed / "synthaug.json").read_bytes() == before
+
+
+def test_preparing_keeps_settings_that_it_does_not_decide(dataset: TinyDataset, tmp_path: Path) -> None:
+    settings(dataset, epochs=7, mix="real")
+    prepare(dataset, make_cache(tmp_path / "cache", num=2), mix=0.25)
+    content = json.loads((dataset.preprocessed / "synthaug.json").read_text())
+    assert content["epochs"] == 7
+    assert content["mix"] == "mixed:0.25"
