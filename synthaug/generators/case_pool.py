@@ -25,6 +25,7 @@ class CaseFacts:
     Attributes:
         record: identifier and fingerprints, for the leakage guard.
         volumes_ml: volume of every structure and group.
+        voxel_ml: volume of a voxel.
         head_ml: volume of all that is labelled or not background.
         nonzero_background: share of the unlabelled voxels whose intensity is not exactly 0.
         shape: voxels along x, y, z (RAS+).
@@ -33,6 +34,7 @@ class CaseFacts:
 
     record: CaseRecord
     volumes_ml: dict[str, float]
+    voxel_ml: float
     head_ml: float
     nonzero_background: float
     shape: tuple[int, int, int]
@@ -106,6 +108,7 @@ def _measure(case: CasePaths, pair: LabeledVolume) -> CaseFacts:
     return CaseFacts(
         record=CaseRecord(case.identifier, fingerprint_array(pair.image), fingerprint_array(pair.label)),
         volumes_ml=pair.volumes_ml(),
+        voxel_ml=pair.voxel_volume_ml,
         head_ml=float(np.count_nonzero(foreground | ~unlabelled)) * pair.voxel_volume_ml,
         nonzero_background=float((pair.image != 0).any(axis=0)[unlabelled].mean()) if unlabelled.any() else 0.0,
         shape=(x, y, z),

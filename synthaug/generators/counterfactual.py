@@ -36,6 +36,9 @@ CONTROL = "ventricles"
 LARGEST_HEAD_SHARE = 0.12
 """A structure is not grown beyond this share of the head: there the tissue around it is squeezed to nothing."""
 
+STRAY_VOXELS = 20
+"""A structure with fewer voxels in some case is not required of a pair."""
+
 REFINEMENTS = 8
 TOLERANCE_ML, TOLERANCE = 0.5, 0.02
 """The realised volume is within either of these of the target, else the pair is not made."""
@@ -148,6 +151,12 @@ class CounterfactualGenerator:
         self.training_cases = tuple(case.record for case in facts)
         # warping moves unlabelled tissue about, it makes none; a little more may come of rounding at borders
         self.max_nonzero_background = min(1.0, 1.1 * max(case.nonzero_background for case in facts) + 0.005)
+        # no warp brings a structure that the subject lacks, and a few stray voxels do not survive one
+        self.required_structures = tuple(
+            name
+            for name in scheme.names
+            if all(case.volumes_ml[name] >= STRAY_VOXELS * case.voxel_ml for case in facts)
+        )
         self._reach = {name: self._reach_of(name) for name in self._controls()}
         self.bounds = VolumeBounds({name: _union(reach) for name, reach in self._reach.items()})
         self.fingerprint = self._fingerprint()

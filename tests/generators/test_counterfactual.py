@@ -166,6 +166,16 @@ def test_without_a_group_of_ventricles_any_small_structure_is_a_control(tmp_path
     assert pair.volumes_ml()["fluid_spaces"] == pytest.approx(8.0, abs=0.5)
 
 
+def test_quality_control_asks_for_no_structure_that_a_subject_lacks(tmp_path: Path) -> None:
+    case = write_case(tmp_path, "without", 4.0)
+    label, affine = read_label(case.label)
+    write_label(case.label, np.where(label == SCHEME.id_of("thalamus"), 1, label).astype(np.int16), affine)
+    without = load([case])
+    (pair,) = without.generate([ventricles(6.0)], [0])
+    assert not check_pair(pair, ventricles(6.0), QualityConfig()).passed
+    assert check_pair(pair, ventricles(6.0), limits_for(without, QualityConfig())).passed
+
+
 def test_one_structure_at_a_time(generator: CounterfactualGenerator) -> None:
     with pytest.raises(ConfigurationError, match="exactly one"):
         generator.generate([Condition({"ventricles": 5.0, "third_ventricle": 1.0})], [0])
