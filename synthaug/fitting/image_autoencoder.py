@@ -61,7 +61,7 @@ class ImageAutoencoderLoss:
         """Loss of one batch, and figures to log."""
         drawn = [self._draw(generator) for _ in range(self._batch.crops)]
         label = torch.stack([one for one, _ in drawn]).long().to(self._device)
-        image = torch.stack([one for _, one in drawn]).float().to(self._device)
+        image = torch.stack([one for _, one in drawn]).to(self._device)
         mean, std = network.encode(image)
         latent = mean + std * torch.randn(mean.shape, generator=generator).to(mean)
         difference = (network.decode(latent, label).float() - image) * (label > 0).unsqueeze(1)
@@ -81,4 +81,4 @@ class ImageAutoencoderLoss:
             label, image = self._mirror(label), image.flip(1)
         crop = draw_crop(label, self._batch.crop, multiple=self._multiple, generator=generator)
         gain = 1 + 0.1 * float(torch.randn(1, generator=generator))
-        return label[crop], image[(slice(None), *crop)] * gain
+        return label[crop], image[(slice(None), *crop)].float() * gain

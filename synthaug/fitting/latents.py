@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch.nn import functional
 
 from synthaug.fitting.bank import Bank
 from synthaug.fitting.crops import LabelMirror
@@ -26,10 +27,12 @@ class MaskLatents:
     Attributes:
         latents: ``(N, C, x, y, z)`` float16, unscaled.
         volumes_ml: ``(N, controls)`` float32.
+        occupancy: ``(x, y, z)`` float32, share of the label maps' voxels under a latent voxel that the first control holds.
     """
 
     latents: torch.Tensor
     volumes_ml: torch.Tensor
+    occupancy: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -64,17 +67,22 @@ def encode_labels(
     for at sampling time is what comes out, whatever the round trip costs.
     """
     if not cache.exists():
-        latents, volumes = [], []
+        latents, volumes, occupancy = [], [], []
+        first_control = torch.tensor(scheme.resolve(controls[0]), device=device)
         for path in paths:
             label = Bank.read(path).label
             with autocast(device, dtype):
                 mean, _ = network.encode(torch.stack([label, mirror(label)]).long().to(device))
                 decoded = network.decode_label(mean[:1])
             latents += list(mean.half().cpu())
+            inside = torch.isin(decoded, first_control).float()
+            occupancy.append(functional.avg_pool3d(inside.unsqueeze(0), network.downsampling)[0, 0].cpu())
             counts = torch.bincount(decoded.flatten(), minlength=scheme.num_classes).cpu()
             for one in (counts, mirror.swap(counts)):
                 volumes.append([float(one[list(scheme.resolve(name))].sum()) * voxel_volume_ml for name in controls])
-        _save(cache, {"latents": torch.stack(latents), "volumes_ml": torch.tensor(volumes)})
+        share = torch.stack(occupancy).mean(0)
+        tensors = {"volumes_ml": torch.tensor(volumes), "occupancy": (share + share.flip(0)) / 2}
+        _save(cache, {"latents": torch.stack(latents), **tensors})
     return MaskLatents(**load_file(cache))
 
 
