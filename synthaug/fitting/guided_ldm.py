@@ -20,6 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from synthaug.conditions import Condition
 from synthaug.fitting.bank import Bank
+from synthaug.fitting.calibration import calibrate
 from synthaug.fitting.cases import FittingCase
 from synthaug.fitting.crops import LabelMirror
 from synthaug.fitting.image_autoencoder import ImageAutoencoderLoss
@@ -39,6 +40,8 @@ from synthaug.store.atomic import canonical_json, replace_file
 from synthaug.volumes.grid import Grid
 
 logger = logging.getLogger(__name__)
+
+CALIBRATION_SEED = 2**40
 
 
 class GuidedLDMFit:
@@ -128,6 +131,7 @@ class GuidedLDMFit:
             "image_autoencoder": self._fit_image_autoencoder(deadline),
             "image_diffusion": self._fit_image_diffusion(deadline),
         }
+        self._calibrate(networks)
         self._write(networks)
         return self._folder
 
@@ -252,6 +256,15 @@ class GuidedLDMFit:
         (pair,) = generator.generate([condition], [step])
         slices = pair.image[0, :, :, pair.image.shape[3] // 2]
         writer.add_image("sample", np.flipud(slices.T)[None] / max(float(slices.max()), 1e-6), step)
+
+    def _calibrate(self, networks: dict[str, nn.Module]) -> None:
+        """Measure how the first control is obeyed, and correct for it; the other controls are left as they are."""
+        generator = GuidedLDM(self._config, networks, fingerprint="", device=str(self._device))
+        control = self._settings.controls[0]
+        samples = self._settings.calibration_samples
+        # Seeds that no one asks for: evaluation and caches count from small ones.
+        correction = calibrate(generator, control, samples=samples, seed=CALIBRATION_SEED)
+        self._update(corrections={control: correction})
 
     def _write(self, networks: dict[str, nn.Module]) -> None:
         """Write the generator: weights in half precision, configuration last."""

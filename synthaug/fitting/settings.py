@@ -61,6 +61,7 @@ class FitSettings:
         limits_ml: bounds of a control in mL; a control that is not named takes the range of the augmented training maps.
         fluid: structures that give way first when the first control is inflated.
         licence: licence of the weights, which is that of their data.
+        calibration_samples: label maps made at the end to measure how the first control is obeyed.
         seed: seed of all draws.
         bank: augmentation of the training cases.
         label_autoencoder: first stage.
@@ -75,6 +76,7 @@ class FitSettings:
     limits_ml: dict[str, tuple[float, float]] = field(default_factory=dict)
     fluid: tuple[str, ...] = ("csf",)
     licence: str = "that of the training data"
+    calibration_samples: int = 24
     seed: int = 0
     bank: BankSettings = field(default_factory=BankSettings)
     label_autoencoder: LabelAutoencoderSettings = field(default_factory=LabelAutoencoderSettings)

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from scipy import ndimage
 from torch import nn
 
 from synthaug.conditions import Condition
@@ -132,6 +133,11 @@ class GuidedLDM:
             mean, _ = autoencoder.encode(label.long().unsqueeze(0).to(self.device))
             return autoencoder.decode_label(mean)[0].cpu()
 
+    @torch.inference_mode()
+    def sample_label(self, condition: Condition, *, seed: int) -> np.ndarray:
+        """Label map ``(X, Y, Z)`` of the pair that :meth:`generate` makes for this condition and seed, without its image."""
+        return self._sample_label(condition, torch.Generator().manual_seed(seed)).cpu().numpy().astype(np.int16)
+
     def _generate_one(self, condition: Condition, seed: int) -> LabeledVolume:
         started = time.perf_counter()
         generator = torch.Generator().manual_seed(seed)
@@ -168,7 +174,7 @@ class GuidedLDM:
             self._networks["label_autoencoder"],
             self._networks["mask_diffusion"],
         )
-        vector = condition_vector(condition.targets_ml, tuple(self.config.limits_ml), self.config.limits_ml)
+        vector = condition_vector(self._corrected(condition), tuple(self.config.limits_ml), self.config.limits_ml)
         both = torch.stack([vector, torch.zeros_like(vector)]).to(self.device)
         low, high = sampling.guidance_interval
 
@@ -188,7 +194,16 @@ class GuidedLDM:
             velocity, noise.to(self.device), steps=sampling.mask_steps, shift=sampling.mask_shift
         )
         with autocast(self.device, self.dtype):
-            return autoencoder.decode_label(unscale(latent, self.config.mask_latent))[0]
+            label = autoencoder.decode_label(unscale(latent, self.config.mask_latent))[0]
+        return _largest_component(label)
+
+    def _corrected(self, condition: Condition) -> dict[str, float]:
+        """Volumes to condition on, so that those asked for come out; measured for a control that is given alone."""
+        targets_ml = dict(condition.targets_ml)
+        if len(targets_ml) == 1:
+            for control in targets_ml.keys() & self.config.corrections.keys():
+                targets_ml[control] = self.config.corrections[control].condition_for(targets_ml[control])
+        return targets_ml
 
     def _sample_image(self, label: torch.Tensor, generator: torch.Generator) -> np.ndarray:
         """Image ``(C, X, Y, Z)`` float32 for a label map ``(X, Y, Z)``; exactly 0 in the background."""
@@ -214,6 +229,15 @@ class GuidedLDM:
         # Background is exactly zero, tissue is not: crops and normalisation of real data rely on both.
         tissue = (image.clamp(0.002, 1.5) * window) * (label > 0)
         return tissue.cpu().numpy()
+
+
+def _largest_component(label: torch.Tensor) -> torch.Tensor:
+    """Label map ``(X, Y, Z)`` without specks that hang loose around the head."""
+    components, count = ndimage.label(label.cpu().numpy() > 0)
+    if count <= 1:
+        return label
+    largest = np.bincount(components.ravel())[1:].argmax() + 1
+    return label * torch.from_numpy(components == largest).to(label.device)
 
 
 def scale(latent: torch.Tensor, statistics: LatentScale) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -32,6 +33,23 @@ class LatentScale:
 
 
 @dataclass(frozen=True)
+class ControlCorrection:
+    """How realised volumes follow the condition: ``log(realised) = intercept + slope * log(condition)``, both in mL.
+
+    Attributes:
+        slope: exponent; 1 is perfect obedience.
+        intercept: logarithm of the factor.
+    """
+
+    slope: float
+    intercept: float
+
+    def condition_for(self, target_ml: float) -> float:
+        """Condition in mL that gives ``target_ml``."""
+        return math.exp((math.log(target_ml) - self.intercept) / self.slope)
+
+
+@dataclass(frozen=True)
 class SamplingConfig:
     """How latents are sampled.
 
@@ -46,7 +64,7 @@ class SamplingConfig:
 
     mask_steps: int = 20
     image_steps: int = 10
-    guidance_scale: float = 1.5
+    guidance_scale: float = 4.0
     guidance_interval: tuple[float, float] = (0.1, 1.0)
     mask_shift: float = 1.0
     image_shift: float = 1.0
@@ -77,6 +95,7 @@ class GuidedLDMConfig:
         image_latent: scale of the image latents.
         intensity_window: intensity that normalised 1 stands for, by channel.
         sampling: default sampler settings.
+        corrections: by control, measured with those settings when that control is given alone.
         licence: licence of the weights, which is that of their data.
         training_cases: what the weights were fitted on.
         versions: versions of the libraries that fitted them.
@@ -95,6 +114,7 @@ class GuidedLDMConfig:
     image_latent: LatentScale
     intensity_window: tuple[float, ...]
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    corrections: Mapping[str, ControlCorrection] = field(default_factory=dict)
     licence: str = "unknown"
     training_cases: tuple[CaseRecord, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -136,6 +156,7 @@ class GuidedLDMConfig:
             "noise_schedule": "rectified flow, logit-normal times",
             "weights": "exponential moving average",
             "sampling": asdict(self.sampling),
+            "corrections": {control: asdict(correction) for control, correction in self.corrections.items()},
             "licence": self.licence,
             "training_cases": [asdict(case) for case in self.training_cases],
             "versions": dict(self.versions),
@@ -168,6 +189,7 @@ class GuidedLDMConfig:
                 image_latent=LatentScale(**{key: tuple(value) for key, value in content["image_latent"].items()}),
                 intensity_window=tuple(content["intensity_window"]),
                 sampling=_read_sampling(content["sampling"]),
+                corrections={key: ControlCorrection(**value) for key, value in content["corrections"].items()},
                 licence=content["licence"],
                 training_cases=tuple(CaseRecord(**case) for case in content["training_cases"]),
                 versions=content["versions"],

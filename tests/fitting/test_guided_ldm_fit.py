@@ -66,6 +66,7 @@ def settings() -> FitSettings:
         shape=SHAPE,
         spacing_mm=4.0,
         controls=("ventricles", "brain"),
+        calibration_samples=2,
         limits_ml={"ventricles": (5.0, 80.0)},
         bank=BankSettings(label_variants=2, pair_variants=1),
         label_autoencoder=LabelAutoencoderSettings(network, LabelAutoencoderBatch(crop=crop), stage),
