@@ -22,6 +22,9 @@ from torch.utils.tensorboard import SummaryWriter
 
 logger = logging.getLogger(__name__)
 
+CHECKPOINTS_PER_PICTURE = 5
+"""A sample costs as much as a dozen steps."""
+
 Loss = Callable[[nn.Module, torch.Generator], tuple[torch.Tensor, dict[str, float]]]
 
 
@@ -103,7 +106,7 @@ class Stage:
 
         Args:
             deadline: wall-clock time (``time.time()``) at which to stop and keep a checkpoint, done or not.
-            on_checkpoint: called with the moving average, the TensorBoard writer and the step, at each checkpoint.
+            on_checkpoint: called with the moving average, the TensorBoard writer and the step, at every fifth checkpoint.
 
         Raises:
             TimeoutError: the deadline came first; run again to go on.
@@ -114,6 +117,7 @@ class Stage:
         writer = SummaryWriter(str(self.folder / "tensorboard" / self.name)) if self._accelerator.is_main_process else None
         last_saved = tick = time.perf_counter()
         smooth: float | None = None
+        checkpoints = 0
         while self._spent < self._budget and self._step < self._settings.max_steps:
             figures = self._train_step()
             now = time.perf_counter()
@@ -130,7 +134,8 @@ class Stage:
                     "%s: step %d, %.0f of %.0f s, loss %.4f (smoothed %.4f)",
                     self.name, self._step, self._spent, self._budget, figures["loss"], smooth,
                 )  # fmt: skip
-                if on_checkpoint and writer:
+                checkpoints += 1
+                if on_checkpoint and writer and checkpoints % CHECKPOINTS_PER_PICTURE == 0:
                     on_checkpoint(self._ema, writer, self._step)
                 last_saved = tick = time.perf_counter()
             if stopping:
