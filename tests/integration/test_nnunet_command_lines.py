@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
+from synthaug.labels import LabelScheme
 from tests.integration.tiny_nnunet import REPOSITORY, TinyDataset, full_table, make_cache, metrics, prepare
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -29,11 +33,24 @@ sys.meta_path.insert(0, Absent())
 # What a platform does where forkserver is the default, as Python 3.14 has it.
 FORKSERVER = """
 import multiprocessing
-multiprocessing.set_start_method("forkserver")
 from nnunetv2.run.run_training import run_training_entry
 if __name__ == "__main__":
+    multiprocessing.set_start_method("forkserver")
     run_training_entry()
 """
+
+
+STAND_IN = "python:tests.stand_in_generator:make"
+
+
+def scripts(folder: Path) -> Path:
+    """A folder with ``synthaug`` in it, which is on the path only where it is installed."""
+    made = folder / "bin"
+    made.mkdir()
+    script = made / "synthaug"
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m synthaug "$@"\n')
+    script.chmod(0o755)
+    return made
 
 
 def validated(output: Path) -> list[str]:
@@ -43,17 +60,21 @@ def validated(output: Path) -> list[str]:
 
 def test_plan_precompute_train_continue_and_predict(tmp_path: Path) -> None:
     dataset = TinyDataset(tmp_path).write_raw().plan()
+    (dataset.raw / "imagesTs").mkdir()
+    shutil.copy(dataset.raw / "imagesTr" / "tiny_0_0000.nii.gz", dataset.raw / "imagesTs" / "new_0000.nii.gz")
     table = tmp_path / "mapping.json"
-    from synthaug.labels import LabelScheme
-
     table.write_text(json.dumps(full_table(LabelScheme.load("ventricles-t1"))))
-    generator = ["--generator", "python:tests.stand_in_generator:make"]
-    options = ["--option", "shape=48x48x48", "--option", "spacing_mm=2.5"]
-    wanted = ["--num", "4", "--schedule", "uniform:15:50", "--ratio", "0.5", "--mapping", str(table)]
-    dataset.run(
-        ["python", "-m", "synthaug", "precompute", *generator, *options, *wanted, "--dataset", "901", "--fold", "0"]
-    )
-    dataset.run([*TRAIN, "3d_fullres", "0", *DEVICE], **SHORT, SYNTHAUG_EPOCHS="1")
+    chosen = {
+        "DEVICE": "cpu",
+        "NUM": "4",
+        "SCHEDULE": "uniform:15:50",
+        "GENERATOR": STAND_IN,
+        "SYNTHAUG_EPOCHS": "1",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{scripts(tmp_path)}{os.pathsep}{os.environ['PATH']}",
+    }
+    options = ["--mapping", str(table), "--option", "shape=48x48x48", "--option", "spacing_mm=2.5"]
+    dataset.run(["bash", str(REPOSITORY / "examples" / "nnunet_train.sh"), "901", "0", *options], **SHORT, **chosen)
+    assert (dataset.output() / "predictions" / "new.nii.gz").is_file()
     output = dataset.output()
     splits = json.loads((dataset.preprocessed / "splits_final.json").read_text())
     assert validated(output) == sorted(splits[0]["val"])
@@ -74,9 +95,7 @@ def test_plan_precompute_train_continue_and_predict(tmp_path: Path) -> None:
         PYTHONPATH=str(tmp_path / "absent"),
     )
     assert len(list(predicted.glob("tiny_*.nii.gz"))) == 6, done.stdout
-    nothing = dataset.run(
-        ["nnUNetv2_train", "901", "3d_fullres", "0", *DEVICE], check=False, PYTHONPATH=str(tmp_path / "absent")
-    )
+    nothing = dataset.try_run([*TRAIN, "3d_fullres", "0", *DEVICE], PYTHONPATH=str(tmp_path / "absent"))
     assert "Could not find requested nnunet trainer" in nothing.stderr
 
 
@@ -89,9 +108,7 @@ def test_workers_of_either_start_method_draw_and_are_counted(
     script.write_text(FORKSERVER.replace("forkserver", start_method))
     dataset.run(
         ["python", str(script), *TRAIN[1:], "3d_fullres", "0", *DEVICE],
-        **{**SHORT, "nnUNet_n_proc_DA": "2"},
-        SYNTHAUG_EPOCHS="2",
-        PYTHONPATH=str(REPOSITORY),
+        **{**SHORT, "nnUNet_n_proc_DA": "2", "SYNTHAUG_EPOCHS": "2"},
     )
     first, second = metrics(dataset.output())
     assert first["real"] == 0
@@ -102,7 +119,7 @@ def test_workers_of_either_start_method_draw_and_are_counted(
 
 
 def test_a_refusal_is_one_line_and_exit_code_2(dataset: TinyDataset) -> None:
-    done = dataset.run([*TRAIN, "3d_fullres", "0", *DEVICE], check=False, SYNTHAUG_RATIO="2")
+    done = dataset.try_run([*TRAIN, "3d_fullres", "0", *DEVICE], SYNTHAUG_RATIO="2")
     assert done.returncode == 2
     assert "Traceback" not in done.stdout + done.stderr
     assert "training refused: " in done.stdout

@@ -113,14 +113,19 @@ class TinyDataset:
             **self.more,
         }
 
-    def run(self, command: Sequence[str], check: bool = True, **more: str) -> subprocess.CompletedProcess[str]:
-        """Run a console script of this environment, or ``python``."""
-        interpreter = [] if command[0] == "python" else [str(Path(sys.executable).parent / command[0])]
-        arguments = [sys.executable, *interpreter, *command[1:]]
-        environment = {**os.environ, **self.environment, "PYTHONPATH": str(REPOSITORY), **more}
-        done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
-        assert not check or done.returncode == 0, f"{command}: {done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    def run(self, command: Sequence[str], /, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a console script of this environment, ``python`` or ``bash``; it has to succeed."""
+        done = self.try_run(command, **more)
+        assert done.returncode == 0, f"{command}: {done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         return done
+
+    def try_run(self, command: Sequence[str], /, **more: str) -> subprocess.CompletedProcess[str]:
+        """The same, whatever comes of it."""
+        script = [str(Path(sys.executable).parent / command[0])] if command[0].startswith("nnUNet") else []
+        interpreter = command[0] if command[0] == "bash" else sys.executable
+        arguments = [interpreter, *script, *command[1:]]
+        environment = {**os.environ, **self.environment, "PYTHONPATH": str(REPOSITORY), **more}
+        return subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
 
     def plan(self) -> TinyDataset:
         """nnU-Net's own planning and preprocessing, then a network that trains in seconds."""

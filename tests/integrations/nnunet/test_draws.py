@@ -66,7 +66,7 @@ def draw_in_a_worker(state: SharedState, number: int, tickets: Any) -> None:
 
 @pytest.mark.parametrize("start_method", ["fork", "forkserver", "spawn"])
 def test_workers_share_numbers_and_counts(start_method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    context = multiprocessing.get_context(start_method)
+    context: Any = multiprocessing.get_context(start_method)
     # the default context is what a platform's own start method makes it
     monkeypatch.setattr(multiprocessing, "Lock", context.Lock)
     monkeypatch.setattr(multiprocessing, "RawArray", context.RawArray)
