@@ -12,12 +12,14 @@ from synthaug.generators.guided_ldm_config import ControlCorrection
 
 logger = logging.getLogger(__name__)
 
+CURVE_POINTS = 17
+
 
 def calibrate(generator: GuidedLDM, control: str, *, samples: int, seed: int) -> ControlCorrection:
-    """Regress the logarithm of realised volumes on that of the conditions.
+    """Regress realised volumes on conditions.
 
-    Guidance exaggerates a condition, and a small network follows it sluggishly: realised volumes are close to a power of
-    the condition, which is inverted when a target is asked for.
+    Guidance exaggerates a condition, and a small network follows it sluggishly: the curve of realised volumes against
+    conditions is smooth, and it is inverted when a target is asked for.
 
     Args:
         generator: without a correction; only its mask stage is used.
@@ -33,13 +35,22 @@ def calibrate(generator: GuidedLDM, control: str, *, samples: int, seed: int) ->
         label = generator.sample_label(Condition({control: float(volume_ml)}), seed=seed + index)
         voxels = np.isin(label, generator.scheme.resolve(control)).sum()
         realised_ml.append(max(float(voxels), 1.0) * generator.config.grid.voxel_volume_ml)
-    slope, intercept = _robust_line(np.log(conditions_ml), np.log(np.array(realised_ml)))
-    logger.info("calibration of %s: realised = exp(%.3f) * condition^%.3f", control, intercept, slope)
-    return ControlCorrection(slope=slope, intercept=intercept)
+    for volumes in zip(conditions_ml, realised_ml, strict=True):
+        logger.info("calibration of %s: asked %.1f mL, got %.1f mL", control, *volumes)
+    return fit_correction(conditions_ml, np.array(realised_ml))
 
 
-def _robust_line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Slope and intercept by Theil and Sen: the median of all pairwise slopes, which stray samples do not move."""
-    first, second = np.triu_indices(len(x), k=1)
-    slope = float(np.clip(np.median((y[second] - y[first]) / (x[second] - x[first])), 0.25, 4.0))
-    return slope, float(np.median(y - slope * x))
+def fit_correction(conditions_ml: np.ndarray, realised_ml: np.ndarray) -> ControlCorrection:
+    """A rising curve through noisy samples: a parabola in the logarithms, tabulated, made to rise where it does not.
+
+    Args:
+        conditions_ml: ``(N,)``, rising.
+        realised_ml: ``(N,)``, above 0.
+    """
+    x, y = np.log(conditions_ml), np.log(realised_ml)
+    # Volumes near zero have logarithms without bound: they count in proportion to what they hold.
+    weights = np.sqrt(np.minimum(realised_ml / conditions_ml, 1.0))
+    parabola = np.poly1d(np.polyfit(x, y, deg=min(2, len(x) - 1), w=weights))
+    points = np.linspace(x[0], x[-1], CURVE_POINTS)
+    rising = np.maximum.accumulate(parabola(points)) + 1e-3 * np.arange(CURVE_POINTS)
+    return ControlCorrection(tuple(np.exp(points).tolist()), tuple(np.exp(rising).tolist()))

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from synthaug.conditions import VolumeBounds
 from synthaug.errors import ConfigurationError, SynthAugError
 from synthaug.labels import LabelScheme
@@ -34,19 +36,20 @@ class LatentScale:
 
 @dataclass(frozen=True)
 class ControlCorrection:
-    """How realised volumes follow the condition: ``log(realised) = intercept + slope * log(condition)``, both in mL.
+    """How realised volumes follow the condition, as points of a rising curve, both in mL.
 
     Attributes:
-        slope: exponent; 1 is perfect obedience.
-        intercept: logarithm of the factor.
+        conditions_ml: conditions, rising.
+        realised_ml: what comes out, rising.
     """
 
-    slope: float
-    intercept: float
+    conditions_ml: tuple[float, ...]
+    realised_ml: tuple[float, ...]
 
     def condition_for(self, target_ml: float) -> float:
-        """Condition in mL that gives ``target_ml``."""
-        return math.exp((math.log(target_ml) - self.intercept) / self.slope)
+        """Condition in mL that gives ``target_ml``; beyond the curve, that of its nearest end."""
+        logarithms = np.log(self.realised_ml), np.log(self.conditions_ml)
+        return float(np.exp(np.interp(math.log(target_ml), *logarithms)))
 
 
 @dataclass(frozen=True)
@@ -189,7 +192,10 @@ class GuidedLDMConfig:
                 image_latent=LatentScale(**{key: tuple(value) for key, value in content["image_latent"].items()}),
                 intensity_window=tuple(content["intensity_window"]),
                 sampling=_read_sampling(content["sampling"]),
-                corrections={key: ControlCorrection(**value) for key, value in content["corrections"].items()},
+                corrections={
+                    control: ControlCorrection(**{key: tuple(map(float, points)) for key, points in curve.items()})
+                    for control, curve in content["corrections"].items()
+                },
                 licence=content["licence"],
                 training_cases=tuple(CaseRecord(**case) for case in content["training_cases"]),
                 versions=content["versions"],
