@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from synthaug.labels import LabelScheme
-from tests.integration.tiny_nnunet import REPOSITORY, TinyDataset, full_table, make_cache, metrics, prepare
+from tests.integration.tiny_nnunet import (
+    REPOSITORY,
+    TinyDataset,
+    full_table,
+    make_cache,
+    metrics,
+    prepare,
+    shrink_plans,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -103,6 +111,7 @@ def test_plan_precompute_train_continue_and_predict(tmp_path: Path) -> None:
 def test_workers_of_either_start_method_draw_and_are_counted(
     dataset: TinyDataset, tmp_path: Path, start_method: str
 ) -> None:
+    shrink_plans(dataset.preprocessed / "nnUNetPlans.json")
     prepare(dataset, make_cache(tmp_path / "cache", num=3), mix="synthetic-then-real")
     script = tmp_path / "train.py"
     script.write_text(FORKSERVER.replace("forkserver", start_method))

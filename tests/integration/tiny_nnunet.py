@@ -207,11 +207,14 @@ def make_trainer(
 
 
 def shrink_plans(path: Path) -> None:
-    """Patch of 32, two stages of four features, batch of two."""
+    """A network of four features and a batch of two.
+
+    The patch holds a whole volume, so that nnU-Net's validation and prediction take one tile of each.
+    """
     plans = json.loads(path.read_text())
     for name, dimensions in (("3d_fullres", 3), ("2d", 2)):
         configuration = plans["configurations"][name]
-        configuration["patch_size"] = [32] * dimensions
+        configuration["patch_size"] = [40, 48, 40][-dimensions:]
         configuration["batch_size"] = 2
         arguments = configuration["architecture"]["arch_kwargs"]
         arguments.update(
