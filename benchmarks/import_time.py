@@ -1,6 +1,6 @@
 """Seconds that `import synthaug` and `synthaug --help` take beyond the interpreter's own start.
 
-    python benchmarks/import_time.py
+python benchmarks/import_time.py
 """
 
 from __future__ import annotations

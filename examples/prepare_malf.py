@@ -2,13 +2,13 @@
 
     python examples/prepare_malf.py FOLDER --dataset 501
 
-FOLDER holds ``ID_T1.nii.gz`` and ``ID_labels.nii.gz`` (Neuromorphometrics labels). ``nnUNet_raw`` and ``nnUNet_preprocessed``
-say where the dataset goes. Voxels that the skull-stripped image keeps but the protocol leaves unlabelled are fluid and
-meninges of the sulci: they become ``csf``.
+FOLDER holds ``ID_T1.nii.gz`` and ``ID_labels.nii.gz`` (Neuromorphometrics labels). ``nnUNet_raw`` and
+``nnUNet_preprocessed`` say where the dataset goes. Voxels that the skull-stripped image keeps but the protocol leaves
+unlabelled are fluid and meninges of the sulci: they become ``csf``.
 
-Fold 0 is the question that synthaug answers: it trains on the subjects with normal ventricles and is validated on the four
-with enlarged ones, which the shipped weights have not seen. Folds 1 to 4 are an ordinary cross-validation of all subjects;
-the shipped weights are refused there, since they were fitted on subjects that these folds validate on.
+Fold 0 is the question that synthaug answers: it trains on the subjects with normal ventricles and is validated on
+the four with enlarged ones, which the shipped weights have not seen. Folds 1 to 4 are an ordinary cross-validation of
+all subjects; the shipped weights are refused there, since they were fitted on subjects that these folds validate on.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def describe(scheme: LabelScheme, cases: int) -> dict[str, object]:
     """Content of ``dataset.json``."""
     return {
         "name": "Malf",
-        "description": "MICCAI 2012 multi-atlas challenge, OASIS T1 with Neuromorphometrics labels merged to a dozen structures",
+        "description": "MICCAI 2012 multi-atlas challenge: OASIS T1, Neuromorphometrics labels merged to a dozen",
         "licence": "CC BY-NC 4.0",
         "channel_names": {"0": "T1"},
         "labels": {"background": 0, **{structure.name: structure.id for structure in scheme.structures}},
@@ -85,7 +85,8 @@ def main() -> None:
         identifiers = [convert_case(arguments.folder, subject, raw, mapping) for subject in subjects]
     except SynthAugError as error:
         sys.exit(f"prepare_malf: {error}")
-    (raw / "dataset.json").write_text(json.dumps(describe(mapping.target, len(identifiers)), indent=2), encoding="utf-8")
+    description = describe(mapping.target, len(identifiers))
+    (raw / "dataset.json").write_text(json.dumps(description, indent=2), encoding="utf-8")
     splits = make_splits(identifiers)
     (preprocessed / "splits_final.json").write_text(json.dumps(splits, indent=2), encoding="utf-8")
     print(f"{len(identifiers)} subjects in {raw}; fold 0 validates on {', '.join(splits[0]['val'])}")

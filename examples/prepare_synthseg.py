@@ -2,9 +2,9 @@
 
     python examples/prepare_synthseg.py FOLDER_OF_SYNTHSEG_MAPS OUT
 
-The maps cover the whole head, and their cerebrospinal fluid reaches the skull. Skull-stripped scans keep the fluid of the
-sulci and little else: fluid is kept inside a closing of the tissue, the cord below the cerebellum is cut off, and gaps
-inside the brain become fluid. Affines are kept.
+The maps cover the whole head, and their cerebrospinal fluid reaches the skull. Skull-stripped scans keep the fluid
+of the sulci and little else: fluid is kept inside a closing of the tissue, the cord below the cerebellum is cut off,
+and gaps inside the brain become fluid. Affines are kept.
 """
 
 from __future__ import annotations

@@ -30,12 +30,15 @@ def fit(
         list[Path] | None, typer.Option(help="Folder of further label maps (NIfTI) for the mask stage; repeats.")
     ] = None,
     label_mapping: Annotated[
-        str | None, typer.Option(help="Mapping from the label maps' scheme to the dataset's: shipped name or JSON file.")
+        str | None,
+        typer.Option(help="Mapping from the label maps' scheme to the dataset's: shipped name or JSON file."),
     ] = None,
     hold_out: Annotated[
         list[str] | None, typer.Option(help="Identifier of a label map to leave out, for evaluation; repeats.")
     ] = None,
-    settings: Annotated[Path | None, typer.Option(help="JSON file of fit settings (networks, shares, controls).")] = None,
+    settings: Annotated[
+        Path | None, typer.Option(help="JSON file of fit settings (networks, shares, controls).")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the generator; default: the folder's.")] = None,
     device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
 ) -> None:

@@ -27,7 +27,8 @@ class BankSettings:
     """How the bank is filled.
 
     Attributes:
-        label_variants: label maps for each case: the case itself, then warped copies with inflated or deflated ventricles.
+        label_variants: label maps for each case: the case itself, then warped copies with inflated or deflated
+            ventricles.
         tail_variants: further label maps for each case whose volume is in the upper quarter of the range: few cases are
             naturally that large, and they are what the generator is for.
         pair_variants: pairs for each case that has an image: the case itself, then warped copies at their own volume.

@@ -86,6 +86,6 @@ def _check_field_of_view(label: np.ndarray, placed: np.ndarray, affine: np.ndarr
     after = float((placed > 0).sum()) * grid.voxel_volume_ml
     if after < 0.95 * before:
         raise GeometryError(
-            f"{path}: {100 * (1 - after / max(before, 1e-9)):.0f} % of the labelled volume lies outside the field of view "
-            f"{grid.shape} voxels of {grid.spacing_mm} mm; at most 5 % may: enlarge the field of view or crop the case"
+            f"{path}: {100 * (1 - after / max(before, 1e-9)):.0f} % of the labelled volume lies outside the field of "
+            f"view {grid.shape} voxels of {grid.spacing_mm} mm; at most 5 % may: enlarge it or crop the case"
         )

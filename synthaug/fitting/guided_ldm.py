@@ -7,8 +7,8 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from dataclasses import asdict, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from synthaug.conditions import Condition
+from synthaug.errors import ConfigurationError
 from synthaug.fitting.bank import Bank
 from synthaug.fitting.calibration import calibrate
 from synthaug.fitting.cases import FittingCase
@@ -32,7 +33,6 @@ from synthaug.fitting.settings import FitSettings
 from synthaug.fitting.stage import Stage, StageSettings
 from synthaug.generators.guided_ldm import NETWORKS, GuidedLDM, build_networks
 from synthaug.generators.guided_ldm_config import CONFIG_NAME, GuidedLDMConfig, LatentScale
-from synthaug.errors import ConfigurationError
 from synthaug.labels import LabelScheme
 from synthaug.networks.label_autoencoder import decision_offset
 from synthaug.networks.precision import choose_dtype
@@ -99,7 +99,9 @@ class GuidedLDMFit:
             versions={"python": platform.python_version(), **{p: version(p) for p in ("torch", "monai", "diffusers")}},
         )
 
-    def run(self, *, deadline: float | None = None, progress: Callable[[int, int], None] = lambda done, total: None) -> Path:
+    def run(
+        self, *, deadline: float | None = None, progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> Path:
         """Fit what is not yet fitted, and write the generator.
 
         Args:
@@ -163,7 +165,9 @@ class GuidedLDMFit:
             multiple=network.downsampling,
             device=self._device,
         )
-        return self._stage("label_autoencoder", network, loss, self._settings.label_autoencoder.stage).run(deadline=deadline)
+        return self._stage("label_autoencoder", network, loss, self._settings.label_autoencoder.stage).run(
+            deadline=deadline
+        )
 
     def _fit_mask_diffusion(self, deadline: float | None) -> nn.Module:
         autoencoder = self._finished("label_autoencoder")
@@ -199,7 +203,9 @@ class GuidedLDMFit:
             multiple=network.downsampling,
             device=self._device,
         )
-        return self._stage("image_autoencoder", network, loss, self._settings.image_autoencoder.stage).run(deadline=deadline)
+        return self._stage("image_autoencoder", network, loss, self._settings.image_autoencoder.stage).run(
+            deadline=deadline
+        )
 
     def _fit_image_diffusion(self, deadline: float | None) -> nn.Module:
         autoencoder = self._finished("image_autoencoder")

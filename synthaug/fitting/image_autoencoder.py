@@ -71,7 +71,11 @@ class ImageAutoencoderLoss:
         gradient = sum(torch.diff(difference, dim=axis).abs().mean() for axis in (2, 3, 4)) / (3 * tissue)
         kl = kl_divergence(mean, std)
         loss = absolute + self._batch.gradient_weight * gradient + self._batch.kl_weight * kl
-        return loss, {"absolute": float(absolute.detach()), "gradient": float(gradient.detach()), "kl": float(kl.detach())}
+        return loss, {
+            "absolute": float(absolute.detach()),
+            "gradient": float(gradient.detach()),
+            "kl": float(kl.detach()),
+        }
 
     def _draw(self, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         item = Bank.read(self._paths[draw_index(len(self._paths), generator)])

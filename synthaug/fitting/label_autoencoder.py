@@ -67,7 +67,10 @@ class LabelAutoencoderLoss:
             network.decode_folded(latent), LabelAutoencoder.fold(label), self._weights
         )
         kl = kl_divergence(mean, std)
-        return reconstruction + self._batch.kl_weight * kl, {"reconstruction": float(reconstruction.detach()), "kl": float(kl.detach())}
+        return reconstruction + self._batch.kl_weight * kl, {
+            "reconstruction": float(reconstruction.detach()),
+            "kl": float(kl.detach()),
+        }
 
     def _draw(self, generator: torch.Generator) -> torch.Tensor:
         label = Bank.read(self._paths[draw_index(len(self._paths), generator)]).label

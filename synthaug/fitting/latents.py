@@ -27,7 +27,8 @@ class MaskLatents:
     Attributes:
         latents: ``(N, C, x, y, z)`` float16, unscaled.
         volumes_ml: ``(N, controls)`` float32.
-        occupancy: ``(x, y, z)`` float32, share of the label maps' voxels under a latent voxel that the first control holds.
+        occupancy: ``(x, y, z)`` float32, share of the label maps' voxels under a latent voxel that the first control
+            holds.
     """
 
     latents: torch.Tensor
@@ -63,7 +64,8 @@ def encode_labels(
 ) -> MaskLatents:
     """Encode every label map of the bank and its mirror image; ``cache`` keeps the result.
 
-    The volumes are those of the label map that the decoder makes of the latent, not of the one that went in: what is asked
+    The volumes are those of the label map that the decoder makes of the latent, not of the one that went in: what is
+    asked
     for at sampling time is what comes out, whatever the round trip costs.
     """
     if not cache.exists():

@@ -65,7 +65,9 @@ class MaskDiffusionLoss:
         self._conditions = torch.stack(
             [
                 condition_vector(
-                    {name: max(float(value), 1e-3) for name, value in zip(controls, row, strict=True)}, controls, limits_ml
+                    {name: max(float(value), 1e-3) for name, value in zip(controls, row, strict=True)},
+                    controls,
+                    limits_ml,
                 )
                 for row in data.volumes_ml
             ]

@@ -58,7 +58,8 @@ class FitSettings:
         shape: voxels of the field of view along x, y, z (RAS+); multiples of 16.
         spacing_mm: isotropic voxel spacing in mm.
         controls: structures or groups whose volumes can be asked for; the first is the one that is augmented.
-        limits_ml: bounds of a control in mL; a control that is not named takes the range of the augmented training maps.
+        limits_ml: bounds of a control in mL; a control that is not named takes the range of the augmented training
+            maps.
         fluid: structures that give way first when the first control is inflated.
         licence: licence of the weights, which is that of their data.
         calibration_samples: label maps made at the end to measure how the first control is obeyed.

@@ -86,7 +86,9 @@ class Stage:
         set_seed(seed)
         network = network.to(memory_format=torch.channels_last_3d)
         self._ema = deepcopy(network).requires_grad_(False).to(accelerator.device)
-        optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
+        optimiser = torch.optim.AdamW(
+            network.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3
+        )
         self._network, self._optimiser = accelerator.prepare(network, optimiser)
         self._generator = torch.Generator().manual_seed(seed + 1000003 * accelerator.process_index)
         folder.mkdir(parents=True, exist_ok=True)
@@ -101,12 +103,18 @@ class Stage:
     def _state_path(self) -> Path:
         return self.folder / f"{self.name}.resume.pt"
 
-    def run(self, *, deadline: float | None = None, on_checkpoint: Callable[[nn.Module, SummaryWriter, int], None] | None = None) -> nn.Module:
+    def run(
+        self,
+        *,
+        deadline: float | None = None,
+        on_checkpoint: Callable[[nn.Module, SummaryWriter, int], None] | None = None,
+    ) -> nn.Module:
         """Train, and return the moving average.
 
         Args:
             deadline: wall-clock time (``time.time()``) at which to stop and keep a checkpoint, done or not.
-            on_checkpoint: called with the moving average, the TensorBoard writer and the step, at every fifth checkpoint.
+            on_checkpoint: called with the moving average, the TensorBoard writer and the step, at every fifth
+                checkpoint.
 
         Raises:
             TimeoutError: the deadline came first; run again to go on.
@@ -114,7 +122,9 @@ class Stage:
         if self.result_path.exists():
             self._ema.load_state_dict(load_file(self.result_path))
             return self._ema.eval()
-        writer = SummaryWriter(str(self.folder / "tensorboard" / self.name)) if self._accelerator.is_main_process else None
+        writer = (
+            SummaryWriter(str(self.folder / "tensorboard" / self.name)) if self._accelerator.is_main_process else None
+        )
         last_saved = tick = time.perf_counter()
         smooth: float | None = None
         checkpoints = 0
@@ -139,7 +149,9 @@ class Stage:
                     on_checkpoint(self._ema, writer, self._step)
                 last_saved = tick = time.perf_counter()
             if stopping:
-                raise TimeoutError(f"{self.name} stopped at step {self._step}, {self._spent:.0f} of {self._budget:.0f} s")
+                raise TimeoutError(
+                    f"{self.name} stopped at step {self._step}, {self._spent:.0f} of {self._budget:.0f} s"
+                )
         if self._accelerator.is_main_process:
             _write_tensors(self.result_path, self._ema.state_dict())
             self._state_path.unlink(missing_ok=True)
@@ -158,7 +170,12 @@ class Stage:
         self._optimiser.zero_grad()
         self._step += 1
         self._update_ema()
-        return {"loss": float(loss.detach()), "gradient_norm": float(norm), "learning_rate": self._learning_rate(), **figures}
+        return {
+            "loss": float(loss.detach()),
+            "gradient_norm": float(norm),
+            "learning_rate": self._learning_rate(),
+            **figures,
+        }
 
     def _learning_rate(self) -> float:
         warm = min(1.0, (self._step + 1) / self._settings.warmup_steps)

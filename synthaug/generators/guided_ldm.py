@@ -135,7 +135,9 @@ class GuidedLDM:
 
     @torch.inference_mode()
     def sample_label(self, condition: Condition, *, seed: int) -> np.ndarray:
-        """Label map ``(X, Y, Z)`` of the pair that :meth:`generate` makes for this condition and seed, without its image."""
+        """Label map ``(X, Y, Z)`` of the pair that :meth:`generate` makes for this condition and seed, without its
+        image.
+        """
         return self._sample_label(condition, torch.Generator().manual_seed(seed)).cpu().numpy().astype(np.int16)
 
     def _generate_one(self, condition: Condition, seed: int) -> LabeledVolume:
@@ -190,9 +192,7 @@ class GuidedLDM:
 
         shape = [size // autoencoder.downsampling for size in self.shape]
         noise = torch.randn(1, autoencoder.latent_channels, *shape, generator=generator)
-        latent = integrate_flow(
-            velocity, noise.to(self.device), steps=sampling.mask_steps, shift=sampling.mask_shift
-        )
+        latent = integrate_flow(velocity, noise.to(self.device), steps=sampling.mask_steps, shift=sampling.mask_shift)
         with autocast(self.device, self.dtype):
             label = autoencoder.decode_label(unscale(latent, self.config.mask_latent))[0]
         return _largest_component(label)

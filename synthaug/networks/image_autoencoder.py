@@ -66,7 +66,9 @@ class ImageAutoencoder(nn.Module):
         )
 
     def encode(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Posterior mean and standard deviation, each ``(B, c, X / d, Y / d, Z / d)``, of a ``(B, C, X, Y, Z)`` image."""
+        """Posterior mean and standard deviation, each ``(B, c, X / d, Y / d, Z / d)``, of a ``(B, C, X, Y, Z)``
+        image.
+        """
         return self.autoencoder.encode(pixelunshuffle(image, spatial_dims=3, scale_factor=STEM_FACTOR))
 
     def decode(self, latent: torch.Tensor, label: torch.Tensor) -> torch.Tensor:

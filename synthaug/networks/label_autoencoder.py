@@ -64,7 +64,9 @@ class LabelAutoencoder(nn.Module):
         self.register_buffer("decision_offset", torch.zeros(num_classes))
 
     def encode(self, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Posterior mean and standard deviation, each ``(B, C, X / d, Y / d, Z / d)``, of a ``(B, X, Y, Z)`` label map."""
+        """Posterior mean and standard deviation, each ``(B, C, X / d, Y / d, Z / d)``, of a ``(B, X, Y, Z)`` label
+        map.
+        """
         return self.autoencoder.encode(self.stem(label))
 
     def decode_folded(self, latent: torch.Tensor) -> torch.Tensor:
@@ -75,7 +77,8 @@ class LabelAutoencoder(nn.Module):
     def decode_label(self, latent: torch.Tensor) -> torch.Tensor:
         """Most probable label map, ``(B, X, Y, Z)`` integers.
 
-        Weighting the cross-entropy by class makes rare structures too likely, hence too large; ``decision_offset`` takes
+        Weighting the cross-entropy by class makes rare structures too likely, hence too large; ``decision_offset``
+        takes
         that back where it matters, at the decision (logit adjustment, Menon et al. 2021).
         """
         logits = self.decode_folded(latent)
@@ -84,12 +87,16 @@ class LabelAutoencoder(nn.Module):
 
     @staticmethod
     def fold(label: torch.Tensor) -> torch.Tensor:
-        """Bring a ``(B, X, Y, Z)`` label map to the block layout of :meth:`decode_folded`, ``(B, 8, X/2, Y/2, Z/2)``."""
+        """Bring a ``(B, X, Y, Z)`` label map to the block layout of :meth:`decode_folded`, ``(B, 8, X/2, Y/2,
+        Z/2)``.
+        """
         return pixelunshuffle(label.unsqueeze(1), spatial_dims=3, scale_factor=STEM_FACTOR)
 
 
 DECISION_SHARE = 0.3
-"""Share of the logarithm of the class weights that is taken back; the Dice term needs none of it. Tuned by the volumes of held-out maps."""
+"""Share of the logarithm of the class weights that is taken back; the Dice term needs none of it. Tuned by the
+volumes of held-out maps.
+"""
 
 
 def decision_offset(class_weights: torch.Tensor) -> torch.Tensor:

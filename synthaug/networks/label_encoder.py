@@ -1,4 +1,6 @@
-"""Full-resolution label maps brought to a coarser grid without losing a voxel: learned embedding, then space-to-depth."""
+"""Full-resolution label maps brought to a coarser grid without losing a voxel: learned embedding, then
+space-to-depth.
+"""
 
 from __future__ import annotations
 

@@ -23,7 +23,9 @@ def choose_device(device: str = "auto") -> torch.device:
         torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigurationError(f"device {device!r} cannot be used here ({reason}); use 'auto', 'cpu' or 'cuda:0'") from error
+        raise ConfigurationError(
+            f"device {device!r} cannot be used here ({reason}); use 'auto', 'cpu' or 'cuda:0'"
+        ) from error
     return chosen
 
 

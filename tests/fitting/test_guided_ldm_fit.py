@@ -1,4 +1,6 @@
-"""The whole fit on small volumes: bank, four stages, stop and resume, and a generator that loads and obeys its contract."""
+"""The whole fit on small volumes: bank, four stages, stop and resume, and a generator that loads and obeys its
+contract.
+"""
 
 from __future__ import annotations
 
