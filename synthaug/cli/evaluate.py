@@ -42,9 +42,7 @@ def evaluate(
     generator: GeneratorOption = DEFAULT_GENERATOR,
     control: Annotated[
         int | None,
-        typer.Option(
-            min=2, metavar="N", help="Sample N pairs from --generator, unfiltered; measure volume control."
-        ),
+        typer.Option(min=2, metavar="N", help="Sample N pairs from --generator, unfiltered; measure volume control."),
     ] = None,
     schedule: Annotated[
         str, typer.Option(help="Targets of --control: uniform:20:120, log-uniform:8:120, or a JSON file.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from synthaug.fitting.cases import FittingCase
 from synthaug.warps.displacement import compose, warp_image, warp_labels
+from synthaug.warps.head import movable_head
 from synthaug.warps.inflation import VentricleInflator
 from synthaug.warps.random_warp import RandomWarp
 
@@ -84,7 +85,7 @@ class Bank:
         cases: Sequence[FittingCase],
         settings: BankSettings,
         *,
-        control_ids: Sequence[int],
+        growth: Mapping[int, float],
         fluid_ids: Sequence[int],
         spacing_mm: float,
         seed: int,
@@ -95,7 +96,7 @@ class Bank:
         Args:
             cases: training cases on the generator's grid.
             settings: how many variants, and their ranges.
-            control_ids: ids of the structures that are inflated and deflated.
+            growth: ids of the structures that are inflated and deflated, with their relative rates of growth.
             fluid_ids: ids that give way first.
             spacing_mm: isotropic spacing of the grid.
             seed: seed of all draws; each item has its own stream.
@@ -107,7 +108,7 @@ class Bank:
             if not path.exists():
                 rng = np.random.default_rng([seed, index, variant, kind == "pairs"])
                 if kind == "labels":
-                    item = _label_variant(case, variant, settings, control_ids, fluid_ids, spacing_mm, rng)
+                    item = _label_variant(case, variant, settings, growth, fluid_ids, spacing_mm, rng)
                 else:
                     item = _pair_variant(case, variant, settings, spacing_mm, rng)
                 _write(path, item)
@@ -129,7 +130,7 @@ def _label_variant(
     case: FittingCase,
     variant: int,
     settings: BankSettings,
-    control_ids: Sequence[int],
+    growth: Mapping[int, float],
     fluid_ids: Sequence[int],
     spacing_mm: float,
     rng: np.random.Generator,
@@ -139,10 +140,14 @@ def _label_variant(
     shape = case.label.shape
     field = settings.warp.draw(shape, spacing_mm, rng)
     label = case.label.long()
-    if bool(torch.isin(label, torch.tensor(list(control_ids))).any()):
-        inflator = VentricleInflator(label, control_ids, fluid_ids=fluid_ids, spacing_mm=spacing_mm)
+    growing = torch.tensor(list(growth))
+    if bool(torch.isin(label, growing).any()):
+        head = movable_head(label, label > 0, growing, spacing_mm)
+        inflator = VentricleInflator(
+            label, list(growth), fluid_ids=fluid_ids, spacing_mm=spacing_mm, head=head, rates=growth
+        )
         target_ml = inflator.volume_ml * math.exp(_draw_log_factor(inflator.volume_ml, variant, settings, rng))
-        field = compose(field, inflator.field_for(target_ml))
+        field = compose(field, inflator.search_field(target_ml))
     return BankItem(warp_labels(label, field).to(torch.uint8), None)
 
 

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors.torch import save_file
 from torch.utils.tensorboard import SummaryWriter
 
 from synthaug.conditions import Condition
@@ -30,14 +29,18 @@ from synthaug.fitting.label_autoencoder import LabelAutoencoderLoss, balanced_cl
 from synthaug.fitting.latents import encode_images, encode_labels, latent_scale
 from synthaug.fitting.mask_diffusion import MaskDiffusionLoss
 from synthaug.fitting.settings import FitSettings
-from synthaug.fitting.stage import Stage, StageSettings
-from synthaug.generators.guided_ldm import NETWORKS, GuidedLDM, build_networks
+from synthaug.fitting.stage import Loss, Network, Stage, StageSettings
+from synthaug.generators.guided_ldm import GuidedLDM, GuidedLDMNetworks
 from synthaug.generators.guided_ldm_config import CONFIG_NAME, GuidedLDMConfig, LatentScale
 from synthaug.labels import LabelScheme
-from synthaug.networks.label_autoencoder import decision_offset
+from synthaug.networks.image_autoencoder import ImageAutoencoder
+from synthaug.networks.image_diffusion import ImageDiffusionUNet
+from synthaug.networks.label_autoencoder import LabelAutoencoder, decision_offset
+from synthaug.networks.mask_diffusion import MaskDiffusionUNet
 from synthaug.networks.precision import choose_dtype
 from synthaug.store.atomic import canonical_json, replace_file
 from synthaug.volumes.grid import Grid
+from synthaug.warps.growth import growth_rates
 
 logger = logging.getLogger(__name__)
 
@@ -121,18 +124,18 @@ class GuidedLDMFit:
             self._bank.build(
                 self._cases,
                 settings.bank,
-                control_ids=scheme.resolve(settings.controls[0]),
+                growth=growth_rates(scheme, scheme.resolve(settings.controls[0])),
                 fluid_ids=fluid,
                 spacing_mm=settings.spacing_mm,
                 seed=settings.seed,
                 progress=progress,
             )
-        networks = {
-            "label_autoencoder": self._fit_label_autoencoder(deadline),
-            "mask_diffusion": self._fit_mask_diffusion(deadline),
-            "image_autoencoder": self._fit_image_autoencoder(deadline),
-            "image_diffusion": self._fit_image_diffusion(deadline),
-        }
+        label_autoencoder = self._fit_label_autoencoder(deadline)
+        mask_diffusion = self._fit_mask_diffusion(label_autoencoder, deadline)
+        image_autoencoder = self._fit_image_autoencoder(deadline)
+        untrained = GuidedLDMNetworks.build(self._config).image_diffusion
+        networks = GuidedLDMNetworks(label_autoencoder, mask_diffusion, image_autoencoder, untrained)
+        networks = replace(networks, image_diffusion=self._fit_image_diffusion(networks, deadline))
         self._calibrate(networks)
         self._write(networks)
         return self._folder
@@ -151,11 +154,11 @@ class GuidedLDMFit:
                 "choose another folder, or delete this one to start anew"
             )
 
-    def _fit_label_autoencoder(self, deadline: float | None) -> nn.Module:
+    def _fit_label_autoencoder(self, deadline: float | None) -> LabelAutoencoder:
         paths = self._bank.paths("labels")
         unwarped = [path for path in paths if path.stem.endswith("_00")]
         class_weights = balanced_class_weights(unwarped, self._config.scheme.num_classes)
-        network = build_networks(self._config)["label_autoencoder"]
+        network = GuidedLDMNetworks.build(self._config).label_autoencoder
         network.decision_offset.copy_(decision_offset(class_weights))
         loss = LabelAutoencoderLoss(
             paths,
@@ -169,8 +172,7 @@ class GuidedLDMFit:
             deadline=deadline
         )
 
-    def _fit_mask_diffusion(self, deadline: float | None) -> nn.Module:
-        autoencoder = self._finished("label_autoencoder")
+    def _fit_mask_diffusion(self, autoencoder: LabelAutoencoder, deadline: float | None) -> MaskDiffusionUNet:
         data = encode_labels(
             autoencoder,
             self._bank.paths("labels"),
@@ -191,11 +193,11 @@ class GuidedLDMFit:
         loss = MaskDiffusionLoss(
             data, self._config.mask_latent, limits, self._settings.mask_diffusion.batch, device=self._device
         )
-        network = build_networks(self._config)["mask_diffusion"]
+        network = GuidedLDMNetworks.build(self._config).mask_diffusion
         return self._stage("mask_diffusion", network, loss, self._settings.mask_diffusion.stage).run(deadline=deadline)
 
-    def _fit_image_autoencoder(self, deadline: float | None) -> nn.Module:
-        network = build_networks(self._config)["image_autoencoder"]
+    def _fit_image_autoencoder(self, deadline: float | None) -> ImageAutoencoder:
+        network = GuidedLDMNetworks.build(self._config).image_autoencoder
         loss = ImageAutoencoderLoss(
             self._bank.paths("pairs"),
             self._mirror,
@@ -207,8 +209,8 @@ class GuidedLDMFit:
             deadline=deadline
         )
 
-    def _fit_image_diffusion(self, deadline: float | None) -> nn.Module:
-        autoencoder = self._finished("image_autoencoder")
+    def _fit_image_diffusion(self, networks: GuidedLDMNetworks, deadline: float | None) -> ImageDiffusionUNet:
+        autoencoder = networks.image_autoencoder
         data = encode_images(
             autoencoder,
             self._bank.paths("pairs"),
@@ -218,7 +220,6 @@ class GuidedLDMFit:
             dtype=self._dtype,
         )
         self._update(image_latent=latent_scale(data.latents))
-        network = build_networks(self._config)["image_diffusion"]
         loss = ImageDiffusionLoss(
             data,
             self._config.image_latent,
@@ -227,34 +228,29 @@ class GuidedLDMFit:
             device=self._device,
         )
 
-        def picture(average: nn.Module, writer: SummaryWriter, step: int) -> None:
-            networks = {name: self._finished(name) for name in NETWORKS if name != "image_diffusion"}
-            self._show_sample({**networks, "image_diffusion": average}, writer, step)
+        def picture(average: ImageDiffusionUNet, writer: SummaryWriter, step: int) -> None:
+            self._show_sample(replace(networks, image_diffusion=average), writer, step)
 
-        stage = self._stage("image_diffusion", network, loss, self._settings.image_diffusion.stage)
+        settings = self._settings.image_diffusion.stage
+        stage = self._stage("image_diffusion", networks.image_diffusion, loss, settings)
         return stage.run(deadline=deadline, on_checkpoint=picture)
 
-    def _stage(self, name: str, network: nn.Module, loss: object, settings: StageSettings) -> Stage:
+    def _stage(self, name: str, network: Network, loss: Loss[Network], settings: StageSettings) -> Stage[Network]:
         return Stage(
             name,
             self._work,
             network,
-            loss,  # type: ignore[arg-type]
+            loss,
             settings,
             budget_seconds=self._seconds[name],
             accelerator=self._accelerator,
             seed=self._settings.seed,
         )
 
-    def _finished(self, name: str) -> nn.Module:
-        network = build_networks(self._config)[name]
-        network.load_state_dict(load_file(self._work / f"{name}.safetensors"))
-        return network.to(self._device, memory_format=torch.channels_last_3d).eval().requires_grad_(False)
-
     def _update(self, **changes: object) -> None:
         self._config = replace(self._config, **changes)  # type: ignore[arg-type]
 
-    def _show_sample(self, networks: dict[str, nn.Module], writer: SummaryWriter, step: int) -> None:
+    def _show_sample(self, networks: GuidedLDMNetworks, writer: SummaryWriter, step: int) -> None:
         """Write the middle slices of a sample at the middle of the first control's range to TensorBoard."""
         control, (low, high) = next(iter(self._config.limits_ml.items()))
         condition = Condition({control: (low * high) ** 0.5})
@@ -263,7 +259,7 @@ class GuidedLDMFit:
         slices = pair.image[0, :, :, pair.image.shape[3] // 2]
         writer.add_image("sample", np.flipud(slices.T)[None] / max(float(slices.max()), 1e-6), step)
 
-    def _calibrate(self, networks: dict[str, nn.Module]) -> None:
+    def _calibrate(self, networks: GuidedLDMNetworks) -> None:
         """Measure how the first control is obeyed, and correct for it; the other controls are left as they are."""
         generator = GuidedLDM(self._config, networks, fingerprint="", device=str(self._device))
         control = self._settings.controls[0]
@@ -272,11 +268,11 @@ class GuidedLDMFit:
         correction = calibrate(generator, control, samples=samples, seed=CALIBRATION_SEED)
         self._update(corrections={control: correction})
 
-    def _write(self, networks: dict[str, nn.Module]) -> None:
+    def _write(self, networks: GuidedLDMNetworks) -> None:
         """Write the generator: weights in half precision, configuration last."""
         if not self._accelerator.is_main_process:
             return
-        for name, network in networks.items():
+        for name, network in networks.by_name().items():
             tensors = {key: value.detach().half().cpu().contiguous() for key, value in network.state_dict().items()}
             temporary = self._folder / f"{name}.partial"
             save_file(tensors, temporary)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from synthaug.fitting.bank import Bank
 from synthaug.fitting.crops import LabelMirror, draw_bool, draw_crop, draw_index
+from synthaug.networks.image_autoencoder import ImageAutoencoder
 from synthaug.networks.label_autoencoder import kl_divergence
 
 
@@ -57,7 +57,7 @@ class ImageAutoencoderLoss:
         self._multiple = multiple
         self._device = device
 
-    def __call__(self, network: nn.Module, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
+    def __call__(self, network: ImageAutoencoder, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         """Loss of one batch, and figures to log."""
         drawn = [self._draw(generator) for _ in range(self._batch.crops)]
         label = torch.stack([one for one, _ in drawn]).long().to(self._device)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from synthaug.fitting.crops import draw_bool, draw_crop, draw_index
 from synthaug.fitting.latents import ImageLatents
 from synthaug.generators.guided_ldm import scale
 from synthaug.generators.guided_ldm_config import LatentScale
+from synthaug.networks.image_diffusion import ImageDiffusionUNet
 from synthaug.networks.rectified_flow import TIME_SCALE, draw_times, noisy_state
 
 
@@ -55,7 +55,9 @@ class ImageDiffusionLoss:
         self._downsampling = downsampling
         self._device = device
 
-    def __call__(self, network: nn.Module, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
+    def __call__(
+        self, network: ImageDiffusionUNet, generator: torch.Generator
+    ) -> tuple[torch.Tensor, dict[str, float]]:
         """Loss of one sample, and figures to log."""
         index = draw_index(len(self._data.latents), generator)
         label, latent = self._data.labels[index], self._data.latents[index].float()

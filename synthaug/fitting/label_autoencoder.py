@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from synthaug.fitting.bank import Bank
 from synthaug.fitting.crops import LabelMirror, draw_bool, draw_crop, draw_index
@@ -22,11 +21,14 @@ class LabelAutoencoderBatch:
         crop: voxels of a crop.
         crops: crops in a batch.
         kl_weight: weight of the KL term.
+        latent_noise: noise on the latents that the decoder sees, as a share of their deviation: what the mask diffusion
+            model makes is never quite a latent of a real label map.
     """
 
     crop: tuple[int, int, int] = (80, 80, 80)
     crops: int = 1
     kl_weight: float = 1e-6
+    latent_noise: float = 0.1
 
 
 class LabelAutoencoderLoss:
@@ -58,11 +60,13 @@ class LabelAutoencoderLoss:
         self._multiple = multiple
         self._device = device
 
-    def __call__(self, network: nn.Module, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
+    def __call__(self, network: LabelAutoencoder, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         """Loss of one batch, and figures to log."""
         label = torch.stack([self._draw(generator) for _ in range(self._batch.crops)]).long().to(self._device)
         mean, std = network.encode(label)
-        latent = mean + std * torch.randn(mean.shape, generator=generator).to(mean)
+        noise = torch.randn(mean.shape, generator=generator).to(mean)
+        spread = self._batch.latent_noise * mean.detach().std(dim=(0, 2, 3, 4), keepdim=True)
+        latent = mean + (std + spread) * noise
         reconstruction = label_reconstruction_loss(
             network.decode_folded(latent), LabelAutoencoder.fold(label), self._weights
         )

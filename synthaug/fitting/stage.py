@@ -11,7 +11,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -25,7 +25,8 @@ logger = logging.getLogger(__name__)
 CHECKPOINTS_PER_PICTURE = 5
 """A sample costs as much as a dozen steps."""
 
-Loss = Callable[[nn.Module, torch.Generator], tuple[torch.Tensor, dict[str, float]]]
+Network = TypeVar("Network", bound=nn.Module)
+Loss = Callable[[Network, torch.Generator], tuple[torch.Tensor, dict[str, float]]]
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class StageSettings:
     checkpoint_seconds: float = 60.0
 
 
-class Stage:
+class Stage(Generic[Network]):
     """Train one network until its share of the budget is spent; stop and resume at any time.
 
     Args:
@@ -67,8 +68,8 @@ class Stage:
         self,
         name: str,
         folder: Path,
-        network: nn.Module,
-        loss: Loss,
+        network: Network,
+        loss: Loss[Network],
         settings: StageSettings,
         *,
         budget_seconds: float,
@@ -107,8 +108,8 @@ class Stage:
         self,
         *,
         deadline: float | None = None,
-        on_checkpoint: Callable[[nn.Module, SummaryWriter, int], None] | None = None,
-    ) -> nn.Module:
+        on_checkpoint: Callable[[Network, SummaryWriter, int], None] | None = None,
+    ) -> Network:
         """Train, and return the moving average.
 
         Args:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -33,24 +34,37 @@ from synthaug.networks.precision import autocast, choose_device, choose_dtype
 from synthaug.networks.rectified_flow import integrate_flow
 from synthaug.volumes import LabeledVolume
 
-NETWORKS = ("label_autoencoder", "mask_diffusion", "image_autoencoder", "image_diffusion")
+IMAGE_STREAM = 0x5EED
+"""Keeps the noise of an image apart from that of its label map, so that either can be made without the other."""
 
 
-def build_networks(config: GuidedLDMConfig) -> dict[str, nn.Module]:
-    """The four networks of a configuration, with fresh weights."""
-    num_classes = config.scheme.num_classes
-    label_autoencoder = LabelAutoencoder(num_classes, **config.label_autoencoder)
-    image_autoencoder = ImageAutoencoder(len(config.channels), num_classes, **config.image_autoencoder)
-    return {
-        "label_autoencoder": label_autoencoder,
-        "mask_diffusion": MaskDiffusionUNet(
-            label_autoencoder.latent_channels, len(config.limits_ml), **config.mask_diffusion
-        ),
-        "image_autoencoder": image_autoencoder,
-        "image_diffusion": ImageDiffusionUNet(
-            image_autoencoder.latent_channels, num_classes, image_autoencoder.downsampling, **config.image_diffusion
-        ),
-    }
+@dataclass(frozen=True)
+class GuidedLDMNetworks:
+    """The four networks, each kept in a file of its own under the name that it has here."""
+
+    label_autoencoder: LabelAutoencoder
+    mask_diffusion: MaskDiffusionUNet
+    image_autoencoder: ImageAutoencoder
+    image_diffusion: ImageDiffusionUNet
+
+    @classmethod
+    def build(cls, config: GuidedLDMConfig) -> GuidedLDMNetworks:
+        """The networks of a configuration, with fresh weights."""
+        num_classes = config.scheme.num_classes
+        label_autoencoder = LabelAutoencoder(num_classes, **config.label_autoencoder)
+        image_autoencoder = ImageAutoencoder(len(config.channels), num_classes, **config.image_autoencoder)
+        return cls(
+            label_autoencoder,
+            MaskDiffusionUNet(label_autoencoder.latent_channels, len(config.limits_ml), **config.mask_diffusion),
+            image_autoencoder,
+            ImageDiffusionUNet(
+                image_autoencoder.latent_channels, num_classes, image_autoencoder.downsampling, **config.image_diffusion
+            ),
+        )
+
+    def by_name(self) -> dict[str, nn.Module]:
+        """Networks by the stem of their file's name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 class GuidedLDM:
@@ -58,13 +72,13 @@ class GuidedLDM:
 
     Args:
         config: configuration of the weights.
-        networks: the four networks by name.
+        networks: the four networks; they are moved to the device, and never trained further.
         fingerprint: sha256 (hex) of weights and configuration.
         device: where the networks run: ``auto``, ``cpu``, ``cuda:0``...
     """
 
     def __init__(
-        self, config: GuidedLDMConfig, networks: Mapping[str, nn.Module], *, fingerprint: str, device: str = "auto"
+        self, config: GuidedLDMConfig, networks: GuidedLDMNetworks, *, fingerprint: str, device: str = "auto"
     ) -> None:
         self.config = config
         self.name = config.name
@@ -77,10 +91,10 @@ class GuidedLDM:
         self.fingerprint = fingerprint
         self.device = choose_device(device)
         self.dtype = choose_dtype(self.device)
-        self._networks: dict[str, Any] = {  # four classes of networks, each with methods of its own
-            name: network.to(self.device).to(memory_format=torch.channels_last_3d).eval().requires_grad_(False)
-            for name, network in networks.items()
-        }
+        for network in networks.by_name().values():
+            network.to(self.device).to(memory_format=torch.channels_last_3d).eval().requires_grad_(False)
+        self._networks = networks
+        self._last_label: tuple[tuple[str, int], np.ndarray] | None = None
 
     @classmethod
     def load(cls, folder: Path, *, device: str = "auto", **sampling: Any) -> GuidedLDM:
@@ -96,7 +110,7 @@ class GuidedLDM:
         """
         config = GuidedLDMConfig.read(folder).with_sampling(**sampling)
         try:
-            networks = build_networks(config)
+            networks = GuidedLDMNetworks.build(config)
         except (ValueError, TypeError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise ConfigurationError(
@@ -104,7 +118,7 @@ class GuidedLDM:
             ) from error
         digest = hashlib.sha256((folder / CONFIG_NAME).read_bytes())
         digest.update(repr(config.sampling).encode())
-        for name, network in networks.items():
+        for name, network in networks.by_name().items():
             path = folder / f"{name}.safetensors"
             try:
                 network.load_state_dict(load_file(path))
@@ -128,27 +142,35 @@ class GuidedLDM:
     @torch.inference_mode()
     def reconstruct_label(self, label: torch.Tensor) -> torch.Tensor:
         """Label map ``(X, Y, Z)`` after a round trip through the label-map autoencoder, which caps all anatomy."""
-        autoencoder = self._networks["label_autoencoder"]
+        autoencoder = self._networks.label_autoencoder
         with autocast(self.device, self.dtype):
             mean, _ = autoencoder.encode(label.long().unsqueeze(0).to(self.device))
             return autoencoder.decode_label(mean)[0].cpu()
 
     @torch.inference_mode()
     def sample_label(self, condition: Condition, *, seed: int) -> np.ndarray:
-        """Label map ``(X, Y, Z)`` of the pair that :meth:`generate` makes for this condition and seed, without its
-        image.
+        """Label map ``(X, Y, Z)`` of the pair that :meth:`generate` makes for this condition and seed, no image.
+
+        The last one is kept: quality control looks at the label map first, and only one that passes gets an image.
+
+        Raises:
+            BoundsError: a target outside ``bounds``, unless its condition asks for extrapolation.
         """
-        return self._sample_label(condition, torch.Generator().manual_seed(seed)).cpu().numpy().astype(np.int16)
+        self.bounds.check(condition)
+        key = (condition.key(), seed)
+        if self._last_label is None or self._last_label[0] != key:
+            label = self._sample_label(condition, torch.Generator().manual_seed(seed))
+            self._last_label = (key, label.cpu().numpy().astype(np.int16))
+        return self._last_label[1].copy()
 
     def _generate_one(self, condition: Condition, seed: int) -> LabeledVolume:
         started = time.perf_counter()
-        generator = torch.Generator().manual_seed(seed)
-        label = self._sample_label(condition, generator)
+        label = self.sample_label(condition, seed=seed)
         label_seconds = time.perf_counter() - started
-        image = self._sample_image(label, generator)
+        image = self._sample_image(torch.from_numpy(label).long(), torch.Generator().manual_seed(seed ^ IMAGE_STREAM))
         pair = LabeledVolume(
             image=image,
-            label=label.cpu().numpy().astype(np.int16),
+            label=label,
             affine=self.affine.copy(),
             scheme=self.scheme,
             channels=self.channels,
@@ -171,11 +193,8 @@ class GuidedLDM:
 
     def _sample_label(self, condition: Condition, generator: torch.Generator) -> torch.Tensor:
         """Label map ``(X, Y, Z)`` for a condition."""
-        sampling, autoencoder, unet = (
-            self.config.sampling,
-            self._networks["label_autoencoder"],
-            self._networks["mask_diffusion"],
-        )
+        sampling = self.config.sampling
+        autoencoder, unet = self._networks.label_autoencoder, self._networks.mask_diffusion
         vector = condition_vector(self._corrected(condition), tuple(self.config.limits_ml), self.config.limits_ml)
         both = torch.stack([vector, torch.zeros_like(vector)]).to(self.device)
         low, high = sampling.guidance_interval
@@ -207,11 +226,8 @@ class GuidedLDM:
 
     def _sample_image(self, label: torch.Tensor, generator: torch.Generator) -> np.ndarray:
         """Image ``(C, X, Y, Z)`` float32 for a label map ``(X, Y, Z)``; exactly 0 in the background."""
-        sampling, autoencoder, unet = (
-            self.config.sampling,
-            self._networks["image_autoencoder"],
-            self._networks["image_diffusion"],
-        )
+        sampling = self.config.sampling
+        autoencoder, unet = self._networks.image_autoencoder, self._networks.image_diffusion
         label = label.unsqueeze(0).to(self.device)
         shape = [size // autoencoder.downsampling for size in self.shape]
         noise = torch.randn(1, autoencoder.latent_channels, *shape, generator=generator)

@@ -45,3 +45,16 @@ class PairGenerator(Protocol):
             BoundsError: a target outside ``bounds``, unless its condition asks for extrapolation.
         """
         ...
+
+
+@runtime_checkable
+class LabelFirstGenerator(PairGenerator, Protocol):
+    """A generator that makes the label map first: quality control saves the image of one that is rejected."""
+
+    def sample_label(self, condition: Condition, *, seed: int) -> np.ndarray:
+        """Label map ``(X, Y, Z)`` of the pair that ``generate`` makes for this condition and seed.
+
+        Raises:
+            BoundsError: a target outside ``bounds``, unless its condition asks for extrapolation.
+        """
+        ...

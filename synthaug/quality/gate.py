@@ -10,7 +10,7 @@ import numpy as np
 
 from synthaug.conditions import Condition
 from synthaug.errors import GeometryError, LabelError
-from synthaug.generators.protocol import PairGenerator
+from synthaug.generators.protocol import LabelFirstGenerator, PairGenerator
 from synthaug.quality.checks import check_pair
 from synthaug.quality.configuration import QualityConfig
 from synthaug.quality.report import QualityReport
@@ -93,7 +93,11 @@ def generate_checked_batch(
         if not open_requests:
             break
         tried = [attempt_seed(seeds[i], attempt) for i in open_requests]
-        made = _generate(generator, [conditions[i] for i in open_requests], tried)
+        asked = [conditions[i] for i in open_requests]
+        if isinstance(generator, LabelFirstGenerator):
+            made = [_generate_label_first(generator, *one, limits) for one in zip(asked, tried, strict=True)]
+        else:
+            made = _generate(generator, asked, tried)
         for i, seed, pair in zip(open_requests, tried, made, strict=True):
             report = check_pair(pair, conditions[i], limits) if isinstance(pair, LabeledVolume) else pair
             if isinstance(pair, LabeledVolume) and report.passed:
@@ -101,6 +105,26 @@ def generate_checked_batch(
             else:
                 rejected[i].append((seed, report))
     return [_outcome(passed.get(i), rejected[i]) for i in range(len(conditions))]
+
+
+def _generate_label_first(
+    generator: LabelFirstGenerator, condition: Condition, seed: int, limits: QualityConfig
+) -> LabeledVolume | QualityReport:
+    """The pair; in place of one whose label map is rejected, the report: no image is made for it."""
+    label = generator.sample_label(condition, seed=seed)
+    try:
+        drawn = LabeledVolume(
+            image=np.repeat((label > 0).astype(np.float32)[None], len(generator.channels), axis=0),
+            label=label,
+            affine=generator.affine,
+            scheme=generator.scheme,
+            channels=generator.channels,
+            provenance={},
+        )
+    except (GeometryError, LabelError) as error:
+        return QualityReport(False, (INVALID_PAIR,), {}, {INVALID_PAIR: str(error)})
+    report = check_pair(drawn, condition, limits)
+    return _generate(generator, [condition], [seed])[0] if report.passed else report
 
 
 def _generate(

@@ -110,18 +110,12 @@ class VentricleInflator:
     def search_field(self, target_ml: float) -> torch.Tensor:
         """Pull field, ``(1, 3, X, Y, Z)`` voxels, that gives the structures ``target_ml`` on the field's coarse grid.
 
+        Within some percent on the label map itself; :meth:`inflate` is exact.
+
         Raises:
             BoundsError: the target is out of reach of a diffeomorphism of this label map.
         """
         return resize_field(integrate(-self._time_for(target_ml) * self._velocity), self._label.shape, COARSENING)
-
-    def field_for(self, target_ml: float) -> torch.Tensor:
-        """Pull field, ``(1, 3, X, Y, Z)`` voxels, that takes the structures to ``target_ml`` on the coarse grid.
-
-        Within some percent on the label map itself; :meth:`inflate` is exact.
-        """
-        time = self._time_for(target_ml)
-        return resize_field(integrate(-time * self._velocity), self._label.shape, COARSENING)
 
     def _time_for(self, target_ml: float) -> float:
         """Integration time that gives ``target_ml`` on the coarse grid, by false position on the log volume."""

@@ -32,6 +32,7 @@ from synthaug.fitting.stage import StageSettings
 from synthaug.generators.guided_ldm import GuidedLDM
 from synthaug.labels import LabelScheme
 from synthaug.volumes import CaseRecord
+from synthaug.warps.growth import growth_rates
 from tests.stand_in_generator import StandInGenerator
 
 SHAPE = (32, 32, 32)
@@ -145,7 +146,9 @@ def test_the_bank_spreads_ventricles_over_the_range_and_is_not_made_twice(
 
     def build() -> None:
         ids = scheme.resolve("ventricles")
-        bank.build(cases, settings, control_ids=ids, fluid_ids=scheme.resolve("csf"), spacing_mm=4.0, seed=3)
+        bank.build(
+            cases, settings, growth=growth_rates(scheme, ids), fluid_ids=scheme.resolve("csf"), spacing_mm=4.0, seed=3
+        )
 
     build()
     stamps = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 from synthaug.conditions import Condition
 from synthaug.errors import BoundsError, ConfigurationError
-from synthaug.generators.guided_ldm import NETWORKS, GuidedLDM, scale, unscale
+from synthaug.generators.guided_ldm import GuidedLDM, GuidedLDMNetworks, scale, unscale
 from synthaug.generators.guided_ldm_config import LatentScale
 from synthaug.generators.protocol import PairGenerator
 from tests.generators.tiny_guided_ldm import SHAPE, record_dicts, tiny_config, write_tiny_generator
@@ -92,7 +93,7 @@ def test_sampler_options_apply_and_unknown_ones_are_named(folder: Path) -> None:
         GuidedLDM.load(folder, device="cpu", mask_steps=0)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [field.name for field in fields(GuidedLDMNetworks)])
 def test_missing_truncated_and_foreign_weights_are_one_clear_line(tmp_path: Path, name: str) -> None:
     folder = write_tiny_generator(tmp_path / "damaged")
     path = folder / f"{name}.safetensors"

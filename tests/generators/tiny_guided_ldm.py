@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from synthaug.generators.guided_ldm import build_networks
+from synthaug.generators.guided_ldm import GuidedLDMNetworks
 from synthaug.generators.guided_ldm_config import GuidedLDMConfig, LatentScale, SamplingConfig
 from synthaug.labels import LabelScheme
 from synthaug.store.atomic import canonical_json
@@ -54,7 +54,7 @@ def write_tiny_generator(folder: Path, config: GuidedLDMConfig | None = None, *,
     config = config or tiny_config()
     folder.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(seed)
-    for name, network in build_networks(config).items():
+    for name, network in GuidedLDMNetworks.build(config).by_name().items():
         weights = {
             key: 0.1 * torch.randn(value.shape, generator=generator) if value.is_floating_point() else value
             for key, value in network.state_dict().items()

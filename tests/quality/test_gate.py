@@ -111,3 +111,25 @@ def test_attempt_seeds_differ_and_fit_into_json_numbers() -> None:
     seeds = {attempt_seed(seed, attempt) for seed in (0, 1, 2**40, 2**53 - 1) for attempt in range(50)}
     assert len(seeds) == 200
     assert all(0 <= seed < 2**53 for seed in seeds)
+
+
+class LabelFirst(StandInGenerator):
+    """Can make the label map alone, and counts how many whole pairs it was asked for."""
+
+    pairs_made = 0
+
+    def sample_label(self, condition: Condition, *, seed: int) -> np.ndarray:
+        (pair,) = super().generate([condition], [seed])
+        return pair.label if seed % 2 else np.zeros_like(pair.label)
+
+    def generate(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[LabeledVolume]:
+        self.pairs_made += len(seeds)
+        return super().generate(conditions, seeds)
+
+
+def test_a_label_map_that_fails_gets_no_image() -> None:
+    generator = LabelFirst()
+    outcome = generate_checked(generator, CONDITION, 2, QualityConfig(max_attempts=20))
+    assert outcome.pair is not None
+    assert generator.pairs_made == 1
+    assert outcome.attempts == 1 + sum(seed % 2 == 0 for seed, _ in outcome.rejected) >= 2

@@ -44,8 +44,10 @@ def map_labels(
 
 
 def describe_mapping(mapping: LabelMapping) -> str:
-    """One line: each label of the dataset with the structures that it takes."""
+    """One line: each label of the dataset with the structures that it takes, those of the same name only counted."""
     taken: dict[str, list[str]] = {}
     for structure, label in mapping.table.items():
         taken.setdefault(label, []).append(structure)
-    return "; ".join(f"{label} <- {', '.join(structures)}" for label, structures in taken.items())
+    same = [label for label, structures in taken.items() if structures == [label]]
+    parts = [f"{label} <- {', '.join(structures)}" for label, structures in taken.items() if structures != [label]]
+    return "; ".join(parts + ([f"{len(same)} structure(s) keep their names"] if same else []))

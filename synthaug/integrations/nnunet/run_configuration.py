@@ -150,8 +150,11 @@ def read_configuration(
     if configuration.ratio is not None:
         configuration = replace(configuration, mix=parse_mix(configuration.ratio), ratio=None)
     if "SYNTHAUG_CACHE" in environment:
-        # what the file says about the generator is about the file's cache
-        configuration = replace(configuration, prepared=replace(configuration.prepared, generator="", fingerprint=""))
+        # a relative path is meant from where the command is run; what the file says about the generator is about the
+        # file's own cache
+        cache = str(Path(configuration.cache).expanduser().absolute())
+        prepared = replace(configuration.prepared, generator="", fingerprint="")
+        configuration = replace(configuration, cache=cache, prepared=prepared)
     return configuration
 
 
