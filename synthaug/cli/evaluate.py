@@ -77,8 +77,9 @@ def evaluate(
 
     Example: synthaug evaluate --generator ventricles-t1-1mm --control 32 --schedule log-uniform:8:120 --out report
     """
+    from synthaug.files.atomic import replace_file
+    from synthaug.files.canonical_json import canonical_json
     from synthaug.labels import LabelMapping
-    from synthaug.store.atomic import canonical_json, replace_file
 
     if generated is None and control is None and round_trip is None:
         raise ConfigurationError("evaluate: nothing to do; give --generated CACHE, --control N or --round-trip DIR")
@@ -179,9 +180,10 @@ def _measure_control(
     from synthaug.cli.progress import track
     from synthaug.evaluation.control import ControlReport, plan_control, sample_control, spread_indices
     from synthaug.evaluation.volume_table import VolumeTable
+    from synthaug.files.atomic import replace_file
+    from synthaug.files.canonical_json import canonical_json
     from synthaug.reports.control_picture import draw_control
     from synthaug.schedules import parse_schedule
-    from synthaug.store.atomic import canonical_json, replace_file
 
     parsed = parse_schedule(schedule)
     structure = parsed.structure

@@ -254,7 +254,7 @@ def _options(steps: int | None, guidance_scale: float | None, texts: Sequence[st
 def _read_mapping(path: Path | None) -> dict[str, str] | None:
     if path is None:
         return None
-    from synthaug.store.atomic import read_bounded
+    from synthaug.store.bounded_reading import read_bounded
 
     try:
         table = json.loads(read_bounded(path.resolve(), 1 << 20))

@@ -167,9 +167,10 @@ def write_samples(
         SynthAugError: the folder holds pairs of another label scheme, or no attempt at a pair passed the checks.
     """
     from synthaug.cli.progress import track
+    from synthaug.files.atomic import replace_file
+    from synthaug.files.canonical_json import canonical_json
     from synthaug.quality import generate_checked
     from synthaug.reports.preview import preview_pairs
-    from synthaug.store.atomic import canonical_json, replace_file
     from synthaug.volumes import write_image, write_label
 
     out.mkdir(parents=True, exist_ok=True)
@@ -217,7 +218,7 @@ def write_samples(
 
 
 def _write_labels(path: Path, scheme: LabelScheme) -> None:
-    from synthaug.store.atomic import replace_file
+    from synthaug.files.atomic import replace_file
 
     content = {
         "structures": {name: scheme.id_of(name) for name in scheme.names},

@@ -7,15 +7,15 @@ training loop reads them. A bank is resumed file by file.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
+from synthaug.files.tensors import write_tensors
 from synthaug.fitting.cases import FittingCase
 from synthaug.warps.displacement import compose, warp_image, warp_labels
 from synthaug.warps.head import movable_head
@@ -179,9 +179,4 @@ def _pair_variant(
 
 
 def _write(path: Path, item: BankItem) -> None:
-    tensors = {"label": item.label.contiguous()}
-    if item.image is not None:
-        tensors["image"] = item.image.contiguous()
-    temporary = path.with_suffix(".partial")
-    save_file(tensors, temporary)
-    os.replace(temporary, path)
+    write_tensors(path, {"label": item.label} if item.image is None else {"label": item.label, "image": item.image})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -14,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from safetensors.torch import save_file
 from torch.utils.tensorboard import SummaryWriter
 
 from synthaug.conditions import Condition
 from synthaug.errors import ConfigurationError
+from synthaug.files.atomic import replace_file
+from synthaug.files.canonical_json import canonical_json
+from synthaug.files.tensors import write_tensors
 from synthaug.fitting.bank import Bank
 from synthaug.fitting.calibration import calibrate
 from synthaug.fitting.cases import FittingCase
@@ -38,7 +39,6 @@ from synthaug.networks.image_diffusion import ImageDiffusionUNet
 from synthaug.networks.label_autoencoder import LabelAutoencoder, decision_offset
 from synthaug.networks.mask_diffusion import MaskDiffusionUNet
 from synthaug.networks.precision import choose_dtype
-from synthaug.store.atomic import canonical_json, replace_file
 from synthaug.volumes.grid import Grid
 from synthaug.warps.growth import growth_rates
 
@@ -273,10 +273,8 @@ class GuidedLDMFit:
         if not self._accelerator.is_main_process:
             return
         for name, network in networks.by_name().items():
-            tensors = {key: value.detach().half().cpu().contiguous() for key, value in network.state_dict().items()}
-            temporary = self._folder / f"{name}.partial"
-            save_file(tensors, temporary)
-            os.replace(temporary, self._folder / f"{name}.safetensors")
+            tensors = {key: value.half() for key, value in network.state_dict().items()}
+            write_tensors(self._folder / f"{name}.safetensors", tensors)
         replace_file(self._folder / CONFIG_NAME, canonical_json(self._config.to_dict()).encode())
         logger.info("wrote %s at %s", self._folder, time.strftime("%H:%M:%S"))
 

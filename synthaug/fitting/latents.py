@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch.nn import functional
 
+from synthaug.files.tensors import write_tensors
 from synthaug.fitting.bank import Bank
 from synthaug.fitting.crops import LabelMirror
 from synthaug.generators.guided_ldm_config import LatentScale
@@ -65,8 +65,7 @@ def encode_labels(
     """Encode every label map of the bank and its mirror image; ``cache`` keeps the result.
 
     The volumes are those of the label map that the decoder makes of the latent, not of the one that went in: what is
-    asked
-    for at sampling time is what comes out, whatever the round trip costs.
+    asked for at sampling time is what comes out, whatever the round trip costs.
     """
     if not cache.exists():
         latents, volumes, occupancy = [], [], []
@@ -84,7 +83,7 @@ def encode_labels(
                 volumes.append([float(one[list(scheme.resolve(name))].sum()) * voxel_volume_ml for name in controls])
         share = torch.stack(occupancy).mean(0)
         tensors = {"volumes_ml": torch.tensor(volumes), "occupancy": (share + share.flip(0)) / 2}
-        _save(cache, {"latents": torch.stack(latents), **tensors})
+        write_tensors(cache, {"latents": torch.stack(latents), **tensors})
     return MaskLatents(**load_file(cache))
 
 
@@ -109,7 +108,7 @@ def encode_images(
                     mean, _ = network.encode(image.unsqueeze(0).float().to(device))
                 latents.append(mean[0].half().cpu())
                 labels.append(label)
-        _save(cache, {"latents": torch.stack(latents), "labels": torch.stack(labels)})
+        write_tensors(cache, {"latents": torch.stack(latents), "labels": torch.stack(labels)})
     return ImageLatents(**load_file(cache))
 
 
@@ -118,9 +117,3 @@ def latent_scale(latents: torch.Tensor) -> LatentScale:
     values = latents.float()
     axes = (0, 2, 3, 4)
     return LatentScale(tuple(values.mean(axes).tolist()), tuple(values.std(axes).clamp(min=1e-4).tolist()))
-
-
-def _save(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    temporary = path.with_suffix(".partial")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
-    os.replace(temporary, path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -16,9 +15,11 @@ from typing import Any, Generic, TypeVar
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
+
+from synthaug.files.tensors import write_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -154,7 +155,7 @@ class Stage(Generic[Network]):
                     f"{self.name} stopped at step {self._step}, {self._spent:.0f} of {self._budget:.0f} s"
                 )
         if self._accelerator.is_main_process:
-            _write_tensors(self.result_path, self._ema.state_dict())
+            write_tensors(self.result_path, self._ema.state_dict())
             self._state_path.unlink(missing_ok=True)
         return self._ema.eval()
 
@@ -219,14 +220,3 @@ class Stage(Generic[Network]):
         self._generator.set_state(state["generator"])
         self._step, self._spent = state["step"], state["spent"]
         logger.info("%s: resumed at step %d, %.0f s spent", self.name, self._step, self._spent)
-
-
-def _write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    temporary = path.with_suffix(".partial")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary)
-    os.replace(temporary, path)
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synthaug.evaluation.control import ControlReport
+from synthaug.files.atomic import replace_file
 from synthaug.reports.preview import BACKGROUND, CONVENTION, FAINT, TEXT, picture_centre, view_slices, volume_caption
-from synthaug.store.atomic import replace_file
 from synthaug.volumes import LabeledVolume
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from synthaug.files.atomic import replace_file
 from synthaug.labels import LabelScheme
 from synthaug.reports.palette import colour_label, structure_colours
-from synthaug.store.atomic import replace_file
 from synthaug.volumes import LabeledVolume
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from synthaug.errors import StoreError
+from synthaug.files.canonical_json import canonical_json
 from synthaug.quality import QualityReport
 from synthaug.store.arrays import array_digest, digest, encode
-from synthaug.store.atomic import canonical_json
 from synthaug.store.case import IMAGE_FILE, LABEL_FILE, MARKER_FILE, PROVENANCE_FILE, CaseEntry
 from synthaug.volumes import LabeledVolume
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from synthaug.store.atomic import (
+from synthaug.files.atomic import (
     TEMPORARY_SUFFIX,
     create_file,
     filesystem_now,
@@ -17,7 +17,7 @@ from synthaug.store.atomic import (
     parse_temporary_name,
     temporary_name,
 )
-from synthaug.store.process_identity import ProcessIdentity
+from synthaug.files.process_identity import ProcessIdentity
 
 DEFAULT_EXPIRY_S = 600.0
 

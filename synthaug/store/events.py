@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from synthaug.errors import StoreError
-from synthaug.store.atomic import canonical_json, folder_entries
-from synthaug.store.process_identity import ProcessIdentity
+from synthaug.files.atomic import folder_entries
+from synthaug.files.canonical_json import canonical_json
+from synthaug.files.process_identity import ProcessIdentity
 
 _SEAL = ', "crc32": "'
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthaug.errors import StoreError
+from synthaug.files.atomic import create_file
+from synthaug.files.canonical_json import canonical_json
 from synthaug.labels import LabelScheme
-from synthaug.store.atomic import canonical_json, create_file, read_bounded
+from synthaug.store.bounded_reading import read_bounded
 from synthaug.volumes import CaseRecord
 
 if TYPE_CHECKING:

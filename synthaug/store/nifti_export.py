@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from synthaug.errors import StoreError
+from synthaug.files.atomic import folder_entries, replace_file
+from synthaug.files.canonical_json import canonical_json
 from synthaug.labels import LabelScheme
-from synthaug.store.atomic import canonical_json, folder_entries, replace_file
 from synthaug.store.store import Store
 from synthaug.volumes import write_image, write_label
 

@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 
 from synthaug.errors import StoreError
-from synthaug.quality import QualityReport
-from synthaug.store.arrays import decode, digest
-from synthaug.store.atomic import (
+from synthaug.files.atomic import (
     folder_entries,
     parse_temporary_name,
     publish_folder,
-    read_bounded,
     remove_folder,
     replace_file,
     sync_folder,
     temporary_name,
     write_synced,
 )
+from synthaug.quality import QualityReport
+from synthaug.store.arrays import decode, digest
+from synthaug.store.bounded_reading import read_bounded
 from synthaug.store.case import (
     IMAGE_FILE,
     LABEL_FILE,

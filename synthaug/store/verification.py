@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from synthaug.errors import StoreError
-from synthaug.store.atomic import folder_entries, parse_temporary_name, read_bounded
+from synthaug.files.atomic import folder_entries, parse_temporary_name
+from synthaug.store.bounded_reading import read_bounded
 from synthaug.store.case import CASE_FILES, IMAGE_FILE, LABEL_FILE, MARKER_FILE, CaseEntry, Problem
 from synthaug.store.events import parse_sealed_line
 from synthaug.store.info import StoreInfo

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import os
-import secrets
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
 from synthaug.errors import GeometryError, SynthAugError
+from synthaug.files.atomic import replace_file
 from synthaug.volumes.geometry import check_affine
 
 _COMPRESSION = 3
@@ -73,21 +72,8 @@ def _write(path: Path, data: np.ndarray, affine: np.ndarray) -> None:
         content = gzip.compress(content, compresslevel=_COMPRESSION, mtime=0)  # no time: equal arrays, equal files
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, content)
+        replace_file(path, content)
     except OSError as error:
         raise SynthAugError(
             f"{path}: cannot be written ({error.strerror or error}); check folder, space and permissions"
         ) from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

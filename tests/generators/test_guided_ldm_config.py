@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from synthaug.errors import SynthAugError
+from synthaug.files.canonical_json import canonical_json
 from synthaug.generators.guided_ldm_config import CONFIG_NAME, GuidedLDMConfig
-from synthaug.store.atomic import canonical_json
 from tests.generators.tiny_guided_ldm import tiny_config
 
 

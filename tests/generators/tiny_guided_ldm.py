@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from synthaug.files.canonical_json import canonical_json
 from synthaug.generators.guided_ldm import GuidedLDMNetworks
 from synthaug.generators.guided_ldm_config import GuidedLDMConfig, LatentScale, SamplingConfig
 from synthaug.labels import LabelScheme
-from synthaug.store.atomic import canonical_json
 from synthaug.volumes import CaseRecord
 from synthaug.volumes.grid import Grid
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from synthaug.files.process_identity import ProcessIdentity
 from synthaug.store import Claims
-from synthaug.store.process_identity import ProcessIdentity
 
 
 def write_claim(folder: Path, name: str, identity: ProcessIdentity) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from synthaug.configuration import allowed, config_to_dict, load_config, read_json_file
 from synthaug.errors import ConfigurationError
+from synthaug.files.atomic import replace_file
 from synthaug.schedules import MixSchedule, VolumeSchedule, parse_mix, parse_schedule
 from synthaug.volumes import CaseRecord
 
@@ -174,13 +174,7 @@ def write_configuration(configuration: RunConfiguration, path: Path, **more: Any
     if _is_text_of(configuration.mix):
         content["mix"] = configuration.mix.name  # the short form is easier to change by hand
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".synthaug-", delete=False, encoding="utf-8") as file:
-        json.dump({**content, **more}, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    replace_file(path, (json.dumps({**content, **more}, indent=2) + "\n").encode())
 
 
 def _is_text_of(mix: MixSchedule) -> bool:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from synthaug.errors import StoreError
+from synthaug.files.atomic import replace_file
 from synthaug.integrations.nnunet.case_properties import read_properties
 from synthaug.integrations.nnunet.orientation import to_reader_order
 from synthaug.labels import LabelMapping
@@ -250,7 +251,5 @@ def _describe(view: PlansView, spec: ViewSpec) -> None:
     path = view.folder / "view.json"
     if path.is_file():
         return
-    with tempfile.NamedTemporaryFile("w", dir=view.folder, prefix=".making-", delete=False) as file:
-        json.dump({**spec.decisive(), "made_for": spec.configuration}, file, indent=2, default=str)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    description = {**spec.decisive(), "made_for": spec.configuration}
+    replace_file(path, json.dumps(description, indent=2, default=str).encode())

@@ -30,7 +30,7 @@ def test_all_ventricles_into_one_label() -> None:
 
 
 def test_a_question_names_the_file_and_the_keys() -> None:
-    with pytest.raises(AmbiguousMappingError, match=r"^F: .*'lesion'.*allow_missing_labels"):
+    with pytest.raises(AmbiguousMappingError, match=r"^F: .*lesion.*allow_missing_labels"):
         map_labels(GENERATOR, dataset(ventricles=1, lesion=2), {}, where="F")
     mapping = map_labels(GENERATOR, dataset(ventricles=1, lesion=2), {}, ["lesion"], where="F")
     assert "lesion" not in mapping.table.values()

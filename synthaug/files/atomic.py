@@ -5,19 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
-import json
 import os
 import shutil
-import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from synthaug.errors import StoreError
-from synthaug.store.process_identity import ProcessIdentity
+from synthaug.files.process_identity import ProcessIdentity
 
 _counter = itertools.count()
 
@@ -116,49 +110,6 @@ def publish_folder(temporary: Path, final: Path) -> bool:
 def remove_folder(folder: Path) -> None:
     """Remove a folder that another process may be removing as well."""
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def read_bounded(path: Path, limit: int) -> bytes:
-    """The content of a regular file of at most ``limit`` bytes; a symbolic link is refused.
-
-    Raises:
-        StoreError: it is a link, not a regular file, or larger.
-        FileNotFoundError: it is not there.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise StoreError(f"{path}: is a symbolic link; a cache holds regular files only: copy the file") from None
-        raise
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise StoreError(f"{path}: is not a regular file; remove it and run `synthaug precompute` again")
-        if found.st_size > limit:
-            raise StoreError(f"{path}: has {found.st_size} bytes, at most {limit} are expected; the file is damaged")
-        return file.read(limit + 1)
-
-
-def canonical_json(value: Any, *, indent: int | None = 1) -> str:
-    """JSON in one fixed form; NumPy numbers, arrays, tuples and paths are written as plain ones.
-
-    Raises:
-        ValueError: a number is NaN or infinite, which JSON does not have.
-    """
-    return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False, default=_plain)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, (set, frozenset)):
-        return sorted(value)
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 def filesystem_now(folder: Path) -> float:
