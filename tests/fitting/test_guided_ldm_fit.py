@@ -5,12 +5,15 @@ contract.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
 
 from synthaug.conditions import Condition
 from synthaug.errors import ConfigurationError
@@ -83,10 +86,19 @@ def settings() -> FitSettings:
     )
 
 
-def make_fit(cases: list[FittingCase], scheme: LabelScheme, settings: FitSettings, folder: Path) -> GuidedLDMFit:
-    return GuidedLDMFit(
-        "tiny", cases, scheme, ("T1",), settings, folder, budget_seconds=4000, accelerator=Accelerator(cpu=True)
-    )
+def make_fit(
+    cases: list[FittingCase], scheme: LabelScheme, settings: FitSettings, folder: Path, precision: str = "no"
+) -> GuidedLDMFit:
+    accelerator = Accelerator(cpu=True, mixed_precision=precision)
+    return GuidedLDMFit("tiny", cases, scheme, ("T1",), settings, folder, budget_seconds=4000, accelerator=accelerator)
+
+
+@pytest.fixture
+def fresh_accelerator() -> Iterator[None]:
+    """Accelerate keeps the precision of its first use for the whole process."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +127,17 @@ def test_the_same_seed_gives_the_same_pair_and_another_seed_another(fitted: Path
     np.testing.assert_array_equal(first.image, again.image)
     np.testing.assert_array_equal(first.label, again.label)
     assert not np.array_equal(first.image, second.image)
+
+
+@pytest.mark.usefixtures("fresh_accelerator")
+def test_a_fit_in_half_precision_moves_every_network_and_stays_finite(
+    fitted: Path, cases: list[FittingCase], scheme: LabelScheme, settings: FitSettings, tmp_path: Path
+) -> None:
+    half = make_fit(cases, scheme, settings, tmp_path / "tiny", "bf16").run()
+    for path in sorted(half.glob("*.safetensors")):
+        weights, in_full = load_file(path), load_file(fitted / path.name)
+        assert all(bool(tensor.isfinite().all()) for tensor in weights.values())
+        assert any(not torch.equal(tensor, in_full[name]) for name, tensor in weights.items())
 
 
 def test_a_fit_stopped_at_its_deadline_goes_on_where_it_stopped(
