@@ -78,6 +78,10 @@ def fit(
         cpu=choose_device(device).type == "cpu",
         mixed_precision="bf16" if "bfloat16" in str(choose_dtype(choose_device(device))) else "no",
     )
+    if accelerator.num_processes > 1:
+        raise ConfigurationError(
+            f"{accelerator.num_processes} processes, but a fit uses one device: start it without accelerate launch"
+        )
     work = GuidedLDMFit(
         name or out.resolve().name,
         cases,
