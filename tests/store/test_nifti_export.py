@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +74,58 @@ def test_a_damaged_case_is_not_exported(store: Store, tmp_path: Path) -> None:
     image.write_bytes(image.read_bytes()[:-1])
     with pytest.raises(StoreError, match=name):
         export_nifti(store, tmp_path / "out")
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        '{"Name": "Our study", "BIDSVersion": "1.8.0"}',
+        '{"Name": "Derived", "GeneratedBy": [{"Name": "fMRIPrep", "Version": "23"}, {"Name": "x", "Version": "1"}]}',
+        '{"GeneratedBy": []}',
+        "[]",
+        "not json",
+    ],
+)
+def test_a_data_set_of_the_users_own_is_refused_and_untouched(store: Store, tmp_path: Path, description: str) -> None:
+    out = tmp_path / "study"
+    (out / "sub-01" / "anat").mkdir(parents=True)
+    (out / "dataset_description.json").write_text(description)
+    (out / "participants.tsv").write_text("participant_id\tage\nsub-01\t70\n")
+    before = contents(out)
+    with pytest.raises(StoreError, match="did not make"):
+        export_nifti(store, out)
+    assert contents(out) == before
+    assert (out / "sub-01").is_dir()
+
+
+def test_an_export_of_another_generator_is_refused(store: Store, tmp_path: Path) -> None:
+    export_nifti(store, tmp_path / "out")
+    other = Store.create(tmp_path / "other", StoreInfo.of(StandInGenerator(version=2)))
+    before = contents(tmp_path / "out")
+    with pytest.raises(StoreError, match="another generator"):
+        export_nifti(other, tmp_path / "out")
+    assert contents(tmp_path / "out") == before
+
+
+def test_cases_that_are_gone_leave_no_folder_behind(store: Store, tmp_path: Path) -> None:
+    export_nifti(store, tmp_path / "out")
+    gone = store.names()[0]
+    shutil.rmtree(store.folder / "cases" / gone)
+    assert export_nifti(store, tmp_path / "out") == 2
+    with open(tmp_path / "out" / "participants.tsv") as file:
+        listed = {row["participant_id"] for row in csv.DictReader(file, delimiter="\t")}
+    assert {path.name for path in (tmp_path / "out").glob("sub-*")} == listed == {f"sub-{n}" for n in store.names()}
+
+
+def test_a_foreign_subject_in_an_export_is_refused_and_kept(store: Store, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    export_nifti(store, out)
+    (out / "sub-01" / "anat").mkdir(parents=True)
+    (out / "sub-01" / "anat" / "sub-01_T1w.nii.gz").write_bytes(b"mine")
+    with pytest.raises(StoreError, match="sub-01"):
+        export_nifti(store, out)
+    assert (out / "sub-01" / "anat" / "sub-01_T1w.nii.gz").read_bytes() == b"mine"
