@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from synthaug.conditions import Condition
-from synthaug.errors import GeometryError, LabelError
+from synthaug.errors import BoundsError, GeometryError, LabelError, SynthAugError
 from synthaug.generators.protocol import LabelFirstGenerator, PairGenerator
 from synthaug.quality.checks import check_pair
 from synthaug.quality.configuration import QualityConfig
@@ -18,6 +18,9 @@ from synthaug.volumes import LabeledVolume
 
 INVALID_PAIR = "invalid-pair"
 """Reason of a reject that the generator itself noticed: it could not make a labelled volume of its output."""
+
+OUT_OF_REACH = "out-of-reach"
+"""Reason of a reject: the target is within the generator's bounds, and yet this attempt could not come to it."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,12 @@ def generate_checked_batch(
     Returns:
         One outcome per request, in order. The outcome of a request depends on its condition, its seed and the
         configuration, not on the batch it is in, as far as that holds for the generator.
+
+    Raises:
+        BoundsError: a target outside the generator's declared bounds; nothing has been generated then.
     """
+    for condition in conditions:
+        generator.bounds.check(condition)
     limits = limits_for(generator, config or QualityConfig())
     passed: dict[int, tuple[LabeledVolume, QualityReport]] = {}
     rejected: list[list[tuple[int, QualityReport]]] = [[] for _ in conditions]
@@ -111,8 +119,8 @@ def _generate_label_first(
     generator: LabelFirstGenerator, condition: Condition, seed: int, limits: QualityConfig
 ) -> LabeledVolume | QualityReport:
     """The pair; in place of one whose label map is rejected, the report: no image is made for it."""
-    label = generator.sample_label(condition, seed=seed)
     try:
+        label = generator.sample_label(condition, seed=seed)
         drawn = LabeledVolume(
             image=np.repeat((label > 0).astype(np.float32)[None], len(generator.channels), axis=0),
             label=label,
@@ -121,8 +129,8 @@ def _generate_label_first(
             channels=generator.channels,
             provenance={},
         )
-    except (GeometryError, LabelError) as error:
-        return QualityReport(False, (INVALID_PAIR,), {}, {INVALID_PAIR: str(error)})
+    except (BoundsError, GeometryError, LabelError) as error:
+        return _failure(error)
     report = check_pair(drawn, condition, limits)
     return _generate(generator, [condition], [seed])[0] if report.passed else report
 
@@ -130,18 +138,23 @@ def _generate_label_first(
 def _generate(
     generator: PairGenerator, conditions: Sequence[Condition], seeds: Sequence[int]
 ) -> list[LabeledVolume | QualityReport]:
-    """The pairs; in place of output that is no labelled volume, such as NaN intensities, a report that says why."""
+    """The pairs; a report that says why in place of output that is no labelled volume (NaN), or misses its target."""
     try:
         return list(generator.generate(conditions, seeds))
-    except (GeometryError, LabelError) as error:
+    except (BoundsError, GeometryError, LabelError) as error:
         if len(seeds) == 1:
-            return [QualityReport(False, (INVALID_PAIR,), {}, {INVALID_PAIR: str(error)})]
+            return [_failure(error)]
     # one bad pair must not take the others of its batch along
     return [
         made
         for condition, seed in zip(conditions, seeds, strict=True)
         for made in _generate(generator, [condition], [seed])
     ]
+
+
+def _failure(error: SynthAugError) -> QualityReport:
+    reason = OUT_OF_REACH if isinstance(error, BoundsError) else INVALID_PAIR
+    return QualityReport(False, (reason,), {}, {reason: str(error)})
 
 
 def _outcome(

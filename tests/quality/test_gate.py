@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from synthaug.conditions import Condition
+from synthaug.errors import BoundsError
 from synthaug.labels import LabelScheme, Structure
 from synthaug.quality import QualityConfig, attempt_seed, generate_checked, generate_checked_batch
 from synthaug.volumes import LabeledVolume
@@ -133,3 +135,39 @@ def test_a_label_map_that_fails_gets_no_image() -> None:
     assert outcome.pair is not None
     assert generator.pairs_made == 1
     assert outcome.attempts == 1 + sum(seed % 2 == 0 for seed, _ in outcome.rejected) >= 2
+
+
+class Short(StandInGenerator):
+    """Cannot come to the target with some seeds, as a warp that stays a diffeomorphism cannot."""
+
+    def __init__(self, bad_seeds: Sequence[int]) -> None:
+        super().__init__()
+        self.bad_seeds = set(bad_seeds)
+
+    def generate(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[LabeledVolume]:
+        if self.bad_seeds.intersection(seeds):
+            raise BoundsError("case 7: ventricles misses 40.0 mL by 3.0 mL")
+        return super().generate(conditions, seeds)
+
+
+def test_a_target_that_an_attempt_misses_is_a_reject_of_that_request_only() -> None:
+    checked = generate_checked_batch(Short([1]), [CONDITION, CONDITION], [0, 1])
+    assert [outcome.attempts for outcome in checked] == [1, 2]
+    assert checked[1].rejects == {"out-of-reach": 1}
+    assert "misses 40.0 mL" in checked[1].rejected[0][1].details["out-of-reach"]
+    assert all(outcome.pair is not None for outcome in checked)
+
+
+def test_a_target_that_every_attempt_misses_is_given_up() -> None:
+    checked = generate_checked(
+        Short([attempt_seed(7, k) for k in range(3)]), CONDITION, 7, QualityConfig(max_attempts=3)
+    )
+    assert checked.pair is None
+    assert checked.rejects == {"out-of-reach": 3}
+
+
+@pytest.mark.parametrize("made", [Short([]), LabelFirst()])
+def test_a_target_outside_the_declared_bounds_is_an_error(made: StandInGenerator) -> None:
+    with pytest.raises(BoundsError, match="400"):
+        generate_checked(made, Condition({"ventricles": 400.0}), 7)
+    assert made.calls == []
