@@ -92,7 +92,7 @@ class ArrayForm:
         own: dict[str, Any] = {
             "filename_or_obj": f"synthaug:{name}",
             "original_affine": affine,
-            "spatial_shape": np.asarray(array.shape[1:]),
+            "spatial_shape": np.asarray(array.shape[-3:]),  # a label may have no channel axis
         }
         known = self.meta or {}
         meta = {key: _like(value, known[key]) for key, value in own.items() if key in known}
@@ -177,6 +177,11 @@ class SampleForm:
             raise GeometryError(
                 f"the dataset gives an image of shape {self.image.shape} and a label of shape {self.label.shape}; "
                 "channel-first 3D is needed: (C, X, Y, Z) and (1, X, Y, Z) or (X, Y, Z)"
+            )
+        if self.image.shape[1:] != self.label.shape[-3:]:
+            raise GeometryError(
+                f"the dataset gives an image of {self.image.shape[1:]} voxels and a label of {self.label.shape[-3:]}; "
+                "they must agree: resample one to the other before SynthAugment"
             )
         self._others = {key: one[key] for key in self.all_keys if key not in keys}
         if not transformed:

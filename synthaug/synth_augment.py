@@ -13,12 +13,20 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from synthaug.argument_checks import (
+    check_companions,
+    check_dataset,
+    check_keys,
+    check_progress_told,
+    check_transformed,
+    check_whole,
+)
 from synthaug.errors import ConfigurationError
 from synthaug.labels import LabelMapping
 from synthaug.sample_form import SampleForm
-from synthaug.schedules import MixSchedule, VolumeSchedule, parse_mix, parse_schedule
+from synthaug.schedules import MixSchedule, VolumeSchedule, parse_mix
 from synthaug.shared_progress import SharedProgress
-from synthaug.sources import Draw, GeneratorSource, Source, StoreSource, describe_draws
+from synthaug.sources import Draw, Source, Stream, as_source, describe_draws, stream
 from synthaug.store import Store
 from synthaug.volumes import LabeledVolume
 
@@ -26,7 +34,6 @@ if TYPE_CHECKING:
     from synthaug.generators.protocol import PairGenerator
 
 MODES = ("replace", "append")
-_PLAN_STREAM, _TRANSFORM_STREAM = 1, 2
 
 
 class SynthAugment(Dataset[Any]):
@@ -84,23 +91,19 @@ class SynthAugment(Dataset[Any]):
     ) -> None:
         if mode not in MODES:
             raise ConfigurationError(f"mode is {mode!r}; allowed are {', '.join(MODES)}")
-        if epochs is not None and epochs < 1:
-            raise ConfigurationError(f"epochs is {epochs}; it must be 1 or more")
-        if seed < 0 or rank < 0:
-            raise ConfigurationError(f"seed is {seed} and rank is {rank}; both must be 0 or more")
-        if not len(dataset):
-            raise ConfigurationError("dataset: is empty; give at least one real sample")
+        self.seed, self.rank = check_whole("seed", seed, 0), check_whole("rank", rank, 0)
+        self.epochs = None if epochs is None else check_whole("epochs", epochs, 1)
+        self._real_length = check_dataset(dataset)
+        self.keys = check_keys(keys)
+        check_companions(transform, mapping, extras, provenance_key)
         self.dataset = dataset
         self.source = as_source(source_or_generator, schedule)
         self.mix = ratio if isinstance(ratio, MixSchedule) else parse_mix(ratio)
-        self.keys = (keys[0], keys[1])
         self.transform = transform
         self.mode = mode
-        self.seed, self.rank, self.epochs = int(seed), int(rank), epochs
         self.provenance_key = provenance_key
         self.place = SharedProgress()
         self._plan: tuple[tuple[int, float, int], np.ndarray] | None = None
-        self._real_length = len(dataset)
         self._appended = self._count_appended() if mode == "append" else 0
         self.form = SampleForm(
             dataset[0] if example is None else example,
@@ -157,7 +160,7 @@ class SynthAugment(Dataset[Any]):
         """For each item of the epoch whether it is synthetic; kept until epoch, progress or seed changes."""
         key = (self.place.epoch, self.progress, self.seed)
         if self._plan is None or self._plan[0] != key:
-            rng = np.random.default_rng([self.seed, self.rank, self.place.epoch, _PLAN_STREAM])
+            rng = stream(Stream.PLAN, self.seed, self.rank, self.place.epoch)
             wanted = float(self.mix.fraction(self.progress)) * self._real_length
             count = min(self._real_length, int(np.floor(wanted + rng.random() * (wanted % 1 > 0))))
             planned = np.zeros(self._real_length, bool)
@@ -171,11 +174,13 @@ class SynthAugment(Dataset[Any]):
     def _synthetic(self, draw: Draw, pair: LabeledVolume, index: int) -> Any:
         sample: Any = self.form.write(pair, draw.name)
         if self.transform is not None:
-            with seeded([self.seed, self.rank, self.place.epoch, index, _TRANSFORM_STREAM]) as own_seed:
+            with seeded([Stream.TRANSFORM, self.seed, self.rank, self.place.epoch, index]) as own_seed:
                 if hasattr(self.transform, "set_random_state"):
                     self.transform.set_random_state(seed=own_seed)
                 sample = self.transform(sample)
         several = sample if isinstance(sample, list) else [sample]
+        for one in several:
+            check_transformed(one, self.keys)
         finished = [self.form.finish(one, pair, draw.name) for one in several]
         if self.form.several:
             return self._with_provenance(finished, draw, pair)
@@ -235,14 +240,21 @@ class SynthAugment(Dataset[Any]):
             epoch: from 0.
             progress: 0 to 1; None: from ``epochs``.
         """
-        if epoch < 0 or (progress is not None and not 0 <= progress <= 1):
-            raise ConfigurationError(f"epoch {epoch}, progress {progress}: 0 or more, and between 0 and 1, are allowed")
-        if progress is None and self.epochs is None and not self.mix.is_constant:
+        epoch, progress = check_whole("epoch", epoch, 0), check_progress_told(progress)
+        moving = self._moving()
+        if progress is None and self.epochs is None and moving:
             raise ConfigurationError(
-                f"the ratio {self.mix.name} moves with the training's progress, which is not known; give epochs= to "
+                f"the {moving} moves with the training's progress, which is not known; give epochs= to "
                 "SynthAugment, or progress= to set_epoch"
             )
-        self.place.set(int(epoch), progress)
+        self.place.set(epoch, progress)
+
+    def _moving(self) -> str:
+        """What moves with progress, in words; empty where nothing does."""
+        schedule = getattr(self.source, "schedule", None)
+        if not self.mix.is_constant:
+            return f"ratio {self.mix.name}"
+        return "" if schedule is None or schedule.is_constant else f"volume schedule ({schedule.kind})"
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs to go on from here."""
@@ -295,30 +307,6 @@ class SynthAugment(Dataset[Any]):
 
     def __exit__(self, *raised: object) -> None:
         self.close()
-
-
-def as_source(
-    given: Source | PairGenerator | Store | Path | str, schedule: VolumeSchedule | str | Mapping[str, Any] | None = None
-) -> Source:
-    """A source from whatever stands for one: a store, its folder, a generator, or a source.
-
-    Raises:
-        ConfigurationError: it is none of these, or a source with a schedule of its own is given another one.
-    """
-    wanted = schedule if isinstance(schedule, VolumeSchedule) or schedule is None else parse_schedule(schedule)
-    if isinstance(given, (str, Path)):
-        given = Store.open(given)
-    if isinstance(given, Store):
-        return StoreSource(given, wanted)
-    if hasattr(given, "draw"):
-        if wanted is not None:
-            raise ConfigurationError("schedule: the source has its own; give the schedule to the source")
-        return given  # type: ignore[return-value]
-    if hasattr(given, "generate"):
-        return GeneratorSource(given, wanted)
-    raise ConfigurationError(
-        f"source_or_generator is a {type(given).__name__}; allowed are a source, a store or its folder, and a generator"
-    )
 
 
 @contextlib.contextmanager

@@ -18,7 +18,8 @@ def documented_order() -> dict[str, int]:
     for place, row in enumerate(rows):
         for name in re.findall(r"`([\w/.]+)`", row):
             places[name.strip("/").removesuffix(".py").split("/")[0]] = place
-    places.update({"sample_form": places["synth_augment"], "shared_progress": places["synth_augment"]})
+    companions = ("argument_checks", "sample_form", "shared_progress")
+    places.update(dict.fromkeys(companions, places["synth_augment"]))
     return places
 
 

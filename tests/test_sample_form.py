@@ -67,6 +67,20 @@ def test_a_label_without_channel_axis_stays_without(pair: LabeledVolume) -> None
     assert whole(SampleForm(sample, KEYS, "synthaug"), pair)["label"].shape == (32, 32, 32)
 
 
+def test_the_metadata_of_a_label_without_channel_axis_has_all_three_axes(pair: LabeledVolume) -> None:
+    sample = real("MetaTensor")
+    meta = {"spatial_shape": np.array([32, 32, 32])}
+    sample["label"] = MetaTensor(torch.zeros(32, 32, 32), affine=sample["image"].affine, meta=meta)
+    assert whole(SampleForm(sample, KEYS, "synthaug"), pair)["label"].meta["spatial_shape"].tolist() == [32, 32, 32]
+
+
+def test_an_image_and_a_label_of_different_sizes_are_refused() -> None:
+    sample = real("Tensor")
+    sample["label"] = sample["label"][..., ::2, ::2, ::2]
+    with pytest.raises(GeometryError, match="must agree"):
+        SampleForm(sample, KEYS, "synthaug")
+
+
 @pytest.mark.parametrize("size", [(24, 40, 31), (40, 24, 33)])
 def test_another_size_is_cropped_or_filled_around_the_centre_and_the_affine_follows(
     pair: LabeledVolume, size: tuple[int, int, int]

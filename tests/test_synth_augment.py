@@ -348,6 +348,28 @@ def test_a_store_or_a_source_will_do_as_well_as_a_folder(cache: Path) -> None:
         ({"keys": ("img", "label")}, "'img'"),
         ({"source_or_generator": 5}, "int"),
         ({"dataset": []}, "empty"),
+        ({"dataset": 5}, "map-style"),
+        ({"epochs": 1.5}, "epochs"),
+        ({"epochs": float("nan")}, "epochs"),
+        ({"epochs": "x"}, "epochs"),
+        ({"seed": 1.5}, "seed"),
+        ({"seed": "x"}, "seed"),
+        ({"rank": True}, "rank"),
+        ({"keys": ("image",)}, "keys"),
+        ({"keys": None}, "keys"),
+        ({"keys": ("image", "image")}, "keys"),
+        ({"keys": "il"}, "keys"),
+        ({"transform": 5}, "transform"),
+        ({"mapping": "freesurfer-to-ventricles-t1"}, "LabelMapping.load('freesurfer-to-ventricles-t1')"),
+        ({"extras": [1]}, "extras"),
+        ({"provenance_key": None}, "provenance_key"),
+        ({"source_or_generator": "ventricles-t1-1mm"}, "synthaug.load_generator('ventricles-t1-1mm')"),
+        ({"source_or_generator": StandInGenerator}, "instance"),
+        ({"source_or_generator": StandInGenerator(), "schedule": "uniform:300:400"}, "5 to 150 mL"),
+        ({"source_or_generator": StandInGenerator(), "schedule": "normal:40:20"}, "5 to 150 mL"),
+        ({"source_or_generator": StandInGenerator(), "schedule": "nope=uniform:20:40"}, "nope"),
+        ({"source_or_generator": StandInGenerator(), "schedule": "thalamus=uniform:2:4"}, "no target for 'thalamus'"),
+        ({"schedule": "uniform:900:1000"}, "10 to 130 mL"),
         ({"source_or_generator": StandInGenerator(channels=("T1", "FLAIR"))}, "FLAIR"),
     ],
 )
@@ -357,6 +379,70 @@ def test_mistakes_are_told_in_one_line_at_the_start(cache: Path, arguments: dict
         SynthAugment(**given)
     assert what in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+CURRICULUM = {
+    "kind": "piecewise",
+    "stages": [{"until": 0.5, "schedule": "constant:20"}, {"until": 1, "schedule": "constant:120"}],
+}
+
+
+def test_moving_volumes_need_to_know_the_progress(cache: Path) -> None:
+    mixed = SynthAugment(RealCases(), cache, ratio=1.0, schedule=CURRICULUM)
+    with pytest.raises(ConfigurationError, match=r"volume schedule \(piecewise\).*epochs="):
+        mixed.set_epoch(500)
+    mixed.set_epoch(1, progress=0.9)
+    assert mixed.stats()["volume_ml"]["min"] == pytest.approx(120, abs=0.1)
+
+
+def test_a_curriculum_with_a_stage_that_no_case_answers_is_refused(cache: Path) -> None:
+    last = {"until": 1, "schedule": "constant:900"}
+    stages = [{"until": 0.999, "schedule": "constant:20"}, last]
+    with pytest.raises(StoreError, match="10 to 130 mL"):
+        SynthAugment(RealCases(), cache, schedule={"kind": "piecewise", "stages": stages}, epochs=4)
+
+
+def test_a_schedule_that_the_cache_covers_in_part_is_warned_of(cache: Path) -> None:
+    with pytest.warns(UserWarning, match="10 to 130 mL"):
+        SynthAugment(RealCases(), cache, schedule="uniform:100:300")
+
+
+@pytest.mark.parametrize("place", [(1.5, 0.5), (-1, None), (0, 1.5), (0, float("nan")), (0, "x"), ("x", None)])
+def test_an_epoch_or_progress_that_is_none_is_refused(cache: Path, place: tuple[Any, Any]) -> None:
+    mixed = SynthAugment(RealCases(), cache)
+    with pytest.raises(ConfigurationError, match=r"epoch is|progress is"):
+        mixed.set_epoch(*place)
+
+
+@pytest.mark.parametrize(
+    ("transform", "what"),
+    [(lambda sample: None, "NoneType"), (lambda sample: {"image": sample["image"]}, "drops 'label'")],
+)
+def test_a_transform_that_loses_the_sample_is_named(cache: Path, transform: Any, what: str) -> None:
+    mixed = SynthAugment(RealCases(), cache, ratio=1.0, transform=transform)
+    with pytest.raises(ConfigurationError, match=what):
+        mixed[0]
+
+
+def test_the_plan_and_the_draws_come_from_different_streams(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    states = []
+    original = np.random.default_rng
+
+    def remembering(words: Any) -> np.random.Generator:
+        rng = original(words)
+        states.append(rng.bit_generator.state["state"]["state"])
+        return rng
+
+    for given in (cache, StandInGenerator()):
+        mixed = SynthAugment(RealCases(), given, ratio=0.5)
+        states.clear()
+        with monkeypatch.context() as patched:
+            patched.setattr(np.random, "default_rng", remembering)
+            mixed.is_synthetic(0)
+            for index in range(20):
+                mixed._draw(index)
+        assert len(states) >= 21
+        assert len(set(states)) == len(states)
 
 
 def test_a_folder_that_is_no_cache_is_refused(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ class Condition:
         extrapolate: whether targets outside the generator's bounds are wanted; otherwise they are an error.
 
     Raises:
+        ConfigurationError: the targets are no dictionary.
         BoundsError: a target that is negative, NaN or infinite.
     """
 
@@ -27,6 +28,11 @@ class Condition:
     extrapolate: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.targets_ml, Mapping):
+            raise ConfigurationError(
+                f"condition: targets are {self.targets_ml!r}; give volumes in mL by name, for example "
+                '{"ventricles": 40}'
+            )
         targets = {}
         for name, volume_ml in self.targets_ml.items():
             try:

@@ -76,6 +76,10 @@ class HistogramMatching(VolumeSchedule):
             lacking = wanted if wanted.sum() > 0 else np.diff(self.edges_ml)
         return lacking / lacking.sum()
 
+    @property
+    def phases(self) -> tuple[float, ...]:
+        return self.target.phases
+
     def draw(self, progress: float, rng: np.random.Generator) -> float:
         chosen = int(rng.choice(len(self.edges_ml) - 1, p=self.weights(progress)))
         return float(rng.uniform(self.edges_ml[chosen], self.edges_ml[chosen + 1]))

@@ -50,6 +50,15 @@ class Piecewise(VolumeSchedule):
         schedule, own_progress = self._at(progress)
         return schedule.cdf(volume_ml, own_progress)
 
+    @property
+    def phases(self) -> tuple[float, ...]:
+        starts = (0.0, *(until for until, _ in self.stages))
+        return tuple(
+            start + (until - start) * own
+            for start, (until, schedule) in zip(starts, self.stages, strict=False)
+            for own in schedule.phases
+        )
+
     def _at(self, progress: float) -> tuple[VolumeSchedule, float]:
         check_progress(progress)
         start = 0.0

@@ -42,6 +42,21 @@ class VolumeSchedule(ABC):
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form; `parse_schedule` reads it back."""
 
+    @property
+    def phases(self) -> tuple[float, ...]:
+        """A progress within each stretch of the training over which the distribution stays the same."""
+        return (0.5,)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the distribution is the same at any progress."""
+        return len(self.phases) == 1
+
+    def share_outside(self, low_ml: float, high_ml: float, progress: float) -> float:
+        """Probability of a draw below ``low_ml`` or above ``high_ml``."""
+        below = self.cdf(float(np.nextafter(low_ml, -np.inf)), progress)
+        return below + 1.0 - self.cdf(float(high_ml), progress)
+
     def bin_weights(self, edges_ml: Sequence[float] | np.ndarray, progress: float) -> np.ndarray:
         """Probability of each bin.
 

@@ -7,18 +7,19 @@ import sys
 from collections import OrderedDict
 from typing import Any
 
-import numpy as np
-
 from synthaug.conditions import Condition
-from synthaug.errors import ConfigurationError
+from synthaug.errors import BoundsError, ConfigurationError
 from synthaug.generators.protocol import PairGenerator
 from synthaug.labels import LabelScheme
 from synthaug.precomputing.requests import default_schedule
 from synthaug.quality import QualityConfig, generate_checked
 from synthaug.schedules import VolumeSchedule
 from synthaug.sources.source import Draw
+from synthaug.sources.streams import Stream, stream
 from synthaug.store import case_name
 from synthaug.volumes import LabeledVolume
+
+_ROUNDING = 1e-9
 
 
 class GeneratorSource:
@@ -35,6 +36,10 @@ class GeneratorSource:
         quality: limits; a request whose attempts all fail gives no pair.
         distinct: how many different requests there are; None: no limit.
         capacity: how many pairs are kept in memory (about 25 MB for 160 x 192 x 160 voxels).
+
+    Raises:
+        LabelError: the schedule's structure is none of the generator's.
+        BoundsError: the schedule asks for volumes that the generator does not allow.
     """
 
     def __init__(
@@ -52,10 +57,29 @@ class GeneratorSource:
             raise ConfigurationError(f"capacity is {capacity}; it must be 0 or more")
         self.generator = generator
         self.schedule = schedule if schedule is not None else default_schedule(generator)
+        self._check_schedule()
         self.quality = quality or QualityConfig()
         self.distinct = distinct
         self.capacity = capacity
         self._made: OrderedDict[str, LabeledVolume | None] = OrderedDict()
+
+    def _check_schedule(self) -> None:
+        """A volume out of bounds would end the training at whatever item first draws it."""
+        self.generator.scheme.resolve(self.structure)
+        bounds = self.generator.bounds
+        if self.structure not in bounds.limits_ml:
+            raise BoundsError(
+                f"schedule ({self.schedule.kind}): the generator takes no target for {self.structure!r}; "
+                f"allowed: {bounds.describe()}"
+            )
+        low_ml, high_ml = bounds.limits_ml[self.structure]
+        outside = max(self.schedule.share_outside(low_ml, high_ml, progress) for progress in self.schedule.phases)
+        if outside > _ROUNDING:
+            raise BoundsError(
+                f"schedule ({self.schedule.kind}): a share of {outside:.2g} of its volumes is out of bounds; "
+                f"allowed: {self.structure} {low_ml:g} to {high_ml:g} mL; choose a schedule that ends there "
+                "(uniform:LOW:HIGH, normal:MEAN:SD:LOW:HIGH)"
+            )
 
     @property
     def scheme(self) -> LabelScheme:
@@ -80,10 +104,9 @@ class GeneratorSource:
 
     def draw(self, index: int, *, seed: int, epoch: int, rank: int = 0, progress: float = 0.0) -> Draw:
         """Choose a request; see ``Source.draw``."""
-        stream = [seed, rank, epoch, index]
+        rng = stream(Stream.DRAW, seed, rank, epoch, index)
         if self.distinct is not None:
-            stream = [seed, int(np.random.default_rng(stream).integers(self.distinct))]
-        rng = np.random.default_rng(stream)
+            rng = stream(Stream.DISTINCT, seed, int(rng.integers(self.distinct)))
         volume_ml = float(self.schedule.draw(progress, rng))
         condition = Condition({self.structure: volume_ml})
         request_seed = int(rng.integers(1 << 53))

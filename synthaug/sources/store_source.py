@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 
 import numpy as np
 
@@ -10,8 +11,12 @@ from synthaug.errors import StoreError
 from synthaug.labels import LabelScheme
 from synthaug.schedules import VolumeSchedule
 from synthaug.sources.source import Draw
+from synthaug.sources.streams import Stream, stream
 from synthaug.sources.volume_index import VolumeIndex
 from synthaug.store import Store
+
+LOW_COVERAGE = 0.5
+"""Share of a schedule within the cases' volumes below which a warning says so."""
 
 
 class StoreSource:
@@ -23,7 +28,8 @@ class StoreSource:
         max_bins: of the volume index.
 
     Raises:
-        StoreError: the store is empty, or its cases lack the scheduled structure.
+        StoreError: the store is empty, its cases lack the scheduled structure, or none has a volume that the schedule
+            asks for.
     """
 
     def __init__(self, store: Store, schedule: VolumeSchedule | None = None, *, max_bins: int = 256) -> None:
@@ -32,6 +38,7 @@ class StoreSource:
         self._max_bins = max_bins
         self._chances: tuple[float, np.ndarray] | None = None
         self.refresh()
+        self._check_coverage()
 
     @property
     def scheme(self) -> LabelScheme:
@@ -68,13 +75,29 @@ class StoreSource:
         )
         self._chances = None
 
+    def _check_coverage(self) -> None:
+        """The nearest cases stand in for volumes that no case has, and nobody would see it."""
+        if self.schedule is None:
+            return
+        covered = min(self.index.coverage(self.schedule, progress) for progress in self.schedule.phases)
+        if covered >= LOW_COVERAGE:
+            return
+        low_ml, high_ml = self.index.volumes_ml[[0, -1]]
+        found = (
+            f"{self.store.folder}: its cases have {low_ml:.0f} to {high_ml:.0f} mL of {self.structure}, which is "
+            f"{covered:.0%} of what the schedule ({self.schedule.kind}) asks for"
+        )
+        if covered <= 0:
+            raise StoreError(f"{found}; choose a schedule within, or add such cases with `synthaug precompute`")
+        warnings.warn(f"{found}; the rest is left out and the cases at hand are drawn more often", stacklevel=3)
+
     def __len__(self) -> int:
         return len(self.index)
 
     def draw(self, index: int, *, seed: int, epoch: int, rank: int = 0, progress: float = 0.0) -> Draw:
         """Choose a case; see ``Source.draw``."""
         cumulative = self._cumulative(progress)
-        number = np.random.default_rng([seed, rank, epoch, index]).random()
+        number = stream(Stream.DRAW, seed, rank, epoch, index).random()
         position = min(int(np.searchsorted(cumulative, number, side="right")), len(cumulative) - 1)
         entry = self._entries[self.index.names[position]]
         return Draw(entry.name, entry.realised_ml, entry.seed, functools.partial(self.store.read, entry.name))

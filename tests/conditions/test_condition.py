@@ -83,3 +83,9 @@ def test_bounds_survive_json() -> None:
 def test_limits_that_are_none_are_refused(limits) -> None:
     with pytest.raises(BoundsError, match="bounds of 'ventricles'"):
         VolumeBounds({"ventricles": limits})
+
+
+@pytest.mark.parametrize("targets", [None, 40.0, [("ventricles", 40.0)]])
+def test_targets_that_are_no_dictionary_are_refused(targets: object) -> None:
+    with pytest.raises(ConfigurationError, match="by name"):
+        Condition(targets)  # type: ignore[arg-type]
