@@ -6,7 +6,7 @@ import contextlib
 import json
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +16,6 @@ from synthaug.cli.generator_options import (
     DEFAULT_GENERATOR,
     CasesOption,
     DeviceOption,
-    FoldOption,
     GeneratorOption,
     SchemeOption,
     StepsOption,
@@ -42,7 +41,9 @@ def precompute(
             "default: log-uniform over all that the generator allows."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed asks for the same cases.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="The same seed asks for the same cases; default: 0.", show_default=False)
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The cache: a new folder, or the one to continue; default with --dataset.")
     ] = None,
@@ -71,18 +72,20 @@ def precompute(
         str | None,
         typer.Option(help="nnU-Net dataset (number or name): also write what its trainer needs."),
     ] = None,
-    fold: FoldOption = "0",
+    fold: Annotated[
+        str | None, typer.Option(help="Fold of --dataset: 0 to 4, or all; default: 0. Validation cases are left out.")
+    ] = None,
     configuration: Annotated[
         list[str] | None, typer.Option(help="nnU-Net configuration to prepare (3d_fullres, 2d, ...); repeats.")
     ] = None,
     ratio: Annotated[
-        float | None, typer.Option(help="Share of synthetic cases in training, 0 to 1; default: the trainer's.")
+        float | None, typer.Option(help="Share of synthetic cases in training, 0 to 1; default: as before, or half.")
     ] = None,
     mix: Annotated[
         str | None, typer.Option(help="Instead of --ratio: mixed:0.5, synthetic-then-real, mixed-then-real, ...")
     ] = None,
     mapping: Annotated[
-        Path | None, typer.Option(help="JSON file {structure: label of the dataset}; default: proposed from the names.")
+        Path | None, typer.Option(help="JSON file {structure: label of the dataset}; default: as before, or proposed.")
     ] = None,
     cases: CasesOption = None,
     scheme: SchemeOption = "ventricles-t1",
@@ -106,35 +109,46 @@ def precompute(
     from synthaug.precomputing.processes import left_at_the_end
     from synthaug.precomputing.requests import default_schedule
     from synthaug.quality import QualityConfig
-    from synthaug.schedules import parse_schedule
+    from synthaug.schedules import parse_mix, parse_schedule
     from synthaug.store import Store, StoreInfo
 
     if ratio is not None and mix is not None:
         raise ConfigurationError("--ratio and --mix: both say how much is synthetic; give one of them")
     if ratio is not None and not 0 <= ratio <= 1:
         raise ConfigurationError(f"--ratio {ratio}: it must be between 0 and 1")
-    for given, text in ((ratio, "--ratio"), (mix, "--mix"), (mapping, "--mapping"), (configuration, "--configuration")):
-        if given and dataset is None:
+    of_training = {"--ratio": ratio, "--mix": mix, "--mapping": mapping, "--configuration": configuration or None}
+    for text, given in {**of_training, "--fold": fold}.items():
+        if given is not None and dataset is None:
             raise ConfigurationError(f"{text}: belongs to a training; give --dataset too")
+    share_of_synthetic = parse_mix(mix) if mix is not None else ratio
     label_table = _read_mapping(mapping)
     wanted_schedule = parse_schedule(schedule) if schedule is not None else None
     folder = _cache_folder(out, dataset)
     quality = QualityConfig(volume_tolerance=volume_tolerance, max_attempts=attempts)
     options = _options(steps, guidance_scale, option or [])
 
+    chosen_fold, run_seed = _fold(fold or "0"), seed or 0
+    training: dict[str, Any] = {
+        "configurations": tuple(configuration) if configuration else None,
+        "fold": chosen_fold,
+        "mix": share_of_synthetic,
+        "schedule": wanted_schedule,
+        "mapping": label_table,
+        "seed": seed,
+    }
     share = current_share(device)
     with _sigterm_is_interrupt(), left_at_the_end():
-        opened = _open(generator, share.device, options, dataset, fold, cases or [], scheme)
+        opened = _open(generator, share.device, options, dataset, chosen_fold, cases or [], scheme)
         wanted_schedule = wanted_schedule or default_schedule(opened)
-        _check_requests(opened, wanted_schedule, num, seed, extrapolate)
+        _check_requests(opened, wanted_schedule, num, run_seed, extrapolate)
         if dataset is not None:
-            _check_training(opened, dataset, _fold(fold), label_table or {})
+            _check_training(opened, folder, dataset, **training)
         summary = make_cases(
             opened,
             Store.open_or_create(folder, StoreInfo.of(opened)),
             num=num,
             schedule=wanted_schedule,
-            seed=seed,
+            seed=run_seed,
             quality=quality,
             options=options,
             extrapolate=extrapolate,
@@ -152,12 +166,7 @@ def precompute(
         facts["training"] = _prepare_training(
             folder,
             dataset,
-            configurations=tuple(configuration) if configuration else None,
-            fold=_fold(fold),
-            mix=mix if mix is not None else ratio,
-            schedule=wanted_schedule if schedule is not None else None,
-            mapping=label_table,
-            seed=seed,
+            **training,
             announce=lambda text: typer.echo(text, err=True),
         )
         if not as_json:
@@ -183,7 +192,7 @@ def _open(
     device: str,
     options: dict[str, Any],
     dataset: str | None,
-    fold: str,
+    fold: int | str,
     cases: Sequence[str],
     scheme: str,
 ) -> PairGenerator:
@@ -198,7 +207,7 @@ def _open(
     elif name == "counterfactual" and dataset is not None:
         from synthaug.integrations.nnunet.prepare import training_case_paths
 
-        case_scheme, channels, paths = training_case_paths(dataset, _fold(fold))
+        case_scheme, channels, paths = training_case_paths(dataset, fold)
         drawn_from = {"cases": paths, "scheme": case_scheme, "channels": channels}
     return load_named_generator(name, device=device, **drawn_from, **options)
 
@@ -211,16 +220,12 @@ def _check_requests(generator: PairGenerator, schedule: VolumeSchedule, num: int
     plan_requests(generator, schedule, num=num, seed=seed, extrapolate=extrapolate)
 
 
-def _check_training(generator: PairGenerator, dataset: str, fold: int | str, table: Mapping[str, str]) -> None:
-    """A dataset, fold or mapping that does not fit is found before hours of generation, not after."""
-    from synthaug.integrations.nnunet.dataset import NnunetDataset
-    from synthaug.integrations.nnunet.label_mapping import map_labels
-    from synthaug.integrations.nnunet.run_configuration import read_configuration
+def _check_training(generator: PairGenerator, folder: Path, dataset: str, **arguments: Any) -> None:
+    """Whatever does not fit is found before hours of generation, not after."""
+    from synthaug.integrations.nnunet.prepare import check_training
+    from synthaug.store import StoreInfo
 
-    found = NnunetDataset.find(dataset)
-    found.split(fold)
-    kept = read_configuration(found.preprocessed, environment={})
-    map_labels(generator.scheme, found.scheme, table, kept.allow_missing_labels, where="--mapping")
+    check_training(StoreInfo.of(generator), folder, dataset, **arguments)
 
 
 def _cache_folder(out: Path | None, dataset: str | None) -> Path:
@@ -268,7 +273,7 @@ def _read_mapping(path: Path | None) -> dict[str, str] | None:
 
 
 def _fold(text: str) -> int | str:
-    return int(text) if text.isdigit() else text
+    return int(text) if text.isdecimal() else text
 
 
 @contextlib.contextmanager

@@ -74,6 +74,9 @@ def test_requests_that_never_pass_end_in_exit_code_1(tmp_path: Path, capsys: pyt
         (["--generator", "python:tests.nowhere:make"], "nowhere"),
         (["--generator", "no-such-generator"], "no-such-generator"),
         (["--ratio", "0.5"], "--dataset"),
+        (["--ratio", "0"], "--dataset"),
+        (["--fold", "99"], "--dataset"),
+        (["--dataset", "1", "--mix", "nonsense"], "nonsense"),
         (["--dataset", "1", "--ratio", "1.5"], "0 and 1"),
         (["--dataset", "1", "--ratio", "0.5", "--mix", "real"], "--mix"),
         (["--option", "steps"], "KEY=VALUE"),
@@ -127,7 +130,7 @@ def test_with_a_dataset_the_trainers_configuration_is_prepared(
 
     monkeypatch.setattr(prepare, "prepare_training", record)
     checked: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(command, "_check_training", lambda generator, *arguments: checked.append(arguments))
+    monkeypatch.setattr(command, "_check_training", lambda _, *where, **what: checked.append((*where, what)))
     table = tmp_path / "mapping.json"
     table.write_text('{"thalamus": "brain"}')
     more = [
@@ -145,7 +148,9 @@ def test_with_a_dataset_the_trainers_configuration_is_prepared(
     assert run([*BASE, "--num", "1", "--out", str(tmp_path / "cache"), *more]) == 0
     ((folder, dataset, arguments),) = calls
     assert (folder, dataset) == (tmp_path / "cache", "501")
-    assert checked == [("501", 2, {"thalamus": "brain"})]
+    announce = arguments.pop("announce")
+    assert callable(announce)
+    assert checked == [(tmp_path / "cache", "501", arguments)]
     assert arguments["fold"] == 2
     assert arguments["configurations"] == ("3d_fullres",)
     assert arguments["mix"] == 0.5

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from synthaug.errors import ConfigurationError
+from synthaug.errors import ConfigurationError, LabelError
 from synthaug.generators.cases import CasePaths
+from synthaug.integrations.nnunet.channels import match_channels
 from synthaug.integrations.nnunet.dataset import Fold, NnunetDataset
 from synthaug.integrations.nnunet.held_out import record_cases
 from synthaug.integrations.nnunet.label_mapping import map_labels
@@ -20,10 +21,10 @@ from synthaug.integrations.nnunet.run_configuration import (
     read_configuration,
     write_configuration,
 )
-from synthaug.integrations.nnunet.training_run import open_training
+from synthaug.integrations.nnunet.training_run import check_leakage, open_training
 from synthaug.labels import LabelMapping, LabelScheme
 from synthaug.schedules import MixSchedule, VolumeSchedule, parse_mix
-from synthaug.store import Store
+from synthaug.store import Store, StoreInfo
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,48 @@ def training_case_paths(dataset: str | int, fold: Fold) -> tuple[LabelScheme, tu
     if lost:
         raise ConfigurationError(
             f"{found.preprocessed / 'splits_final.json'}: fold {fold} names {', '.join(lost[:3])}, which {found.raw} "
-            "does not "
-            "have; mend the split or restore the cases"
+            "does not have; mend the split or restore the cases"
         )
     return found.scheme, found.channels, [found.cases[name] for name in training]
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What can be decided about a training before there is a cache."""
+
+    dataset: NnunetDataset
+    plans: Mapping[str, Any]
+    names: tuple[str, ...]
+    configuration: RunConfiguration
+    mapping: LabelMapping
+    training: list[str]
+    validation: list[str]
+
+    @property
+    def path(self) -> Path:
+        return self.dataset.preprocessed / FILE_NAME
+
+
+def check_training(
+    made_by: StoreInfo, store_folder: str | Path, dataset: str | int, *, fold: Fold = 0, **arguments: Any
+) -> None:
+    """Refuse what ``prepare_training`` would refuse, before there is a cache: hours of generation come in between.
+
+    Args:
+        made_by: The head that the cache will have.
+        store_folder: Where the cache will be.
+        dataset: Number or name of the dataset.
+        fold: The fold that will be trained.
+        **arguments: As of ``prepare_training``.
+
+    Raises:
+        SynthAugError: Plans, configuration, fold, mix, mapping or channels do not fit, or the generator has seen a
+            validation case.
+    """
+    settings = _settings(made_by, Path(store_folder), dataset, fold=fold, announce=_silent, **arguments)
+    found, configuration = settings.dataset, settings.configuration
+    match_channels(found.channels, made_by.channels, configuration.channels)
+    check_leakage(found, configuration, made_by, fold, settings.training, settings.validation, _silent)
 
 
 def prepare_training(
@@ -91,82 +130,144 @@ def prepare_training(
     mix: MixSchedule | str | float | None = None,
     schedule: VolumeSchedule | None = None,
     mapping: Mapping[str, str] | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     plans: str = "nnUNetPlans",
     announce: Callable[[str], None] = print,
 ) -> PreparedTraining:
     """Write the trainer's configuration and bring a cache into nnU-Net's form.
 
-    Settings that are not arguments here (``channels``, ``allow_leakage``, ``epochs``, ...) are kept where the dataset
-    has a configuration already.
+    Settings that are not given here are kept where the dataset has a configuration already, so that what somebody
+    wrote into the file outlives the next preparation. A mapping or a schedule that was prepared for another generator
+    and that does not fit this one is dropped, and ``announce`` is told.
 
     Args:
         store_folder: The cache.
         dataset: Number or name of the dataset; it must be planned.
         configurations: nnU-Net configurations to prepare; None: ``3d_fullres``, or ``2d`` where the plans lack it.
-        Others
-            are prepared when their training starts.
+            Others are prepared when their training starts.
         fold: The fold that will be trained; the cache must not stem from its validation cases.
-        mix: Share of synthetic cases; None: half.
-        schedule: Volumes to draw by; None: every case alike.
-        mapping: Generator's structure to dataset's label, as far as names do not tell.
-        seed: Seed of the draws.
+        mix: Share of synthetic cases; None: as before, at first half.
+        schedule: Volumes to draw by; None: as before, at first every case alike.
+        mapping: Generator's structure to dataset's label, as far as names do not tell; None: as before.
+        seed: Seed of the draws; None: as before, at first 0.
         plans: Name of the plans.
         announce: Told what happens.
 
     Raises:
         SynthAugError: The cache, dataset, fold, mapping or channels do not fit; nothing has been written then.
     """
-    found = NnunetDataset.find(dataset)
-    path = found.preprocessed / FILE_NAME
-    plans_content = found.plans(plans)
-    known = list(plans_content["configurations"])
-    wanted = list(configurations) if configurations else ["3d_fullres" if "3d_fullres" in known else "2d"]
-    _check_configurations(wanted, plans_content, found.preprocessed / f"{plans}.json")
     store = Store.open(store_folder)
-    kept = read_configuration(found.preprocessed, environment={})
-    configuration = replace(
-        kept,
-        cache=_cache_text(store.folder, found.preprocessed),
-        mix=parse_mix("mixed" if mix is None else mix),
+    settings = _settings(
+        store.info,
+        store.folder,
+        dataset,
+        configurations=configurations,
+        fold=fold,
+        mix=mix,
         schedule=schedule,
-        mapping=dict(mapping or {}),
+        mapping=mapping,
         seed=seed,
+        plans=plans,
+        announce=announce,
     )
+    found, path = settings.dataset, settings.path
     # whole table, so that it can be read and changed in the file
-    total = map_labels(
-        store.info.scheme, found.scheme, configuration.mapping, configuration.allow_missing_labels, where=str(path)
+    configuration = replace(
+        settings.configuration,
+        mapping=dict(settings.mapping.table),
+        prepared=_prepared(found, store, announce),
     )
-    configuration = replace(configuration, mapping=dict(total.table), prepared=_prepared(found, store, announce))
-    training, validation = found.split(fold)
     views = {}
-    for name in wanted:
+    for name in settings.names:
         run = open_training(
             found,
             configuration,
-            plans=plans_content,
+            plans=settings.plans,
             configuration_name=name,
             fold=fold,
-            training=training,
-            validation=validation,
+            training=settings.training,
+            validation=settings.validation,
             announce=announce,
         )
         views[name] = run.view.folder
     write_configuration(configuration, path)
-    return PreparedTraining(found.name, path, store.folder, views, total, fold, configuration.mix)
+    return PreparedTraining(found.name, path, store.folder, views, settings.mapping, fold, configuration.mix)
 
 
-def _check_configurations(wanted: Sequence[str], plans: Mapping[str, Any], path: Path) -> None:
-    known = plans["configurations"]
-    for name in wanted:
+def _settings(
+    made_by: StoreInfo,
+    store_folder: Path,
+    dataset: str | int,
+    *,
+    configurations: Sequence[str] | None = None,
+    fold: Fold = 0,
+    mix: MixSchedule | str | float | None = None,
+    schedule: VolumeSchedule | None = None,
+    mapping: Mapping[str, str] | None = None,
+    seed: int | None = None,
+    plans: str = "nnUNetPlans",
+    announce: Callable[[str], None],
+) -> _Settings:
+    """The settings of a training from what is given, what the dataset's configuration has, and what is proposed."""
+    found = NnunetDataset.find(dataset)
+    path = found.preprocessed / FILE_NAME
+    plans_content = found.plans(plans)
+    names = _check_configurations(configurations, plans_content, found.preprocessed / f"{plans}.json")
+    training, validation = found.split(fold)
+    kept = read_configuration(found.preprocessed, environment={})
+    configuration = replace(
+        kept,
+        cache=_cache_text(store_folder, found.preprocessed),
+        mix=kept.mix if mix is None else parse_mix(mix),
+        schedule=kept.schedule if schedule is None else schedule,
+        mapping=kept.mapping if mapping is None else dict(mapping),
+        seed=kept.seed if seed is None else seed,
+    )
+    replaced = kept.prepared.fingerprint not in ("", made_by.fingerprint)
+    if replaced and schedule is None and kept.schedule is not None and not _fits(kept.schedule, made_by):
+        announce(
+            f"synthaug: {path}: its schedule of {kept.schedule.structure} was for {kept.prepared.generator}, "
+            f"{made_by.generator} has no such structure; every case is drawn alike now"
+        )
+        configuration = replace(configuration, schedule=None)
+    where = str(path) if mapping is None else "--mapping"
+    try:
+        total = map_labels(
+            made_by.scheme, found.scheme, configuration.mapping, configuration.allow_missing_labels, where=where
+        )
+    except (ConfigurationError, LabelError) as error:
+        if mapping is not None or not kept.mapping or not replaced:
+            raise
+        announce(
+            f"synthaug: the mapping in {path} was for {kept.prepared.generator} and does not fit {made_by.generator} "
+            f"({error}); it is proposed anew"
+        )
+        total = map_labels(made_by.scheme, found.scheme, {}, configuration.allow_missing_labels, where=where)
+    return _Settings(found, plans_content, names, configuration, total, training, validation)
+
+
+def _fits(schedule: VolumeSchedule, made_by: StoreInfo) -> bool:
+    return schedule.structure in (*made_by.scheme.names, *made_by.scheme.groups)
+
+
+def _silent(line: str) -> None:
+    """What is only checked is said when it is done."""
+
+
+def _check_configurations(wanted: Sequence[str] | None, plans: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    known = plans.get("configurations")
+    if not isinstance(known, dict) or not known:
+        raise ConfigurationError(f'{path}: has no "configurations"; run nnUNetv2_plan_and_preprocess again')
+    names = tuple(wanted or ("3d_fullres" if "3d_fullres" in known else "2d",))
+    for name in names:
         if name not in known:
             raise ConfigurationError(f"{path}: no configuration {name!r}; it has {', '.join(known)}")
         if known[name].get("previous_stage"):
             raise ConfigurationError(
                 f"{name}: a cascade's second stage is not supported, since synthetic cases have no prediction of the "
-                "first; "
-                "prepare 3d_lowres or 3d_fullres"
+                "first; prepare 3d_lowres or 3d_fullres"
             )
+    return names
 
 
 def _cache_text(cache: Path, dataset_folder: Path) -> str:
@@ -184,4 +285,11 @@ def _prepared(dataset: NnunetDataset, store: Store, announce: Callable[[str], No
     return Prepared(store.info.generator, store.info.fingerprint, cases)
 
 
-__all__ = ["PreparedTraining", "RunConfiguration", "default_cache_folder", "prepare_training", "training_case_paths"]
+__all__ = [
+    "PreparedTraining",
+    "RunConfiguration",
+    "check_training",
+    "default_cache_folder",
+    "prepare_training",
+    "training_case_paths",
+]

@@ -20,7 +20,7 @@ from synthaug.integrations.nnunet.orientation import dataset_orientations
 from synthaug.integrations.nnunet.run_configuration import FILE_NAME, RunConfiguration
 from synthaug.integrations.nnunet.view import PlansView, ViewSpec, build_view, view_of
 from synthaug.sources import StoreSource
-from synthaug.store import Store, StoreInfo
+from synthaug.store import CaseEntry, Store, StoreInfo
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,19 @@ class TrainingRun:
     leaks: tuple[Leak, ...]
 
     @cached_property
+    def entries(self) -> tuple[CaseEntry, ...]:
+        """The synthetic cases as they were at the first look: another process may add to the cache meanwhile."""
+        return tuple(self.store.entries())
+
+    @property
     def names(self) -> list[str]:
         """Names of the synthetic cases, in the order of the counters."""
-        return [entry.name for entry in self.store.entries()]
+        return [entry.name for entry in self.entries]
 
     @property
     def volumes_ml(self) -> np.ndarray:
         """Volume of the scheduled structure in each case, in mL, in the order of the names."""
-        return np.array([entry.realised_ml[self.source.structure] for entry in self.store.entries()])
+        return np.array([entry.realised_ml[self.source.structure] for entry in self.entries])
 
     def provenance(self) -> dict[str, Any]:
         """Where the synthetic cases came from, as plain JSON types."""
@@ -100,25 +105,7 @@ def open_training(
     where = dataset.preprocessed / FILE_NAME
 
     def guard(made_by: StoreInfo) -> tuple[Leak, ...]:
-        if not made_by.training_cases:
-            return ()
-        held_out = held_out_records(dataset, configuration, training, validation, announce)
-        leaks = find_leaks(made_by.training_cases, held_out)
-        if leaks and configuration.allow_leakage:
-            announce(
-                f'synthaug: "allow_leakage" is set: {made_by.generator} was fitted on {len(leaks)} validation case(s) '
-                f"({', '.join(map(str, leaks[:5]))}); no figure of this validation is one of held-out data"
-            )
-            return tuple(leaks)
-        refuse_leaks(
-            leaks,
-            generator=made_by.generator,
-            cache=configuration.cache_folder(dataset.preprocessed),
-            dataset=dataset.name,
-            fold=fold,
-            where=where,
-        )
-        return ()
+        return check_leakage(dataset, configuration, made_by, fold, training, validation, announce)
 
     store = _open_store(dataset, configuration, fold, announce, guard, build)
     mapping = map_labels(
@@ -141,6 +128,53 @@ def open_training(
     return TrainingRun(configuration, store, view, spec, source, leaks)
 
 
+def check_leakage(
+    dataset: NnunetDataset,
+    configuration: RunConfiguration,
+    made_by: StoreInfo,
+    fold: Fold,
+    training: Sequence[str],
+    validation: Sequence[str],
+    announce: Callable[[str], None],
+) -> tuple[Leak, ...]:
+    """Compare what a generator was fitted on with the cases that a fold validates on.
+
+    Args:
+        dataset: The dataset.
+        configuration: Its configuration, which may allow leaks.
+        made_by: The head of the cache.
+        fold: The fold.
+        training: Identifiers of its training cases.
+        validation: Identifiers of its validation cases.
+        announce: Told what could not be compared, and of leaks that are allowed.
+
+    Returns:
+        The leaks, where the configuration allows them.
+
+    Raises:
+        LeakageError: There are leaks and the configuration does not allow them.
+    """
+    if not made_by.training_cases:
+        return ()
+    held_out = held_out_records(dataset, configuration, training, validation, announce)
+    leaks = find_leaks(made_by.training_cases, held_out)
+    if leaks and configuration.allow_leakage:
+        announce(
+            f'synthaug: "allow_leakage" is set: {made_by.generator} was fitted on {len(leaks)} validation case(s) '
+            f"({', '.join(map(str, leaks[:5]))}); no figure of this validation is one of held-out data"
+        )
+        return tuple(leaks)
+    refuse_leaks(
+        leaks,
+        generator=made_by.generator,
+        cache=configuration.cache_folder(dataset.preprocessed),
+        dataset=dataset.name,
+        fold=fold,
+        where=dataset.preprocessed / FILE_NAME,
+    )
+    return ()
+
+
 def _open_store(
     dataset: NnunetDataset,
     configuration: RunConfiguration,
@@ -155,8 +189,7 @@ def _open_store(
     if not (folder / "cache.json").is_file():
         raise ConfigurationError(
             f"{folder}: there is no cache; run synthaug precompute --dataset {dataset.name} --fold {fold}, or name a "
-            "cache "
-            f'under "cache" in {dataset.preprocessed / FILE_NAME} or in SYNTHAUG_CACHE'
+            f'cache under "cache" in {dataset.preprocessed / FILE_NAME} or in SYNTHAUG_CACHE'
         )
     store = Store.open(folder)
     prepared = configuration.prepared
@@ -164,7 +197,6 @@ def _open_store(
         raise StoreError(
             f"{folder}: made with {store.info.generator} (weights {store.info.fingerprint[:12]}), but the training was "
             f"prepared with {prepared.generator} (weights {prepared.fingerprint[:12]}); run synthaug precompute "
-            "--dataset "
-            f"{dataset.name} --fold {fold} again"
+            f"--dataset {dataset.name} --fold {fold} again"
         )
     return store

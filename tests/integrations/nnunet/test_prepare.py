@@ -1,0 +1,146 @@
+"""What is decided about a training before there is a cache, and what a second preparation leaves as it was."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from synthaug.cli.app import run
+from synthaug.errors import ConfigurationError
+from synthaug.integrations.nnunet import prepare
+from synthaug.integrations.nnunet.prepare import prepare_training
+from synthaug.labels import LabelScheme
+from synthaug.store import Store, StoreInfo
+from synthaug.volumes import CaseRecord
+from tests import stand_in_generator
+from tests.stand_in_generator import StandInGenerator
+
+SCHEME = LabelScheme.load("ventricles-t1")
+BASE = ["precompute", "--generator", "python:tests.stand_in_generator:make", "--num", "1", "--device", "cpu"]
+
+
+@pytest.fixture
+def preprocessed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A planned dataset whose labels are the generator's, with a split and without raw data."""
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
+    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path / "preprocessed"))
+    folder = tmp_path / "preprocessed" / "Dataset007_Same"
+    folder.mkdir(parents=True)
+    labels = {"background": 0, **{name: number for number, name in enumerate(SCHEME.names, start=1)}}
+    write(folder / "dataset.json", {"channel_names": {"0": "T1"}, "labels": labels, "file_ending": ".nii.gz"})
+    write(folder / "nnUNetPlans.json", {"configurations": {"2d": {}, "3d_fullres": {}}})
+    write(folder / "splits_final.json", [{"train": ["a", "b"], "val": ["c"]}])
+    return folder
+
+
+def write(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content))
+
+
+def without_plans(folder: Path) -> None:
+    (folder / "nnUNetPlans.json").unlink()
+
+
+def with_plans_of_nothing(folder: Path) -> None:
+    write(folder / "nnUNetPlans.json", {})
+
+
+def with_another_channel(folder: Path) -> None:
+    write(folder / "dataset.json", {**json.loads((folder / "dataset.json").read_text()), "channel_names": {"0": "CT"}})
+
+
+def with_a_case_that_was_seen(folder: Path) -> None:
+    write(folder / "splits_final.json", [{"train": ["a", "b"], "val": ["seen"]}])
+
+
+def unchanged(folder: Path) -> None:
+    """The mistake is on the command line."""
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "what"),
+    [
+        (without_plans, [], "nnUNetPlans.json: not found"),
+        (with_plans_of_nothing, [], "configurations"),
+        (unchanged, ["--mix", "nonsense"], "nonsense"),
+        (unchanged, ["--configuration", "nope"], "nope"),
+        (unchanged, ["--fold", "9"], "fold 9"),
+        (with_another_channel, [], "CT"),
+        (with_a_case_that_was_seen, [], "seen"),
+    ],
+)
+def test_a_training_that_cannot_start_is_found_before_the_first_pair(
+    preprocessed: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    change: Any,
+    arguments: list[str],
+    what: str,
+) -> None:
+    generator = StandInGenerator(training_cases=[CaseRecord("seen", None, None)])
+    monkeypatch.setattr(stand_in_generator, "make", lambda **options: generator)
+    change(preprocessed)
+    assert run([*BASE, "--dataset", "7", *arguments]) == 2
+    error = capsys.readouterr().err.strip()
+    assert what in error
+    assert "\n" not in error
+    assert generator.calls == []
+    assert not (preprocessed / "synthaug").exists()
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Preparing without nnU-Net: no view is made."""
+    view = SimpleNamespace(view=SimpleNamespace(folder=Path("view")))
+    monkeypatch.setattr(prepare, "open_training", lambda *arguments, **more: view)
+
+
+def cache(folder: Path, **generator: Any) -> Path:
+    return Store.create(folder, StoreInfo.of(StandInGenerator(**generator))).folder
+
+
+def settings(preprocessed: Path, **changed: Any) -> dict[str, Any]:
+    """Edit the file by hand."""
+    path = preprocessed / "synthaug.json"
+    content = {**json.loads(path.read_text()), **changed}
+    write(path, content)
+    return content
+
+
+@pytest.mark.usefixtures("opened")
+def test_what_was_edited_by_hand_outlives_the_next_preparation(preprocessed: Path, tmp_path: Path) -> None:
+    folder = cache(tmp_path / "cache")
+    prepare_training(folder, 7, announce=print)
+    table = {**dict.fromkeys(SCHEME.names, "csf"), **{name: name for name in SCHEME.names}, "csf": "cerebral_cortex"}
+    edited = settings(preprocessed, mapping=table, mix="synthetic-then-real", seed=5, allow_missing_labels=["csf"])
+    edited = settings(preprocessed, schedule="uniform:20:60")
+    prepare_training(folder, 7, announce=print)
+    found = json.loads((preprocessed / "synthaug.json").read_text())
+    for setting in ("mapping", "mix", "seed"):
+        assert found[setting] == edited[setting]
+    assert found["schedule"]["low_ml"] == 20
+    prepare_training(folder, 7, mix=0.25, seed=0, mapping={"csf": "csf"}, announce=print)
+    found = json.loads((preprocessed / "synthaug.json").read_text())
+    assert (found["mix"], found["mapping"]["csf"], found["seed"]) == ("mixed:0.25", "csf", 0)
+
+
+@pytest.mark.usefixtures("opened")
+def test_a_mapping_for_another_generator_that_does_not_fit_is_dropped_with_a_line(
+    preprocessed: Path, tmp_path: Path
+) -> None:
+    prepare_training(cache(tmp_path / "first"), 7, announce=print)
+    table = {**{name: name for name in SCHEME.names}, "lesion": "csf"}
+    settings(preprocessed, mapping=table, schedule={"kind": "constant", "volume_ml": 3, "structure": "lesion"})
+    lines: list[str] = []
+    with pytest.raises(ConfigurationError, match="lesion"):  # the same generator: somebody's mistake, not ours to drop
+        prepare_training(tmp_path / "first", 7, announce=lines.append)
+    prepare_training(cache(tmp_path / "second", version=2), 7, announce=lines.append)
+    assert any("mapping" in line and "lesion" in line for line in lines)
+    assert any("schedule of lesion" in line for line in lines)
+    found = json.loads((preprocessed / "synthaug.json").read_text())
+    assert "lesion" not in found["mapping"]
+    assert "schedule" not in found
