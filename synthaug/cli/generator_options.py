@@ -25,17 +25,24 @@ StepsOption = Annotated[
 ]
 GuidanceOption = Annotated[
     float | None,
-    typer.Option(min=0.0, help="Weight of classifier-free guidance; default: the generator's own."),
+    typer.Option(
+        "--guidance-scale",
+        "--guidance",
+        min=0.0,
+        help="Weight of classifier-free guidance; default: the generator's own.",
+    ),
 ]
 DatasetOption = Annotated[
     str | None,
     typer.Option(help="For counterfactual: nnU-Net dataset (number or name) whose training cases it draws from."),
 ]
+DEFAULT_FOLD = "0"
 FoldOption = Annotated[str, typer.Option(help="Fold of --dataset: 0 to 4, or all. Validation cases are left out.")]
 CasesOption = Annotated[
     list[str] | None,
     typer.Option("--cases", metavar="IMAGE,LABEL", help="For counterfactual: files of a real pair; repeats."),
 ]
+DEFAULT_SCHEME = "ventricles-t1"
 SchemeOption = Annotated[str, typer.Option(help="Label scheme of --cases: a shipped name or a JSON file.")]
 
 
@@ -46,9 +53,9 @@ def open_generator(
     steps: int | None = None,
     guidance_scale: float | None = None,
     dataset: str | None = None,
-    fold: str = "0",
+    fold: str = DEFAULT_FOLD,
     cases: Sequence[str] | None = None,
-    scheme: str = "ventricles-t1",
+    scheme: str = DEFAULT_SCHEME,
 ) -> PairGenerator:
     """Load the generator that the options describe; options that were not given are left to the generator.
 
@@ -64,14 +71,17 @@ def open_generator(
         options["guidance_scale"] = guidance_scale
     if dataset is not None and cases:
         raise ConfigurationError("--dataset and --cases: both name the cases to draw from; give one of them")
-    if dataset is not None:
-        from synthaug.integrations.nnunet.dataset import NnunetDataset
-
-        found = NnunetDataset.find(dataset)
-        training, _ = found.split(fold)
-        options.update(
-            cases=[found.cases[identifier] for identifier in training], scheme=found.scheme, channels=found.channels
+    if fold != DEFAULT_FOLD and dataset is None:
+        raise ConfigurationError(f"--fold {fold}: is of a dataset; give --dataset too, or leave --fold out")
+    if scheme != DEFAULT_SCHEME and not cases:
+        raise ConfigurationError(
+            f"--scheme {scheme}: is of the label maps of --cases; give --cases too, or leave it out"
         )
+    if dataset is not None:
+        from synthaug.integrations.nnunet.prepare import training_case_paths
+
+        case_scheme, channels, paths = training_case_paths(dataset, fold)
+        options.update(cases=paths, scheme=case_scheme, channels=channels)
     elif cases:
         from synthaug.labels import LabelScheme
 

@@ -43,7 +43,7 @@ class NnunetDataset:
         text = str(dataset)
         roots = [root for root in (raw_root, preprocessed_root) if root is not None and root.is_dir()]
         present = sorted({entry.name for root in roots for entry in root.glob("Dataset[0-9]*_*") if entry.is_dir()})
-        if text.isdigit():
+        if text.isdecimal():
             names = [name for name in present if name.startswith(f"Dataset{int(text):03d}_")]
         else:
             names = [name for name in present if name == text]
@@ -65,9 +65,13 @@ class NnunetDataset:
     @cached_property
     def dataset_json(self) -> dict[str, Any]:
         """The dataset's own description; that beside the plans, which training reads, before that of the raw data."""
+        return read_json(self._description_file)
+
+    @property
+    def _description_file(self) -> Path:
         for folder in (self.preprocessed, self.raw):
             if folder is not None and (folder / "dataset.json").is_file():
-                return read_json(folder / "dataset.json")
+                return folder / "dataset.json"
         raise ConfigurationError(f"{self.preprocessed / 'dataset.json'}: not found; run nnUNetv2_plan_and_preprocess")
 
     @cached_property
@@ -78,7 +82,7 @@ class NnunetDataset:
     @property
     def channels(self) -> tuple[str, ...]:
         """Channel names in channel order."""
-        return channel_names(self.dataset_json)
+        return channel_names(self.dataset_json, self._description_file)
 
     def plans(self, identifier: str = "nnUNetPlans") -> dict[str, Any]:
         """The plans file of this identifier.
@@ -103,11 +107,12 @@ class NnunetDataset:
                 f"{self.name}: its raw images are needed and nnUNet_raw={os.environ.get('nnUNet_raw')} does not hold "
                 "them; set nnUNet_raw to the folder that does"
             )
-        description = read_json(self.raw / "dataset.json")
+        path = self.raw / "dataset.json"
+        description = read_json(path)
         if "dataset" in description:
-            cases = {name: self._listed_case(name, entry) for name, entry in description["dataset"].items()}
+            cases = self._listed_cases(description["dataset"], path)
         else:
-            cases = self._cases_in_folders(description["file_ending"], len(channel_names(description)))
+            cases = self._cases_in_folders(file_ending(description, path), len(channel_names(description, path)))
         for case in cases.values():
             for path in (*case.images, case.label):
                 if not path.is_file():
@@ -130,12 +135,21 @@ class NnunetDataset:
             for name in names
         }
 
-    def _listed_case(self, name: str, entry: dict[str, Any]) -> CasePaths:
+    def _listed_cases(self, listed: Any, path: Path) -> dict[str, CasePaths]:
         # dataset.json may list its files itself, absolute or relative to the dataset, with environment variables
-        assert self.raw is not None
-        folder = self.raw
-        images = tuple(folder / os.path.expandvars(image) for image in entry["images"])
-        return CasePaths(name, images, folder / os.path.expandvars(entry["label"]))
+        def file(text: str) -> Path:
+            return path.parent / os.path.expandvars(text)
+
+        try:
+            return {
+                name: CasePaths(name, tuple(file(image) for image in entry["images"]), file(entry["label"]))
+                for name, entry in listed.items()
+            }
+        except (AttributeError, KeyError, TypeError):
+            raise ConfigurationError(
+                f'{path}: "dataset" must give "images" (a list) and "label" for each case; mend it, or remove it to '
+                "have imagesTr and labelsTr read"
+            ) from None
 
     def split(self, fold: Fold) -> tuple[list[str], list[str]]:
         """Training and validation identifiers of a fold, as nnU-Net will use them.
@@ -144,22 +158,22 @@ class NnunetDataset:
         both.
 
         Raises:
-            ConfigurationError: There is no such fold, or there are too few cases to split.
+            ConfigurationError: There is no such fold, there are too few cases to split, or the file is damaged.
         """
         if fold == "all":
             names = list(self.cases)
             return names, list(names)
         path = self.preprocessed / "splits_final.json"
         if path.is_file():
-            splits = json.loads(path.read_text())
+            splits = _read_splits(path)
         else:
             from nnunetv2.utilities.crossval_split import generate_crossval_split
 
             names = list(self.cases)
             if len(names) < 5:
                 raise ConfigurationError(
-                    f"{self.name}: {len(names)} cases cannot be split into nnU-Net's 5 folds; write {path} or use "
-                    "fold all"
+                    f"{self.name}: {len(names)} cases cannot be split into nnU-Net's 5 folds; write {path}, or "
+                    "train fold all"
                 )
             splits = generate_crossval_split(names, seed=12345, n_splits=5)
         try:
@@ -172,7 +186,7 @@ class NnunetDataset:
 
     def label_files(self) -> dict[str, Path]:
         """Label maps in their original geometry, by identifier: nnU-Net keeps a copy of them beside the plans."""
-        ending = self.dataset_json["file_ending"]
+        ending = file_ending(self.dataset_json, self._description_file)
         for folder in (self.preprocessed / "gt_segmentations", self.raw / "labelsTr" if self.raw is not None else None):
             if folder is not None and folder.is_dir():
                 files = {path.name.removesuffix(ending): path for path in sorted(folder.glob(f"*{ending}"))}
@@ -181,10 +195,28 @@ class NnunetDataset:
         return {}
 
 
-def channel_names(dataset_json: dict[str, Any]) -> tuple[str, ...]:
-    """Channel names of a dataset.json in channel order (``modality`` is the name of the key in old files)."""
-    names = dataset_json["channel_names"] if "channel_names" in dataset_json else dataset_json["modality"]
+def channel_names(dataset_json: dict[str, Any], path: Path) -> tuple[str, ...]:
+    """Channel names of a dataset.json in channel order (``modality`` is the name of the key in old files).
+
+    Raises:
+        ConfigurationError: It has none.
+    """
+    names = dataset_json.get("channel_names", dataset_json.get("modality"))
+    if not isinstance(names, dict) or not names or not all(key.isdecimal() for key in names):
+        raise ConfigurationError(f'{path}: "channel_names" must give a name for each channel, such as {{"0": "T1"}}')
     return tuple(str(names[key]) for key in sorted(names, key=int))
+
+
+def file_ending(dataset_json: dict[str, Any], path: Path) -> str:
+    """Ending of the dataset's files.
+
+    Raises:
+        ConfigurationError: It is not given.
+    """
+    ending = dataset_json.get("file_ending")
+    if not isinstance(ending, str) or not ending:
+        raise ConfigurationError(f'{path}: "file_ending" must give the ending of the files, such as ".nii.gz"')
+    return ending
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -193,15 +225,33 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         ConfigurationError: The file is missing or not a JSON object.
     """
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise ConfigurationError(f"{path}: not found") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: not valid JSON ({error}); mend or delete it") from None
+    content = _parse_json(path)
     if not isinstance(content, dict):
         raise ConfigurationError(f"{path}: a JSON object is expected, not {type(content).__name__}; mend or delete it")
     return content
+
+
+def _parse_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path}: not found") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{path}: not valid JSON ({error}); mend or delete it") from None
+
+
+def _read_splits(path: Path) -> list[dict[str, list[str]]]:
+    splits = _parse_json(path)
+    if not isinstance(splits, list) or not splits or not all(map(_is_split, splits)):
+        raise ConfigurationError(
+            f'{path}: a list with the case names of "train" and "val" for each fold is expected; mend it, or delete it '
+            "to have nnU-Net's own split"
+        )
+    return splits
+
+
+def _is_split(split: Any) -> bool:
+    return isinstance(split, dict) and all(isinstance(split.get(part), list) for part in ("train", "val"))
 
 
 def _root(variable: str) -> Path | None:

@@ -100,3 +100,58 @@ def test_too_few_cases_for_five_folds(raw: Path) -> None:
 
 def test_the_default_cache_lies_beside_the_plans(raw: Path) -> None:
     assert default_cache_folder(7) == NnunetDataset.find(7).preprocessed / "synthaug" / "cache"
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", "[]", '[{"val": ["b"]}]', '[{"train": ["a"]}]', '[{"train": ["a"', '[["a"], ["b"]]', '"x"']
+)
+def test_a_damaged_split_is_named(raw: Path, content: str) -> None:
+    dataset = NnunetDataset.find(7)
+    dataset.preprocessed.mkdir(parents=True)
+    (dataset.preprocessed / "splits_final.json").write_text(content)
+    with pytest.raises(ConfigurationError, match=r"splits_final\.json: .*mend"):
+        dataset.split(0)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("channel_names", None),
+        ("channel_names", ["T1"]),
+        ("channel_names", {"T1": 0}),
+        ("file_ending", None),
+        ("file_ending", 3),
+        ("dataset", {"first": {}}),
+        ("dataset", ["first"]),
+    ],
+)
+def test_a_description_that_lacks_something_is_named(raw: Path, key: str, value: object) -> None:
+    content = {**json.loads((raw / "dataset.json").read_text()), key: value}
+    (raw / "dataset.json").write_text(json.dumps({name: entry for name, entry in content.items() if entry is not None}))
+    with pytest.raises(ConfigurationError, match=rf'dataset\.json: "{key}" must give'):
+        _ = NnunetDataset.find(7).cases
+
+
+@pytest.mark.parametrize("key", ["channel_names", "file_ending"])
+def test_what_the_description_beside_the_plans_lacks_is_named(raw: Path, key: str) -> None:
+    dataset = NnunetDataset.find(7)
+    dataset.preprocessed.mkdir(parents=True)
+    content = json.loads((raw / "dataset.json").read_text())
+    (dataset.preprocessed / "dataset.json").write_text(json.dumps({k: v for k, v in content.items() if k != key}))
+    with pytest.raises(ConfigurationError, match=rf'dataset\.json: "{key}" must give'):
+        _ = (dataset.channels, dataset.label_files())
+
+
+def test_a_number_of_other_digits_is_no_number(raw: Path) -> None:
+    with pytest.raises(ConfigurationError, match="there is none"):
+        NnunetDataset.find("\N{SUPERSCRIPT TWO}")
+
+
+def test_drawing_from_a_split_that_names_an_absent_case_is_a_mistake(raw: Path) -> None:
+    from synthaug.cli.generator_options import open_generator
+
+    dataset = NnunetDataset.find(7)
+    dataset.preprocessed.mkdir(parents=True)
+    (dataset.preprocessed / "splits_final.json").write_text(json.dumps([{"train": ["z"], "val": ["b"]}]))
+    with pytest.raises(ConfigurationError, match="fold 0 names z"):
+        open_generator("counterfactual", dataset="7")
