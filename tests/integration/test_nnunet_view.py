@@ -132,7 +132,7 @@ def test_other_plans_or_mappings_never_meet_this_view(dataset: TinyDataset, tmp_
     assert others[0].key in line
 
 
-def test_a_case_that_was_pruned_from_the_store_leaves_the_view(dataset: TinyDataset, tmp_path: Path) -> None:
+def test_a_case_that_was_removed_from_the_store_leaves_the_view(dataset: TinyDataset, tmp_path: Path) -> None:
     import shutil
 
     store = make_cache(tmp_path / "cache", num=2)

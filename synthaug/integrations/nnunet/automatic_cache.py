@@ -48,8 +48,7 @@ def make_automatic_cache(
     except SynthAugError as error:
         raise ConfigurationError(
             f"{dataset.name}: no training was prepared, and the default generator {configuration.generator} does not "
-            "serve: "
-            f"{error}; run synthaug precompute --dataset {dataset.name} --generator NAME_OR_FOLDER"
+            f"serve: {error}; run synthaug precompute --dataset {dataset.name} --generator NAME_OR_FOLDER"
         ) from None
     check(generator)
     store = Store.open_or_create(folder, StoreInfo.of(generator))

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from synthaug.errors import ConfigurationError
 
-# Spellings that mean the same contrast. Contrast-enhanced T1 ("T1ce", "T1Gd", "T1c") is another one and not in the
-# list.
+# Spellings of one contrast. Contrast-enhanced T1 ("T1ce", "T1Gd", "T1c") is another one and not in the list.
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "t1": ("t1", "t1w", "t1n", "t1weighted", "t1mri", "mrit1", "mrt1", "t1mr", "t1wmri", "t1mprage", "mprage"),
     "t2": ("t2", "t2w", "t2weighted", "t2mri", "mrit2", "t2mr"),
@@ -47,15 +46,14 @@ def match_channels(
     if unknown:
         raise ConfigurationError(
             f"channels: {', '.join(map(repr, unknown))} is neither a channel of the dataset "
-            f"({', '.join(dataset_channels)}) "
-            f"nor of the generator ({', '.join(generator_channels)}); write {{dataset's name: generator's name}}"
+            f"({', '.join(dataset_channels)}) nor of the "
+            f"generator ({', '.join(generator_channels)}); write {{dataset's name: generator's name}}"
         )
     if len(dataset_channels) != len(generator_channels):
         raise ConfigurationError(
-            f"the dataset has {len(dataset_channels)} channel(s) ({', '.join(dataset_channels)}) and the generator "
-            "makes "
-            f"{len(generator_channels)} ({', '.join(generator_channels)}); use a generator fitted on this dataset "
-            "(synthaug fit)"
+            f"the dataset has {len(dataset_channels)} channel(s) ({', '.join(dataset_channels)}) and the "
+            f"generator makes {len(generator_channels)} ({', '.join(generator_channels)}); use a generator fitted on "
+            "this dataset (synthaug fit)"
         )
     available = {canonical_channel(name): index for index, name in enumerate(generator_channels)}
     by_name = {name: index for index, name in enumerate(generator_channels)}
@@ -65,15 +63,13 @@ def match_channels(
         if index is None:
             raise ConfigurationError(
                 f"channel {name!r} of the dataset: the generator makes {', '.join(map(repr, generator_channels))}; "
-                "if one of "
-                'them is the same contrast, say so in synthaug.json: "channels": '
+                'if one of them is the same contrast, say so in synthaug.json: "channels": '
                 f'{{"{name}": "{generator_channels[0]}"}}'
             )
         order.append(index)
     if len(set(order)) != len(order):
         raise ConfigurationError(
             f"channels {', '.join(dataset_channels)} of the dataset: two of them would take the same generator "
-            "channel; "
-            'name the pairs in synthaug.json under "channels"'
+            'channel; name the pairs in synthaug.json under "channels"'
         )
     return tuple(order)

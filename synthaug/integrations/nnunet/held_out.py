@@ -41,8 +41,7 @@ def held_out_records(
         if unknown:
             announce(
                 f"synthaug: {len(unknown)} validation case(s) are compared with the generator's training cases by "
-                "name only, "
-                f"their files cannot be read here: {', '.join(unknown[:5])}"
+                f"name only, their files cannot be read here: {', '.join(unknown[:5])}"
             )
     return [recorded[name] or CaseRecord(name, None, None) for name in names]
 

@@ -78,8 +78,7 @@ def refuse_leaks(
     names = ", ".join(map(str, leaks[:5])) + (f" and {len(leaks) - 5} more" if len(leaks) > 5 else "")
     raise LeakageError(
         f"{cache}: generator {generator} was fitted on {len(leaks)} validation case(s) of fold {fold} of {dataset}: "
-        f"{names}; "
-        f"make a cache for this fold (synthaug precompute --dataset {dataset} --fold {fold} with a generator fitted "
-        "on its "
-        f'training cases), or set "allow_leakage": true in {where} and report no figure of this validation'
+        f"{names}; make a cache for this fold (synthaug precompute --dataset {dataset} --fold {fold} with a generator "
+        f'fitted on its training cases), or set "allow_leakage": true in {where} and report no figure of this '
+        "validation"
     )

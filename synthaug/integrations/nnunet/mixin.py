@@ -124,8 +124,7 @@ class SynthAugMixin(Trainer):  # type: ignore[misc]
         if self.is_cascaded:
             raise ConfigurationError(
                 f"{self.configuration_name}: a cascade's second stage is not supported, since synthetic cases have no "
-                "prediction of the first stage; train 3d_lowres or 3d_fullres with synthaug and this stage with "
-                "nnUNetTrainer"
+                "prediction of the first; train 3d_lowres or 3d_fullres with synthaug, this stage with nnUNetTrainer"
             )
         configuration = read_configuration(Path(self.preprocessed_dataset_folder_base), trainer_mix=self.synthaug_mix)
         for setting, attribute in (

@@ -41,8 +41,7 @@ def dataset_orientations(dataset: NnunetDataset, reader: str) -> tuple[str, ...]
     if reader not in ORDER_KEEPING_READERS:
         raise SynthAugError(
             f"{dataset.name}: nnU-Net reads it with {reader}, which has no anatomical axes; synthetic cases need "
-            "NIfTI, NRRD "
-            "or MHA files in 3D"
+            "NIfTI, NRRD or MHA files in 3D"
         )
     files = list(dataset.label_files().values())
     if not files:

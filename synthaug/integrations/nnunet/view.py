@@ -220,7 +220,7 @@ def build_view(store: Store, spec: ViewSpec, announce: Callable[[str], None] = p
         _add_case(view, spec, name, pair)
         if number == len(missing) or number % 10 == 0:
             announce(f"synthaug: preprocessed {number} of {len(missing)} synthetic cases")
-    # a case that was pruned from the store must not be drawn any more
+    # a case that was removed from the store must not be drawn any more
     view.remove(sorted(set(view.names()) - set(store.names())))
     return view
 
