@@ -5,15 +5,17 @@ from __future__ import annotations
 import errno
 import functools
 import importlib
+import itertools
 import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
 
-from synthaug.errors import SynthAugError
+from synthaug.errors import ConfigurationError, SynthAugError
 
 COMMANDS: dict[str, str] = {
     "sample": "Make a few pairs as NIfTI files, with a preview picture.",
@@ -28,8 +30,23 @@ COMMANDS: dict[str, str] = {
 
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
-MISTAKEN_PATHS = {errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ENOENT, errno.ENOSPC, errno.ENOTDIR, errno.EROFS}
-"""Operating system errors that a user mends: a missing or forbidden path, a full disk."""
+MISTAKEN_PATHS = {
+    errno.EACCES: "choose another path, or change its permissions",
+    errno.EDQUOT: "free some space, or choose another disk",
+    errno.EEXIST: "choose another path",
+    errno.EISDIR: "name a file, not a folder",
+    errno.ELOOP: "choose another path, or mend the symbolic links",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOENT: "check the path",
+    errno.ENOSPC: "free some space, or choose another disk",
+    errno.ENOTDIR: "choose another path",
+    errno.EPERM: "choose another path",
+    errno.EROFS: "choose another path",
+}
+"""Operating system errors that a user mends (a missing or forbidden path, a full disk), and how."""
+
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+"""Of the click that typer itself uses: its own copy in later releases."""
 
 
 def main() -> None:
@@ -43,10 +60,52 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code: 0, 1 (a check failed), 2 (a mistake) or 130 (interrupted)."""
     try:
-        build_app(_called_command(arguments))(args=list(arguments), prog_name="synthaug")
+        _refuse_empty_text(arguments)
+        app = build_app(_called_command(arguments))
+        code = app(args=list(arguments), prog_name="synthaug", standalone_mode=False)
+        return code if isinstance(code, int) else 0
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    return 0
+    except SynthAugError as mistake:
+        typer.echo(f"synthaug: {mistake}", err=True)
+        return EXIT_MISTAKE
+    except typer.Abort:
+        return EXIT_INTERRUPTED
+    except _UsageError as mistake:
+        _show_usage_error(mistake, arguments)
+        return EXIT_MISTAKE
+
+
+def _refuse_empty_text(arguments: Sequence[str]) -> None:
+    """An empty text (a shell variable that is not set) would be read as the current folder.
+
+    Raises:
+        ConfigurationError: there is one.
+    """
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        option, separator, value = word.partition("=")
+        if not word or (option.startswith("--") and separator and not value):
+            where = option or (before if before.startswith("-") else "argument")
+            raise ConfigurationError(f"{where} '': is empty; give a value, and check the variable that it came from")
+
+
+def _show_usage_error(mistake: Any, arguments: Sequence[str]) -> None:
+    """A wrong, missing or unknown option or command in one line; a bare ``synthaug cache`` has shown its help."""
+    if type(mistake).__name__ == "NoArgsIsHelpError":
+        mistake.show()
+        return
+    context, parameter = mistake.ctx, getattr(mistake, "param", None)
+    text = " ".join(mistake.format_message().split()).rstrip(".")
+    if parameter is not None:
+        options = [option for option in parameter.opts if option.startswith("--")]
+        where = options[0] if options else (parameter.metavar or str(parameter.name).upper())
+        if type(mistake).__name__ == "MissingParameter":
+            text = f"{where}: is missing"
+        else:
+            where = " ".join([where, *_given(parameter.opts, arguments)])
+            text = " ".join(f"{where}: {mistake.message}".split()).rstrip(".")
+    command = context.command_path if context is not None else "synthaug"
+    typer.echo(f"synthaug: {text}; see `{command} --help`", err=True)
 
 
 def build_app(called: str | None = None) -> typer.Typer:
@@ -86,13 +145,30 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         except OSError as mistake:
             if mistake.errno not in MISTAKEN_PATHS or mistake.filename is None:
                 raise
-            typer.echo(f"synthaug: {mistake.filename}: {mistake.strerror}", err=True)
+            typer.echo(f"synthaug: {_describe(mistake)}", err=True)
         except KeyboardInterrupt:
             typer.echo("synthaug: interrupted; run the same command again to continue", err=True)
             raise typer.Exit(EXIT_INTERRUPTED) from None
         raise typer.Exit(EXIT_MISTAKE)
 
     return guarded
+
+
+def _given(options: Sequence[str], arguments: Sequence[str]) -> list[str]:
+    """What an option was given, last; the message about it does not always say."""
+    values = [value for word, value in itertools.pairwise(arguments) if word in options]
+    values += [word.partition("=")[2] for word in arguments if word.partition("=")[0] in options and "=" in word]
+    return values[-1:]
+
+
+def _describe(mistake: OSError) -> str:
+    """What is wrong with a path, naming the file that stands where a folder is needed."""
+    path = Path(os.fsdecode(mistake.filename))
+    if mistake.errno in (errno.EEXIST, errno.ENOTDIR):
+        for part in (path, *path.parents):
+            if os.path.lexists(part) and not part.is_dir():
+                return f"{part}: is a file, and a folder is needed there; choose another path"
+    return f"{path}: {mistake.strerror}; {MISTAKEN_PATHS[mistake.errno or 0]}"
 
 
 def _print_version(wanted: bool) -> None:

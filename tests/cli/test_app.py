@@ -6,6 +6,7 @@ import errno
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -54,7 +55,77 @@ def test_a_mistake_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str
 
 def test_a_missing_path_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_raising(FileNotFoundError(errno.ENOENT, "No such file or directory", "cases/a.nii.gz")) == 2
-    assert capsys.readouterr().err == "synthaug: cases/a.nii.gz: No such file or directory\n"
+    assert capsys.readouterr().err == "synthaug: cases/a.nii.gz: No such file or directory; check the path\n"
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EDQUOT])
+def test_a_path_that_the_system_refuses_is_one_line_with_a_mend(
+    number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_raising(OSError(number, "refused", "somewhere")) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("synthaug: somewhere: refused; ")
+    assert said.count("\n") == 1
+
+
+def test_a_file_where_a_folder_is_needed_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "afile"
+    file.touch()
+    for error in (
+        NotADirectoryError(errno.ENOTDIR, "Not a directory", str(file / "sub")),
+        FileExistsError(errno.EEXIST, "File exists", str(file)),
+    ):
+        assert run_raising(error) == 2
+        assert (
+            capsys.readouterr().err
+            == f"synthaug: {file}: is a file, and a folder is needed there; choose another path\n"
+        )
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("sample --num 0 --out o", "--num 0: "),
+        ("sample --num 1e3 --out o", "--num 1e3: "),
+        ("sample --steps 0 --out o", "--steps 0: "),
+        ("precompute --seed -1", "--seed -1: "),
+        ("precompute --ratio abc", "--ratio abc: "),
+        ("sample --num=-1 --out o", "--num -1: "),
+        ("sample", "--out: is missing; see `synthaug sample --help`"),
+        ("cache info", "CACHE: is missing"),
+        ("sample --nmu 2 --out o", "--nmu"),
+        ("cache nope", "nope"),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_exit_code_2(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(line.split()) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert printed.err.startswith("synthaug: ")
+    assert printed.err.count("\n") == 1
+    assert printed.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "where"),
+    [
+        (["sample", "--out", ""], "--out"),
+        (["sample", "--out="], "--out"),
+        (["sample", "--generator", "", "--out", "o"], "--generator"),
+        (["cache", "verify", ""], "argument"),
+    ],
+)
+def test_an_empty_text_is_not_the_current_folder(
+    arguments: list[str], where: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.run(arguments) == 2
+    assert capsys.readouterr().err.startswith(f"synthaug: {where} '': is empty;")
+
+
+def test_a_group_without_a_command_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["cache"]) == 2
+    printed = capsys.readouterr()
+    assert "export" in printed.out + printed.err
 
 
 def test_an_interrupt_says_how_to_continue(capsys: pytest.CaptureFixture[str]) -> None:
