@@ -32,8 +32,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Request:
-    """One pair to make: its name, what it shall look like, and the seed that it is drawn with."""
+class SampleRequest:
+    """One pair to write: its name, what it shall look like, and the seed that it is drawn with.
+
+    The cases of a cache have a ``Request`` of their own, which is numbered and has a name from its content.
+    """
 
     name: str
     condition: Condition
@@ -65,13 +68,15 @@ def sample(
     scheme: SchemeOption = "ventricles-t1",
     check: Annotated[
         bool,
-        typer.Option("--check/--no-quality-control", help="Replace pairs that fail quality control."),
+        typer.Option("--check/--no-check", help="Replace pairs that fail quality control."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")] = False,
 ) -> None:
     """Make a few pairs as NIfTI files, with a preview picture.
 
     Writes NAME_image.nii.gz, NAME_label.nii.gz and NAME_provenance.json for each pair, labels.json and preview.png.
+    NAME is the generator, --seed and a number: the same command again replaces its own pairs, and one that asks for
+    other volumes or another generator under the same names is refused.
 
     Example: synthaug sample --generator ventricles-t1-1mm --target ventricles=40 --num 2 --seed 7 --out pairs
     """
@@ -123,7 +128,7 @@ def plan_requests(
     num: int,
     seed: int,
     extrapolate: bool,
-) -> list[Request]:
+) -> list[SampleRequest]:
     """Condition and seed of each pair; all are checked before the first is made.
 
     Raises:
@@ -147,24 +152,25 @@ def plan_requests(
         condition = Condition(wanted, extrapolate=extrapolate)
         generator.bounds.check(condition)
         # drawn as `synthaug precompute` draws: pair i of a seed is the cache's first attempt at its case i
-        requests.append(Request(f"{generator.name}_seed{seed}_{i:03d}", condition, request_seed(seed, i)))
+        requests.append(SampleRequest(f"{generator.name}_seed{seed}_{i:03d}", condition, request_seed(seed, i)))
     return requests
 
 
 def write_samples(
-    generator: PairGenerator, requests: Sequence[Request], out: Path, *, check: bool = False, quiet: bool = False
+    generator: PairGenerator, requests: Sequence[SampleRequest], out: Path, *, check: bool = False, quiet: bool = False
 ) -> dict[str, Any]:
     """Make the pairs one by one and write them; what ``--json`` prints.
 
     Args:
         generator: makes the pairs.
         requests: what to make.
-        out: folder for the files; files of the same names are replaced.
+        out: folder for the files; pairs that the same request made before are replaced.
         check: put each pair through quality control, and retry with other seeds where it fails.
         quiet: no progress bar.
 
     Raises:
-        SynthAugError: the folder holds pairs of another label scheme, or no attempt at a pair passed the checks.
+        SynthAugError: the folder holds pairs of another label scheme, or of the same names and another request, or no
+            attempt at a pair passed the checks.
     """
     from synthaug.cli.progress import track
     from synthaug.files.atomic import replace_file
@@ -173,6 +179,7 @@ def write_samples(
     from synthaug.reports.preview import preview_pairs
     from synthaug.volumes import write_image, write_label
 
+    _refuse_other_pairs(generator, requests, out)
     out.mkdir(parents=True, exist_ok=True)
     _write_labels(out / "labels.json", generator.scheme)
     pairs: list[LabeledVolume] = []
@@ -215,6 +222,30 @@ def write_samples(
     }
     plain: dict[str, Any] = json.loads(canonical_json(summary))
     return plain
+
+
+def _refuse_other_pairs(generator: PairGenerator, requests: Sequence[SampleRequest], out: Path) -> None:
+    """Names carry only generator and seed, so that another target would replace pairs without a word.
+
+    Raises:
+        ConfigurationError: a pair of the same name was made by other weights or for other volumes.
+    """
+    for request in requests:
+        path = out / f"{request.name}_provenance.json"
+        if not path.exists():
+            continue
+        try:
+            made = json.loads(path.read_text())
+            same = (made["generator_sha256"], made["requested_ml"]) == (
+                generator.fingerprint,
+                dict(request.condition.targets_ml),
+            )
+        except (ValueError, KeyError, TypeError):
+            same = False
+        if not same:
+            raise ConfigurationError(
+                f"{path}: is of a pair with other volumes or another generator; give another --out or --seed"
+            )
 
 
 def _write_labels(path: Path, scheme: LabelScheme) -> None:

@@ -73,6 +73,8 @@ def test_a_schedule_draws_as_precompute_does(tmp_path: Path, capsys: pytest.Capt
         (["--target", "ventricles=40", "--schedule", "uniform:20:120"], "one of them"),
         ([], "one of them"),
         (["--target", "ventricles=40", "--cases", "a.nii.gz,b.nii.gz"], "a.nii.gz"),
+        (["--target", "ventricles=40", "--scheme", "nope"], "--scheme nope"),
+        (["--target", "ventricles=40", "--fold", "zz"], "--fold zz"),
     ],
 )
 def test_a_mistake_is_one_line_and_writes_nothing(
@@ -91,6 +93,28 @@ def test_a_folder_with_pairs_of_other_labels_is_left_alone(tmp_path: Path, capsy
     assert sample("--target", "ventricles=40", "--out", str(tmp_path)) == 2
     assert "other labels" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["labels.json"]
+
+
+def test_pairs_of_another_request_are_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sample("--target", "ventricles=40", "--out", str(tmp_path)) == 0
+    before = {path: path.read_bytes() for path in tmp_path.glob("*_*")}
+    assert sample("--target", "ventricles=60", "--num", "2", "--out", str(tmp_path)) == 2
+    error = capsys.readouterr().err
+    assert "another --out or --seed" in error
+    assert error.count("\n") == 1
+    assert {path: path.read_bytes() for path in tmp_path.glob("*_*")} == before
+    assert sample("--target", "ventricles=40", "--num", "2", "--no-check", "--out", str(tmp_path)) == 0
+    assert sample("--target", "ventricles=60", "--seed", "1", "--out", str(tmp_path)) == 0
+    assert len([*tmp_path.glob("*_image.nii.gz")]) == 3
+
+
+@pytest.mark.parametrize("command", ["sample", "evaluate", "precompute"])
+@pytest.mark.parametrize("name", ["--guidance", "--guidance-scale"])
+def test_the_guidance_has_both_names_in_every_command(
+    command: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.run([command, name, "x", "--out", "o"]) == 2
+    assert " x: " in capsys.readouterr().err
 
 
 def test_the_table_shows_what_was_asked_for_and_realised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
