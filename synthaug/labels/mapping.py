@@ -55,12 +55,6 @@ class LabelMapping:
                 f"map each to a structure of {self.target.name!r} or to '{BACKGROUND}'"
             )
 
-    @property
-    def missing_targets(self) -> tuple[str, ...]:
-        """Structures of the target scheme that no source structure becomes."""
-        reached = set(self.table.values())
-        return tuple(name for name in self.target.names if name not in reached)
-
     def apply(self, label: np.ndarray, where: str = "") -> np.ndarray:
         """Translate a label map.
 

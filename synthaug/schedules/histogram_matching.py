@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,20 +49,6 @@ class HistogramMatching(VolumeSchedule):
                 "name the same structure in both"
             )
         self.target.bin_weights(self.edges_ml, 0.0)  # refuses edges that do not increase
-
-    @classmethod
-    def filling(
-        cls,
-        target: VolumeSchedule,
-        real_ml: Sequence[float],
-        fraction: float,
-        low_ml: float,
-        high_ml: float,
-        bins: int = 16,
-    ) -> HistogramMatching:
-        """With equal bins from ``low_ml`` to ``high_ml``."""
-        edges = tuple(float(edge) for edge in np.linspace(low_ml, high_ml, bins + 1))
-        return cls(target, tuple(real_ml), fraction, edges, target.structure)
 
     def weights(self, progress: float) -> np.ndarray:
         """Probability of each bin between ``edges_ml``; sums to 1."""

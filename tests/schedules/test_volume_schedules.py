@@ -122,7 +122,7 @@ def test_histogram_matching_fills_what_the_real_set_lacks() -> None:
 def test_histogram_matching_reaches_the_target_where_it_can() -> None:
     real = tuple(np.random.default_rng(0).uniform(10, 40, 200))
     target = Uniform(10.0, 110.0)
-    schedule = HistogramMatching.filling(target, real, 0.8, 10.0, 110.0, bins=10)
+    schedule = HistogramMatching(target, real, 0.8, tuple(np.linspace(10.0, 110.0, 11)))
     share = np.histogram(real, bins=schedule.edges_ml)[0] / len(real)
     assert 0.2 * share + 0.8 * schedule.weights(0.0) == pytest.approx(np.full(10, 0.1), abs=1e-6)
 
