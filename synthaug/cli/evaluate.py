@@ -85,6 +85,8 @@ def evaluate(
         raise ConfigurationError("evaluate: nothing to do; give --generated CACHE, --control N or --round-trip DIR")
     if real is not None and generated is None and control is None:
         raise ConfigurationError("--real: needs something to compare with; give --generated CACHE or --control N too")
+    if out.exists() and not out.is_dir():
+        raise ConfigurationError(f"--out {out}: is a file; give a folder, which is made if it is not there")
     mapping = LabelMapping.load(label_mapping) if label_mapping is not None else None
     result: dict[str, Any] = {}
     parts: list[str] = []

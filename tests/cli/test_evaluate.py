@@ -92,3 +92,15 @@ def test_a_mistake_is_one_line_and_leaves_no_folder(
     assert message in error
     assert error.count("\n") == 1
     assert not out.exists()
+
+
+def test_a_file_in_the_place_of_the_folder_is_told_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "afile"
+    file.touch()
+    assert run(["evaluate", "--generator", STAND_IN, "--control", "2", "--out", str(file)]) == 2
+    assert (
+        capsys.readouterr().err
+        == f"synthaug: --out {file}: is a file; give a folder, which is made if it is not there\n"
+    )
