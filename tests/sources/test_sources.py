@@ -91,7 +91,8 @@ def test_refresh_takes_in_new_cases(tmp_path: Path) -> None:
     generator = StandInGenerator()
     store = Store.create(tmp_path / "cache", StoreInfo.of(generator))
     fill(store, generator, [30.0])
-    source = StoreSource(Store.open(store.folder), UNIFORM)
+    with pytest.warns(UserWarning, match="30 to 30 mL"):
+        source = StoreSource(Store.open(store.folder), UNIFORM)
     assert len(source) == 1
     fill(store, generator, [30.5, 60.0])
     assert len(source) == 1
