@@ -121,7 +121,10 @@ def _open_canonical(path: Path, *, multichannel: bool) -> Any:
         raise SynthAugError(f"{path}: voxels are {image.get_data_dtype()}; allowed: whole or real numbers, one a voxel")
     affine = np.asarray(image.affine, dtype=np.float64)
     check_affine(affine, str(path))
-    return nib.as_closest_canonical(image)
+    try:
+        return nib.as_closest_canonical(image)  # reads the data of an image that is not RAS+
+    except _UNREADABLE as error:
+        raise _damaged(path, error) from error
 
 
 def _check_shape(shape: tuple[int, ...], path: Path, *, multichannel: bool) -> None:
@@ -145,10 +148,12 @@ def _read_data(image: Any, path: Path, dtype: type[np.float32] | None) -> np.nda
         with np.errstate(over="ignore"):
             data = np.asanyarray(image.dataobj) if dtype is None else image.get_fdata(dtype=dtype, caching="unchanged")
     except _UNREADABLE as error:
-        raise SynthAugError(
-            f"{path}: data cannot be read ({_one_line(error)}); the file is damaged: copy it anew"
-        ) from error
+        raise _damaged(path, error) from error
     return data.reshape(data.shape[:3] + (-1,))
+
+
+def _damaged(path: Path, error: BaseException) -> SynthAugError:
+    return SynthAugError(f"{path}: data cannot be read ({_one_line(error)}); the file is damaged: copy it anew")
 
 
 def _whole_numbers(label: np.ndarray, path: Path) -> np.ndarray:

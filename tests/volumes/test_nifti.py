@@ -101,6 +101,18 @@ def test_unreadable_and_truncated_files_are_one_clear_line(tmp_path: Path) -> No
             assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_a_truncated_file_in_another_orientation_is_one_clear_line(tmp_path: Path, suffix: str) -> None:
+    data = np.random.default_rng(0).normal(size=(20, 20, 20))
+    path = save(tmp_path / f"las{suffix}", data, np.diag([-1.0, 1.0, 1.0, 1.0]))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    for read in (read_image, read_label):
+        with pytest.raises(SynthAugError, match=f"las{suffix}: data cannot be read") as caught:
+            read(path)
+        assert "\n" not in str(caught.value)
+
+
 def test_the_size_is_bounded_from_the_header(tmp_path: Path) -> None:
     path = save(tmp_path / "huge.nii", np.ones((2, 2, 2), dtype=np.uint8))
     content = bytearray(path.read_bytes())
