@@ -7,11 +7,17 @@ import logging
 import re
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from synthaug.errors import ConfigurationError
+from synthaug.errors import ConfigurationError, LeakageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from synthaug.fitting.cases import FittingCase
+    from synthaug.integrations.nnunet.dataset import NnunetDataset
 
 EXIT_STOPPED = 3
 """The deadline came before the budget was spent: run the same command again."""
@@ -20,14 +26,17 @@ EXIT_STOPPED = 3
 def fit(
     dataset: Annotated[str, typer.Argument(help="nnU-Net dataset, number or name; its raw training cases are read.")],
     out: Annotated[Path, typer.Option(help="Folder of the generator; an interrupted fit goes on from it.")],
-    fold: Annotated[str, typer.Option(help="Fold 0 to 4, or all. Validation cases are never read.")] = "0",
+    fold: Annotated[str, typer.Option(help="Fold 0 to 4, or all. Validation cases are never fitted on.")] = "0",
     generator: Annotated[str, typer.Option("--generator", "-g", help="System to fit: guided-ldm.")] = "guided-ldm",
     budget: Annotated[str, typer.Option(help="Training time over all runs: 45m, 2h, 600s.")] = "45m",
     deadline: Annotated[
         str | None, typer.Option(help="Stop this run after so long and keep a checkpoint: 9m. Exit code 3.")
     ] = None,
     label_maps: Annotated[
-        list[Path] | None, typer.Option(help="Folder of further label maps (NIfTI) for the mask stage; repeats.")
+        list[Path] | None,
+        typer.Option(
+            help="Folder of further label maps (NIfTI) for the mask stage; repeats. Validation cases are refused."
+        ),
     ] = None,
     label_mapping: Annotated[
         str | None,
@@ -67,11 +76,16 @@ def fit(
     chosen = load_config(FitSettings, _read_settings(settings), where=str(settings or "fit settings"))
     grid = Grid(chosen.shape, (chosen.spacing_mm,) * 3)
     found = NnunetDataset.find(dataset)
-    training, _ = found.split(fold)
+    training, validation = found.split(fold)
     cases = [load_pair_case(found.cases[one], found.scheme, found.channels, grid) for one in training]
     mapping = LabelMapping.load(label_mapping) if label_mapping else None
-    for path in _label_map_files(label_maps or [], hold_out or []):
-        cases.append(load_label_case(path, found.scheme, grid, mapping))
+    further = [
+        load_label_case(path, found.scheme, grid, mapping)
+        for path in _label_map_files(label_maps or [], hold_out or [])
+    ]
+    if further:
+        _refuse_validation_cases(further, found, fold, set(validation) - set(training))
+    cases += further
     typer.echo(f"{len(training)} pairs and {len(cases) - len(training)} further label maps; budget {budget}")
 
     accelerator = Accelerator(
@@ -98,6 +112,34 @@ def fit(
         typer.echo(f"{stopped}; run the same command again to continue")
         raise typer.Exit(EXIT_STOPPED) from None
     typer.echo(f"generator written to {out}; try: synthaug sample --generator {out} --num 2 --out samples")
+
+
+def _refuse_validation_cases(
+    label_maps: Sequence[FittingCase], dataset: NnunetDataset, fold: str, held_out: Iterable[str]
+) -> None:
+    """Refuse label maps that the fold is validated on, by name or by content, before or after their mapping.
+
+    Raises:
+        LeakageError: names them.
+    """
+    from synthaug.integrations.nnunet.held_out import record_cases
+    from synthaug.integrations.nnunet.leakage import find_leaks
+    from synthaug.volumes import CaseRecord
+
+    names = sorted(held_out)
+    known, _ = record_cases(dataset, names)
+    contents = [CaseRecord(name, known[name].image, known[name].label) for name in names if name in known]
+    unread = [CaseRecord(name, None, None) for name in names if name not in known]
+    leaks = find_leaks([record for case in label_maps for record in case.records], contents + unread)
+    if leaks:
+        shown = ", ".join(
+            leak.validation_case if leak.same == "identifier" else f"{leak.fitted_on} (same as {leak.validation_case})"
+            for leak in leaks[:5]
+        ) + (f" and {len(leaks) - 5} more" if len(leaks) > 5 else "")
+        raise LeakageError(
+            f"--label-maps: {len(leaks)} validation case(s) of fold {fold} of {dataset.name} are among them: {shown}; "
+            "only cases outside it may be fitted on: leave each out with --hold-out NAME"
+        )
 
 
 def _report_bank(done: int, total: int) -> None:

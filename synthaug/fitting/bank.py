@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from synthaug.errors import ConfigurationError
 from synthaug.files.tensors import write_tensors
 from synthaug.fitting.cases import FittingCase
 from synthaug.warps.displacement import compose, warp_image, warp_labels
@@ -101,7 +102,11 @@ class Bank:
             spacing_mm: isotropic spacing of the grid.
             seed: seed of all draws; each item has its own stream.
             progress: called with the items done and the items in all.
+
+        Raises:
+            ConfigurationError: two cases with one identifier, whose files would be the same.
         """
+        refuse_repeated_identifiers(cases)
         work = list(_work(cases, settings))
         for done, (kind, index, case, variant) in enumerate(work):
             path = self.folder / f"{kind}_{case.identifier}_{variant:02d}.safetensors"
@@ -113,6 +118,20 @@ class Bank:
                     item = _pair_variant(case, variant, settings, spacing_mm, rng)
                 _write(path, item)
             progress(done + 1, len(work))
+
+
+def refuse_repeated_identifiers(cases: Sequence[FittingCase]) -> None:
+    """Refuse two cases with one identifier: they would share their files, and the second would be left out.
+
+    Raises:
+        ConfigurationError: names them.
+    """
+    identifiers = [case.identifier for case in cases]
+    repeated = sorted({name for name in identifiers if identifiers.count(name) > 1})
+    if repeated:
+        raise ConfigurationError(
+            f"cases to fit on: {', '.join(repeated)} more than once; give each case once and each file its own name"
+        )
 
 
 def _work(cases: Sequence[FittingCase], settings: BankSettings) -> Iterator[tuple[str, int, FittingCase, int]]:

@@ -20,7 +20,7 @@ from synthaug.errors import ConfigurationError
 from synthaug.files.atomic import replace_file
 from synthaug.files.canonical_json import canonical_json
 from synthaug.files.tensors import write_tensors
-from synthaug.fitting.bank import Bank
+from synthaug.fitting.bank import Bank, refuse_repeated_identifiers
 from synthaug.fitting.calibration import calibrate
 from synthaug.fitting.cases import FittingCase
 from synthaug.fitting.crops import LabelMirror
@@ -59,6 +59,9 @@ class GuidedLDMFit:
         folder: where the generator goes.
         budget_seconds: training time over all runs; the bank and the encoding of latents come on top.
         accelerator: device and precision.
+
+    Raises:
+        ConfigurationError: two cases with one identifier.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class GuidedLDMFit:
         budget_seconds: float,
         accelerator: Accelerator,
     ) -> None:
+        refuse_repeated_identifiers(cases)
         self._cases = cases
         self._settings = settings
         self._folder = folder
@@ -98,7 +102,7 @@ class GuidedLDMFit:
             image_latent=LatentScale((), ()),
             intensity_window=tuple(np.median([case.window for case in cases if case.window], axis=0).tolist()),
             licence=settings.licence,
-            training_cases=tuple(case.record for case in cases),
+            training_cases=tuple(record for case in cases for record in case.records),
             versions={"python": platform.python_version(), **{p: version(p) for p in ("torch", "monai", "diffusers")}},
         )
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from synthaug.cli.app import run
 from synthaug.cli.fit import parse_duration
 from synthaug.errors import ConfigurationError
+from synthaug.labels import LabelMapping, LabelScheme, Structure
+from synthaug.volumes import write_image, write_label
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("45m", 2700), ("2h", 7200), ("600s", 600), ("90", 90), ("1.5h", 5400)])
@@ -45,3 +49,49 @@ def test_an_unknown_setting_is_named_with_what_was_meant(tmp_path: Path, capsys:
     settings.write_text('{"spacing": 1.0}', encoding="utf-8")
     assert run(["fit", "501", "--out", str(tmp_path / "out"), "--settings", str(settings)]) == 2
     assert "spacing_mm" in capsys.readouterr().err
+
+
+FINE = LabelScheme("fine", (Structure("brain", 10), Structure("left", 20), Structure("right", 21)))
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A dataset of three cases, of which ``held`` is validated on; label maps in a finer scheme under other names."""
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
+    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path / "preprocessed"))
+    raw, preprocessed = tmp_path / "raw" / "Dataset007_Two", tmp_path / "preprocessed" / "Dataset007_Two"
+    for folder in (raw / "imagesTr", raw / "labelsTr", preprocessed, tmp_path / "fine"):
+        folder.mkdir(parents=True)
+    coarse = LabelScheme.from_nnunet({"labels": {"background": 0, "brain": 1, "ventricles": 2}}, name="Dataset007_Two")
+    mapping = LabelMapping(FINE, coarse, {"brain": "brain", "left": "ventricles", "right": "ventricles"})
+    for index, name in enumerate(("one", "two", "held")):
+        fine = np.zeros((8, 8, 8), dtype=np.int16)
+        fine[2:6, 2:6, 2:6] = 10
+        fine[3, 3, 3 : 4 + index] = 20
+        fine[4, 4, 3] = 21
+        write_label(raw / "labelsTr" / f"{name}.nii.gz", mapping.apply(fine), np.eye(4))
+        write_image(raw / "imagesTr" / f"{name}_0000.nii.gz", np.full((1, 8, 8, 8), 50, np.float32), np.eye(4))
+        write_label(tmp_path / "fine" / f"subject_{index}.nii.gz", fine, np.eye(4))
+    described = {"channel_names": {"0": "T1"}, "labels": {"background": 0, "brain": 1, "ventricles": 2}}
+    (raw / "dataset.json").write_text(json.dumps({**described, "numTraining": 3, "file_ending": ".nii.gz"}))
+    (preprocessed / "splits_final.json").write_text(json.dumps([{"train": ["one", "two"], "val": ["held"]}]))
+    (tmp_path / "mapping.json").write_text(json.dumps(mapping.to_dict()))
+    (tmp_path / "settings.json").write_text(json.dumps({"shape": [8, 8, 8]}))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("label_maps", "mapped", "named"),
+    [("fine", True, "subject_2 (same as held)"), ("raw/Dataset007_Two/labelsTr", False, "held")],
+)
+def test_label_maps_of_validation_cases_are_refused_by_name(
+    dataset: Path, label_maps: str, mapped: bool, named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["fit", "7", "--out", str(dataset / "out"), "--settings", str(dataset / "settings.json")]
+    arguments += ["--label-maps", str(dataset / label_maps), "--device", "cpu"]
+    arguments += ["--label-mapping", str(dataset / "mapping.json")] if mapped else []
+    assert run(arguments) == 2
+    error = capsys.readouterr().err.strip()
+    assert f"1 validation case(s) of fold 0 of Dataset007_Two are among them: {named}; " in error
+    assert "--hold-out" in error
+    assert not (dataset / "out").exists()
