@@ -28,7 +28,7 @@ def calibrate(generator: GuidedLDM, control: str, *, samples: int, seed: int) ->
         seed: of the first label map; the others follow.
     """
     low, high = generator.bounds.limits_ml[control]
-    # The outermost tenths of the range are left out: there the networks have seen little.
+    # The lowest tenth of the range is left out: there the networks have seen little.
     conditions_ml = np.exp(np.linspace(np.log(low) * 0.9 + np.log(high) * 0.1, np.log(high), samples))
     realised_ml = []
     for index, volume_ml in enumerate(conditions_ml):
