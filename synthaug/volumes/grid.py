@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy import ndimage
 
 
@@ -78,8 +77,3 @@ def _copy_block(array: np.ndarray, start: np.ndarray, shape: tuple[int, int, int
         target.append(slice(low - first, max(high, low) - first))
     result[tuple(target)] = array[tuple(source)]
     return result
-
-
-def as_long_tensor(label: np.ndarray) -> torch.Tensor:
-    """Label map as the int64 tensor that the networks take, ``(X, Y, Z)``."""
-    return torch.from_numpy(np.ascontiguousarray(label, dtype=np.int64))
