@@ -64,8 +64,9 @@ class StoreInfo:
         """
         if other.fingerprint != self.fingerprint:
             raise StoreError(
-                f"{folder}: this cache was made with {self.generator} (weights {self.fingerprint[:12]}), not with "
-                f"{other.generator} (weights {other.fingerprint[:12]}); give another folder, or the same weights"
+                f"{folder}: this cache was made with {self.generator} (fingerprint {self.fingerprint[:12]}), not with "
+                f"{other.generator} (fingerprint {other.fingerprint[:12]}): its weights or sampling settings differ; "
+                "give another folder, or the same weights and settings"
             )
         if other.scheme.to_dict() != self.scheme.to_dict():
             raise StoreError(
@@ -120,22 +121,26 @@ class StoreInfo:
             if described["format"] != FORMAT:
                 raise ValueError(f"its format is {described['format']!r}")
             version = int(described["format_version"])
+            sealed = _sealed(described)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise StoreError(f"{path}: is not the head of a cache ({error}); restore the file") from None
         if version > FORMAT_VERSION:
             raise StoreError(
                 f"{path}: has format version {version}, this synthaug reads up to {FORMAT_VERSION}; update synthaug"
             )
-        if content != _sealed(described):
+        if content != sealed:
             raise StoreError(f"{path}: does not match its checksum, a byte of it is wrong; restore the file")
-        return cls(
-            LabelScheme.from_dict(described["scheme"]),
-            tuple(described["channels"]),
-            described["generator"],
-            described["fingerprint"],
-            tuple(CaseRecord(**case) for case in described["training_cases"]),
-            {name: (low, high) for name, (low, high) in described["bounds_ml"].items()},
-        )
+        try:
+            return cls(
+                LabelScheme.from_dict(described["scheme"]),
+                tuple(described["channels"]),
+                described["generator"],
+                described["fingerprint"],
+                tuple(CaseRecord(**case) for case in described["training_cases"]),
+                {name: (low, high) for name, (low, high) in described["bounds_ml"].items()},
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StoreError(f"{path}: is not the head of a cache ({error}); restore the file") from None
 
 
 def _sealed(described: Mapping[str, Any]) -> bytes:
