@@ -12,6 +12,7 @@ from synthaug.fitting.image_diffusion import ImageDiffusionBatch
 from synthaug.fitting.label_autoencoder import LabelAutoencoderBatch
 from synthaug.fitting.mask_diffusion import MaskDiffusionBatch
 from synthaug.fitting.stage import StageSettings
+from synthaug.generators.sampling_config import SamplingConfig
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class FitSettings:
         fluid: structures that give way first when the first control is inflated.
         licence: licence of the weights, which is that of their data.
         calibration_samples: label maps made at the end to measure how the first control is obeyed.
+        sampling: how the finished generator samples.
         seed: seed of all draws.
         bank: augmentation of the training cases.
         label_autoencoder: first stage.
@@ -78,6 +80,7 @@ class FitSettings:
     fluid: tuple[str, ...] = ("csf",)
     licence: str = "that of the training data"
     calibration_samples: int = 24
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
     seed: int = 0
     bank: BankSettings = field(default_factory=BankSettings)
     label_autoencoder: LabelAutoencoderSettings = field(default_factory=LabelAutoencoderSettings)
