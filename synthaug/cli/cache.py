@@ -11,7 +11,9 @@ import typer
 from synthaug.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from synthaug.store import Store
+    from collections.abc import Sequence
+
+    from synthaug.store import Problem, Store
 
 app = typer.Typer(no_args_is_help=True, help="Look into a cache: info, verify, export.")
 
@@ -49,19 +51,26 @@ def verify(cache: CacheArgument, as_json: JsonOption = False) -> None:
 
     Example: synthaug cache verify CACHE
     """
-    from synthaug.store import Store
+    from synthaug.store.verification import LEFTOVER, count_cases, verify_folder
 
-    store = Store.open(cache)
-    problems = store.verify()
+    found = verify_folder(cache)
+    problems = [one for one in found if one.kind != LEFTOVER]
+    leftovers = [one for one in found if one.kind == LEFTOVER]
+    cases = count_cases(cache)
     if as_json:
-        found = [{"name": p.name, "file": p.file, "kind": p.kind, "message": p.message} for p in problems]
-        typer.echo(json.dumps({"cache": str(cache), "cases": len(store), "problems": found}, indent=1))
+        facts = {"cache": str(cache), "cases": cases, "problems": _listed(problems), "leftovers": _listed(leftovers)}
+        typer.echo(json.dumps(facts, indent=1))
     else:
-        for problem in problems:
-            typer.echo(str(problem))
-        typer.echo(f"{cache}: {len(store)} cases, {len(problems)} problems")
+        for one in (*problems, *leftovers):
+            typer.echo(str(one))
+        more = f", {len(leftovers)} left by processes that are gone" if leftovers else ""
+        typer.echo(f"{cache}: {cases} cases, {len(problems)} problems{more}")
     if any(problem.kind != "duplicate" for problem in problems):  # a duplicate is odd, but no byte of it is wrong
         raise typer.Exit(EXIT_PROBLEMS)
+
+
+def _listed(problems: Sequence[Problem]) -> list[dict[str, str]]:
+    return [{"name": p.name, "file": p.file, "kind": p.kind, "message": p.message} for p in problems]
 
 
 @app.command()

@@ -20,7 +20,7 @@ from synthaug.cli.generator_options import (
     StepsOption,
     open_generator,
 )
-from synthaug.errors import ConfigurationError
+from synthaug.errors import ConfigurationError, StoreError
 
 if TYPE_CHECKING:
     from synthaug.generators.protocol import PairGenerator
@@ -137,6 +137,12 @@ def _evaluate_cache(
     entries = store.entries()
     if not entries:
         raise ConfigurationError(f"{cache}: holds no pair; make some with `synthaug precompute --out {cache}`")
+    damaged = [entry.name for entry in entries if not store.is_whole(entry.name)]
+    if damaged:
+        raise StoreError(
+            f"{cache}: files of {len(damaged)} case(s) are missing or truncated ({', '.join(damaged[:3])}); "
+            f"`synthaug cache verify {cache}` tells more, the same `synthaug precompute` again makes them anew"
+        )
     table = VolumeTable([entry.realised_ml for entry in entries], _real_volumes(real, store.info.scheme, mapping))
     volumes = table.to_dict()
     out.mkdir(parents=True, exist_ok=True)

@@ -83,6 +83,7 @@ def precompute(
         made_here=run.made_here,
         seconds=time.monotonic() - run.began,
         attempts=quality.max_attempts,
+        remade=run.remade,
     )
     store.events.write("finished", made=run.made_here, rejects=dict(run.rejects), seconds=summary.seconds)
     return summary
@@ -108,8 +109,12 @@ class _Run:
         self.rejected = 0
         self.made_here = 0
         self._look_again_at = 0.0
+        self.remade: list[str] = []
         self._names = {request.name for request in requests}
-        self.stored_before = len(self._names.intersection(store.names()))
+        present = self._names.intersection(store.names())
+        self._whole = {name for name in present if store.is_whole(name)}
+        self._damaged = present - self._whole
+        self.stored_before = len(self._whole)
         self._given_up = sum(self._is_given_up(request) for request in requests)
         self._settled_before = self.stored_before + self._given_up
 
@@ -136,6 +141,8 @@ class _Run:
             if self._is_settled(request):  # finished by another process between the two looks
                 claims.release(request.name)
                 continue
+            if self.store.remove_damaged(request.name):
+                self.remade.append(request.name)
             batch.append(request)
             if len(batch) == self.batch_size:
                 settled += self._make(batch, claims)
@@ -169,7 +176,14 @@ class _Run:
             self.made_here += 1
 
     def _is_settled(self, request: Request) -> bool:
-        return request.name in self.store or self._is_given_up(request)
+        return self._is_stored(request.name) or self._is_given_up(request)
+
+    def _is_stored(self, name: str) -> bool:
+        """Whether a case is there with files of the right sizes, each looked at until it is."""
+        if name not in self._whole and self.store.is_whole(name):
+            self._whole.add(name)
+            self._damaged.discard(name)
+        return name in self._whole
 
     def _is_given_up(self, request: Request) -> bool:
         facts = self.store.given_up(request.name)
@@ -180,7 +194,8 @@ class _Run:
         if self.on_progress is None or (not last and time.monotonic() < self._look_again_at):
             return
         looked_at = time.monotonic()
-        settled = len(self.requests) if last else len(self._names.intersection(self.store.names())) + self._given_up
+        present = self._names.intersection(self.store.names()) - self._damaged
+        settled = len(self.requests) if last else len(present) + self._given_up
         now = time.monotonic()
         self._look_again_at = now + max(0.5, 100 * (now - looked_at))
         elapsed = now - self.began

@@ -23,6 +23,7 @@ class PrecomputeSummary:
         given_up: names of requests for which no attempt passed.
         rejects: attempts that failed, by reason, over all processes and runs that worked on these requests.
         seconds: of this run.
+        remade: names of damaged cases that this process removed to make them anew.
     """
 
     requested: int
@@ -32,6 +33,7 @@ class PrecomputeSummary:
     given_up: tuple[str, ...]
     rejects: Counter[str]
     seconds: float
+    remade: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -48,6 +50,7 @@ class PrecomputeSummary:
             "given_up": list(self.given_up),
             "rejects": dict(self.rejects),
             "seconds": self.seconds,
+            "remade": list(self.remade),
             "complete": self.complete,
         }
 
@@ -57,6 +60,12 @@ class PrecomputeSummary:
             f"{self.stored} of {self.requested} requested cases are in the cache "
             f"({made} new, {self.made_here} by this process, {self.seconds:.1f} s)"
         ]
+        if self.remade:
+            more = ", ..." if len(self.remade) > 3 else ""
+            lines.append(
+                f"{len(self.remade)} case(s) with missing or truncated files were removed to be made anew "
+                f"({', '.join(self.remade[:3])}{more})"
+            )
         if self.rejects:
             reasons = ", ".join(f"{reason} {count}" for reason, count in self.rejects.most_common())
             lines.append(f"rejected attempts: {reasons}")
@@ -77,6 +86,7 @@ def summarise(
     made_here: int,
     seconds: float,
     attempts: int,
+    remade: Sequence[str] = (),
 ) -> PrecomputeSummary:
     """Look at the store and say how it stands with the requests."""
     names = {request.name for request in requests}
@@ -85,5 +95,12 @@ def summarise(
         name for name in names - stored if (facts := store.given_up(name)) and facts.get("attempts", 0) >= attempts
     )
     return PrecomputeSummary(
-        len(names), stored_before, len(stored), made_here, tuple(given_up), store.rejects_of(names), seconds
+        len(names),
+        stored_before,
+        len(stored),
+        made_here,
+        tuple(given_up),
+        store.rejects_of(names),
+        seconds,
+        tuple(remade),
     )

@@ -104,7 +104,7 @@ class Problem:
         name: the case, or "" for what belongs to none.
         file: the file or folder, relative to the store.
         message: what is wrong and how to mend it.
-        kind: ``damaged``, ``incomplete``, ``orphan`` or ``duplicate``.
+        kind: ``damaged``, ``incomplete``, ``missing``, ``orphan``, ``duplicate`` or ``leftover``.
     """
 
     name: str

@@ -24,6 +24,7 @@ from synthaug.files.atomic import (
     write_synced,
 )
 from synthaug.quality import QualityReport
+from synthaug.store import layout
 from synthaug.store.arrays import decode, digest
 from synthaug.store.bounded_reading import read_bounded
 from synthaug.store.case import (
@@ -41,7 +42,6 @@ from synthaug.store.events import EventLog, parse_sealed_line, sealed_line
 from synthaug.store.info import INFO_FILE, StoreInfo
 from synthaug.volumes import LabeledVolume
 
-MAX_PROVENANCE_BYTES = 4 << 20
 MAX_ARRAY_FILE_BYTES = 8 << 30
 
 
@@ -74,7 +74,7 @@ class Store:
             StoreError: the folder is a cache already, holds other files, or cannot be written.
         """
         folder = Path(folder)
-        _prepare_folder(folder)
+        layout.prepare_folder(folder)
         if not info.create(folder):
             raise StoreError(f"{folder}: is a cache already; open it, or give another folder")
         return cls(folder, info)
@@ -87,7 +87,9 @@ class Store:
             StoreError: not a store, damaged, or of a newer format.
         """
         folder = Path(folder)
-        return cls(folder, StoreInfo.read(folder))
+        info = StoreInfo.read(folder)
+        layout.refuse_misplaced(folder)
+        return cls(folder, info)
 
     @classmethod
     def open_or_create(cls, folder: Path | str, info: StoreInfo) -> Store:
@@ -98,7 +100,7 @@ class Store:
         """
         folder = Path(folder)
         if not (folder / INFO_FILE).exists():
-            _prepare_folder(folder)
+            layout.prepare_folder(folder)
             info.create(folder)
         store = cls.open(folder)
         store.info.require(info, folder)
@@ -180,7 +182,7 @@ class Store:
             for file, content in files.items():  # the marker is the last
                 write_synced(temporary / file, content)
             sync_folder(temporary)
-            self._set_aside_incomplete(name)
+            self._remove_incomplete(name)
             if publish_folder(temporary, cases / name):
                 return True
         except FileNotFoundError:
@@ -192,17 +194,25 @@ class Store:
         remove_folder(temporary)
         return False
 
-    def _set_aside_incomplete(self, name: str) -> None:
+    def _remove_incomplete(self, name: str) -> None:
         """Make room where a folder without a marker stands: a damaged copy, since cases appear with their marker."""
-        final = self.folder / "cases" / name
-        if final.is_symlink() or not final.exists() or name in self:
-            return
-        aside = final.with_name(temporary_name(name))
-        try:
-            os.rename(final, aside)
-        except FileNotFoundError:
-            return
-        remove_folder(aside)
+        if name not in self and not (final := self.folder / "cases" / name).is_symlink():
+            layout.remove_case(final)
+
+    def is_whole(self, name: str) -> bool:
+        """Whether a case is there with files of the right sizes; see ``verify`` for a look at every byte.
+
+        Raises:
+            StoreError: a symbolic link or an oversized file stands in its place.
+        """
+        return name in self and layout.is_whole(self.folder / "cases" / check_name(name))
+
+    def remove_damaged(self, name: str) -> bool:
+        """Make room where a case is not whole, for whoever has the claim on it; True where one was removed."""
+        damaged = name in self and not self.is_whole(name)
+        if damaged:
+            layout.remove_case(self.folder / "cases" / name)
+        return damaged
 
     def give_up(self, name: str, facts: Mapping[str, Any]) -> None:
         """Record that a request found no pair that passes, so that no process tries it again with the same limits."""
@@ -214,7 +224,7 @@ class Store:
     def given_up(self, name: str) -> dict[str, Any] | None:
         """What ``give_up`` recorded for a name, or None."""
         try:
-            content = read_bounded(self._given_up_file(name), MAX_PROVENANCE_BYTES)
+            content = read_bounded(self._given_up_file(name), layout.MAX_PROVENANCE_BYTES)
         except FileNotFoundError:
             return None
         return parse_sealed_line(content.decode("utf-8", "replace").removesuffix("\n"))  # damaged: tried again
@@ -266,9 +276,13 @@ class Store:
         if folder.is_symlink():
             raise StoreError(f"{folder}: is a symbolic link; a cache holds regular folders only: copy the case")
         try:
-            marker = read_bounded(folder / MARKER_FILE, 1024)
-            content = read_bounded(folder / PROVENANCE_FILE, MAX_PROVENANCE_BYTES)
+            marker = read_bounded(folder / MARKER_FILE, layout.MAX_MARKER_BYTES)
+            content = read_bounded(folder / PROVENANCE_FILE, layout.MAX_PROVENANCE_BYTES)
         except FileNotFoundError:
+            if name in self:
+                raise StoreError(
+                    f"case {name}: {PROVENANCE_FILE} is missing; remove {folder} and run `synthaug precompute` again"
+                ) from None
             raise StoreError(
                 f"{self.folder}: has no complete case {name}; `synthaug cache info` tells what it has"
             ) from None
@@ -383,17 +397,3 @@ class Store:
         from synthaug.store.verification import verify
 
         return verify(self)
-
-
-def _prepare_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        others = sorted(e.name for e in folder_entries(folder) if parse_temporary_name(e.name) is None)
-    except (FileExistsError, NotADirectoryError):
-        raise StoreError(f"{folder}: is a file; a cache is a folder: give another path") from None
-    except OSError as error:
-        raise StoreError(f"{folder}: cannot be made ({error.strerror}); give a folder that can be written") from None
-    if others and INFO_FILE not in others:
-        raise StoreError(
-            f"{folder}: holds other files ({', '.join(others[:3])}) and is not a cache; give a new or an empty folder"
-        )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,35 @@ def test_verify_names_the_case_of_a_wrong_byte(
     image.write_bytes(content)
     assert run(["cache", "verify", str(cache), *form]) == 1
     assert name in capsys.readouterr().out
+
+
+def test_verify_does_not_count_what_a_killed_process_left(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    claims = cache / "claims"
+    claims.mkdir()
+    (claims / "sa0").write_text("{}")
+    os.utime(claims / "sa0", (0, 0))
+    assert run(["cache", "verify", str(cache)]) == 0
+    assert "3 cases, 0 problems, 1 left by processes that are gone" in capsys.readouterr().out
+    assert run(["cache", "verify", str(cache), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["problems"], facts["leftovers"][0]["file"]) == ([], "claims/sa0")
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "cases"])
+def test_verify_ends_with_1_for_a_damaged_head_or_lost_cases(
+    cache: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    head = cache / "cache.json"
+    content = bytearray(head.read_bytes())
+    if damage == "cases":
+        shutil.rmtree(cache / "cases")
+    elif damage == "cut":
+        head.write_bytes(content[:100])
+    else:
+        content[100] ^= 1
+        head.write_bytes(content)
+    assert run(["cache", "verify", str(cache)]) == 1
+    assert ("missing now" if damage == "cases" else "cache.json") in capsys.readouterr().out
 
 
 def test_export_writes_nifti_files(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

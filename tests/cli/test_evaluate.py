@@ -44,6 +44,22 @@ def test_a_cache_is_evaluated_beside_real_label_maps(
     assert "Structure volumes" in (out / "evaluation.md").read_text()
 
 
+def test_a_cache_with_a_truncated_image_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache, out = tmp_path / "cache", tmp_path / "report"
+    make = ["--generator", STAND_IN, "--num", "2", "--schedule", "uniform:20:120", "--out", str(cache)]
+    assert run(["precompute", *make]) == 0
+    image = next(cache.glob("cases/*/image.b2nd"))
+    image.write_bytes(image.read_bytes()[:-1])
+    capsys.readouterr()
+    assert run(["evaluate", "--generated", str(cache), "--out", str(out)]) == 2
+    error = capsys.readouterr().err.strip()
+    assert image.parent.name in error
+    assert "\n" not in error
+    assert not out.exists()
+
+
 def test_control_samples_unfiltered_pairs_into_a_table_and_a_picture(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

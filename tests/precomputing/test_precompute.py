@@ -204,3 +204,58 @@ def test_progress_ends_at_the_requested_number_and_counts_what_was_there(tmp_pat
     run(tmp_path / "cache", StandInGenerator(), on_progress=moments.append)
     assert moments[-1].settled == moments[-1].requested == 4
     assert moments[-1].settled_before == 2
+
+
+@pytest.mark.parametrize("file", ["image.b2nd", "label.b2nd", "provenance.json", "done"])
+@pytest.mark.parametrize("kept_bytes", [None, 0, 40])
+def test_a_truncated_or_missing_file_is_no_settled_case(tmp_path: Path, file: str, kept_bytes: int | None) -> None:
+    generator = StandInGenerator()
+    run(tmp_path / "cache", generator, num=2)
+    store = Store.open(tmp_path / "cache")
+    name = store.names()[0]
+    path = store.folder / "cases" / name / file
+    content = path.read_bytes()
+    if kept_bytes is None:
+        path.unlink()
+    else:
+        path.write_bytes(content[:kept_bytes])
+    moments: list[Progress] = []
+    summary = run(tmp_path / "cache", StandInGenerator(), num=2, on_progress=moments.append)
+    assert (summary.stored_before, summary.made_here, summary.complete) == (1, 1, True)
+    assert path.read_bytes() == content
+    assert store.verify() == []
+    if (file, kept_bytes) != ("done", None):  # without its marker it was no case
+        assert summary.remade == (name,)
+        assert f"removed to be made anew ({name})" in str(summary)
+    assert moments[-1].settled_before == 1
+
+
+def test_a_linked_case_is_told_and_left_alone(tmp_path: Path) -> None:
+    generator = StandInGenerator()
+    run(tmp_path / "cache", generator, num=1)
+    case = next((tmp_path / "cache" / "cases").iterdir())
+    case.rename(tmp_path / "elsewhere")
+    case.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match="symbolic link"):
+        run(tmp_path / "cache", generator, num=1)
+    assert len(list((tmp_path / "elsewhere").iterdir())) == 4
+
+
+class OutOfReach(StandInGenerator):
+    """Cannot come near volumes above a limit, although its bounds allow them."""
+
+    def generate(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[LabeledVolume]:
+        if any(condition.targets_ml["ventricles"] > 80 for condition in conditions):
+            raise BoundsError("ventricles misses the target")
+        return super().generate(conditions, seeds)
+
+
+def test_targets_that_no_attempt_reaches_are_given_up_and_the_rest_is_made(tmp_path: Path) -> None:
+    generator = OutOfReach()
+    summary = run(tmp_path / "cache", generator, num=6, quality=QualityConfig(max_attempts=2), batch_size=3)
+    above = [r for r in plan_requests(generator, SCHEDULE, num=6) if r.condition.targets_ml["ventricles"] > 80]
+    assert 0 < len(above) < 6
+    assert (summary.stored, len(summary.given_up)) == (6 - len(above), len(above))
+    assert summary.rejects == {"out-of-reach": 2 * len(above)}
+    again = run(tmp_path / "cache", generator, num=6, quality=QualityConfig(max_attempts=2))
+    assert (again.made_here, again.given_up) == (0, summary.given_up)

@@ -227,7 +227,7 @@ def test_a_case_whose_writer_dies_at_any_file_is_not_there(
     assert "victim" not in store
     assert store.names() == []
     orphans = store.verify()
-    assert [problem.kind for problem in orphans] == ["orphan"]
+    assert [problem.kind for problem in orphans] == ["leftover"]
     assert store.clean() == 1
     assert store.verify() == []
     assert store.add("victim", pair)

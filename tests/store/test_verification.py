@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from synthaug.errors import StoreError
 from synthaug.store import Store, StoreInfo
+from synthaug.store.verification import verify_folder
 from tests.stand_in_generator import StandInGenerator
 from tests.stand_in_store import fill
 
@@ -120,3 +122,77 @@ def test_an_unfinished_last_line_of_events_is_no_damage(store: Store) -> None:
     path.write_bytes(path.read_bytes() + b'{"event": "stor')
     assert store.verify() == []
     assert len(store.entries()) == 3
+
+
+def test_cases_that_were_stored_and_are_gone_are_missing(store: Store) -> None:
+    names = store.names()
+    shutil.rmtree(store.folder / "cases" / names[0])
+    assert [(problem.name, problem.kind) for problem in store.verify()] == [(names[0], "missing")]
+    shutil.rmtree(store.folder / "cases")
+    assert [problem.name for problem in store.verify()] == names
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"format":"synthaug-cache","format_version":1,"x":NaN}',
+        b'{"format":"synthaug-cache","format_version":1}',
+    ],
+)
+def test_a_damaged_head_is_a_problem_beside_all_others(store: Store, content: bytes) -> None:
+    (store.folder / "cache.json").write_bytes(content)
+    name = store.names()[0]
+    (store.folder / "cases" / name / "label.b2nd").unlink()
+    assert [problem.name for problem in verify_folder(store.folder)] == ["", name]
+    with pytest.raises(StoreError, match=r"cache\.json"):
+        Store.open(store.folder)
+
+
+def test_a_folder_without_a_head_is_no_cache(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="not a cache"):
+        verify_folder(tmp_path)
+
+
+def test_a_record_that_cannot_be_read_does_not_hide_other_problems(store: Store) -> None:
+    folder = store.folder / "given-up"
+    (folder / "linked.json").symlink_to(folder / "hopeless.json")
+    (folder / "large.json").write_bytes(bytes((4 << 20) + 1))
+    (folder / "folder.json").mkdir()
+    name = store.names()[0]
+    (store.folder / "cases" / name / "image.b2nd").unlink()
+    found = {problem.name: problem.message for problem in store.verify()}
+    assert set(found) == {name, "linked", "large", "folder"}
+    assert "remove it" in found["linked"]
+
+
+def test_a_record_without_its_list_of_files_is_a_problem_of_its_case(store: Store) -> None:
+    from synthaug.store.arrays import digest
+
+    name = store.names()[0]
+    folder = store.folder / "cases" / name
+    described = {key: value for key, value in store.provenance(name).items() if key != "files"}
+    content = json.dumps(described).encode()
+    (folder / "provenance.json").write_bytes(content)
+    (folder / "done").write_text(digest(content) + "\n")
+    assert [problem.name for problem in store.verify()] == [name]
+
+
+@pytest.mark.parametrize("folder", ["cases", "events", "claims", "given-up"])
+def test_a_file_in_place_of_a_folder_is_one_line_with_a_mend(store: Store, folder: str) -> None:
+    shutil.rmtree(store.folder / folder, ignore_errors=True)
+    (store.folder / folder).write_text("x")
+    (problem,) = verify_folder(store.folder)
+    assert (problem.file, "restore it" in problem.message) == (folder, True)
+    with pytest.raises(StoreError, match=f"{folder}: is not a folder"):
+        Store.open(store.folder)
+
+
+def test_a_missing_record_is_called_missing_where_info_counts_the_case(store: Store) -> None:
+    name = store.names()[0]
+    (store.folder / "cases" / name / "provenance.json").unlink()
+    (problem,) = store.verify()
+    assert "provenance.json is missing" in problem.message
+    assert name in {entry.name for entry in store.entries()}
