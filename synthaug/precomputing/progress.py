@@ -37,6 +37,8 @@ class Progress:
         to_go = self.seconds_to_go
         left = "time to go unknown yet" if to_go is None else f"{_clock(to_go)} to go"
         rejected = f", {self.rejected} rejected" if self.rejected else ""
+        if self.settled >= self.requested:
+            return f"{self.settled}/{self.requested} cases{rejected}, done in {_clock(self.seconds)}"
         return f"{self.settled}/{self.requested} cases{rejected}, {_clock(self.seconds)} gone, {left}"
 
 

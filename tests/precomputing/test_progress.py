@@ -23,6 +23,11 @@ def test_the_text_tells_cases_rejects_and_time() -> None:
     assert "unknown" in str(Progress(10, 0, 1.0))
 
 
+def test_a_finished_run_has_no_time_to_go() -> None:
+    assert str(Progress(1, 1, 0.2, settled_before=1)) == "1/1 cases, done in 0:00:00"
+    assert str(Progress(3, 3, 61.0, rejected=2)) == "3/3 cases, 2 rejected, done in 0:01:01"
+
+
 def test_a_log_gets_the_first_line_then_one_per_interval_and_the_last() -> None:
     stream, times = io.StringIO(), iter([0.0, 10.0, 31.0, 32.0])
     line = ProgressLine(stream, log_every_s=30, clock=lambda: next(times))
