@@ -8,6 +8,7 @@ autoencoder.
 from __future__ import annotations
 
 import hashlib
+import math
 import platform
 import time
 from collections.abc import Sequence
@@ -24,14 +25,15 @@ from torch import nn
 
 from synthaug.conditions import Condition
 from synthaug.errors import ConfigurationError
-from synthaug.generators.guided_ldm_config import CONFIG_NAME, GuidedLDMConfig, LatentScale
+from synthaug.generators.guided_ldm_checks import NetworkSizes, check_sizes
+from synthaug.generators.guided_ldm_config import CONFIG_NAME, GuidedLDMConfig, LatentScale, refuse_no_volume
 from synthaug.networks.condition_encoder import condition_vector
 from synthaug.networks.image_autoencoder import ImageAutoencoder
 from synthaug.networks.image_diffusion import ImageDiffusionUNet
 from synthaug.networks.label_autoencoder import LabelAutoencoder
 from synthaug.networks.mask_diffusion import MaskDiffusionUNet
 from synthaug.networks.precision import autocast, choose_device, choose_dtype
-from synthaug.networks.rectified_flow import integrate_flow
+from synthaug.networks.rectified_flow import TIME_SCALE, integrate_flow
 from synthaug.volumes import LabeledVolume
 
 IMAGE_STREAM = 0x5EED
@@ -62,9 +64,25 @@ class GuidedLDMNetworks:
             ),
         )
 
+    def sizes(self) -> NetworkSizes:
+        """What the configuration's other values have to fit."""
+        label, image = self.label_autoencoder, self.image_autoencoder
+        return NetworkSizes(
+            mask_latent_channels=label.latent_channels,
+            image_latent_channels=image.latent_channels,
+            shape_multiple=math.lcm(
+                label.downsampling * 2 ** (_levels(self.mask_diffusion.unet) - 1),
+                image.downsampling * 2 ** (_levels(self.image_diffusion.unet) - 1),
+            ),
+        )
+
     def by_name(self) -> dict[str, nn.Module]:
         """Networks by the stem of their file's name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def _levels(unet: nn.Module) -> int:
+    return len(unet.down_blocks)  # type: ignore[arg-type]
 
 
 class GuidedLDM:
@@ -116,6 +134,7 @@ class GuidedLDM:
             raise ConfigurationError(
                 f"{folder / CONFIG_NAME}: no networks of these sizes ({reason}); fit or fetch the generator again"
             ) from error
+        check_sizes(config, networks.sizes(), str(folder / CONFIG_NAME))
         digest = hashlib.sha256((folder / CONFIG_NAME).read_bytes())
         digest.update(repr(config.sampling).encode())
         for name, network in networks.by_name().items():
@@ -125,6 +144,11 @@ class GuidedLDM:
                 digest.update(path.read_bytes())
             except FileNotFoundError as error:
                 raise ConfigurationError(f"{path} is missing; fit or fetch the generator again") from error
+            except OSError as error:
+                raise ConfigurationError(
+                    f"{path} cannot be read ({error.strerror or error}); it must be a safetensors file: check its "
+                    "permissions, or fetch the generator again"
+                ) from error
             except (SafetensorError, RuntimeError) as error:
                 reason = str(error).splitlines()[0]
                 raise ConfigurationError(
@@ -136,7 +160,7 @@ class GuidedLDM:
     def generate(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[LabeledVolume]:
         """Make one pair for each condition and seed; see :class:`~synthaug.generators.protocol.PairGenerator`."""
         for condition in conditions:
-            self.bounds.check(condition)
+            self._check(condition)
         return [self._generate_one(condition, seed) for condition, seed in zip(conditions, seeds, strict=True)]
 
     @torch.inference_mode()
@@ -154,14 +178,20 @@ class GuidedLDM:
         The last one is kept: quality control looks at the label map first, and only one that passes gets an image.
 
         Raises:
-            BoundsError: a target outside ``bounds``, unless its condition asks for extrapolation.
+            BoundsError: a target outside ``bounds``, unless its condition asks for extrapolation; one that is not
+                above 0.
         """
-        self.bounds.check(condition)
+        self._check(condition)
         key = (condition.key(), seed)
         if self._last_label is None or self._last_label[0] != key:
             label = self._sample_label(condition, torch.Generator().manual_seed(seed))
             self._last_label = (key, label.cpu().numpy().astype(np.int16))
         return self._last_label[1].copy()
+
+    def _check(self, condition: Condition) -> None:
+        self.bounds.check(condition)
+        for name, volume_ml in condition.targets_ml.items():
+            refuse_no_volume(name, volume_ml)
 
     def _generate_one(self, condition: Condition, seed: int) -> LabeledVolume:
         started = time.perf_counter()
@@ -202,7 +232,7 @@ class GuidedLDM:
         def velocity(state: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
             guided = sampling.guidance_scale != 1 and low <= float(fraction) <= high
             count = 2 if guided else 1
-            times = (fraction * 1000).to(self.device).expand(count)
+            times = (fraction * TIME_SCALE).to(self.device).expand(count)
             with autocast(self.device, self.dtype):
                 outcome = unet(state.expand(count, -1, -1, -1, -1), times, both[:count]).float()
             if not guided:
@@ -221,7 +251,7 @@ class GuidedLDM:
         targets_ml = dict(condition.targets_ml)
         if len(targets_ml) == 1:
             for control in targets_ml.keys() & self.config.corrections.keys():
-                targets_ml[control] = self.config.corrections[control].condition_for(targets_ml[control])
+                targets_ml[control] = self.config.corrections[control].condition_for(targets_ml[control], control)
         return targets_ml
 
     def _sample_image(self, label: torch.Tensor, generator: torch.Generator) -> np.ndarray:
@@ -235,7 +265,7 @@ class GuidedLDM:
             features = unet.label_encoder(label)
 
             def velocity(state: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
-                return unet(state, (fraction * 1000).to(self.device).expand(1), features).float()
+                return unet(state, (fraction * TIME_SCALE).to(self.device).expand(1), features).float()
 
             latent = integrate_flow(
                 velocity, noise.to(self.device), steps=sampling.image_steps, shift=sampling.image_shift

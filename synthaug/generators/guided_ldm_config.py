@@ -12,13 +12,31 @@ from typing import Any
 import numpy as np
 
 from synthaug.conditions import VolumeBounds
-from synthaug.errors import ConfigurationError, SynthAugError
+from synthaug.errors import BoundsError, ConfigurationError, SynthAugError, did_you_mean
+from synthaug.generators.guided_ldm_checks import check_keys, check_values
+from synthaug.generators.sampling_config import SamplingConfig
 from synthaug.labels import LabelScheme
 from synthaug.volumes import CaseRecord
 from synthaug.volumes.grid import Grid
 
 FORMAT_VERSION = 1
 CONFIG_NAME = "config.json"
+
+STEEPEST_END = 4.0
+"""A correction goes on beyond its end with this slope at most: where realised volumes level off it has no end."""
+
+LARGEST_LOGARITHM = 50.0
+"""Of a condition in mL: far beyond any volume, and finite."""
+
+
+def refuse_no_volume(name: str, volume_ml: float) -> None:
+    """Refuse a target whose logarithm, which the networks are given, does not exist.
+
+    Raises:
+        BoundsError: the volume is not above 0.
+    """
+    if not volume_ml > 0:
+        raise BoundsError(f"target {name}={volume_ml:g} mL; allowed: a volume above 0; choose a larger one")
 
 
 @dataclass(frozen=True)
@@ -46,38 +64,21 @@ class ControlCorrection:
     conditions_ml: tuple[float, ...]
     realised_ml: tuple[float, ...]
 
-    def condition_for(self, target_ml: float) -> float:
-        """Condition in mL that gives ``target_ml``; beyond the curve, that of its nearest end."""
-        logarithms = np.log(self.realised_ml), np.log(self.conditions_ml)
-        return float(np.exp(np.interp(math.log(target_ml), *logarithms)))
+    def condition_for(self, target_ml: float, control: str = "volume") -> float:
+        """Condition in mL that gives ``target_ml``; beyond the curve its logarithm goes on with the slope of its end.
 
-
-@dataclass(frozen=True)
-class SamplingConfig:
-    """How latents are sampled.
-
-    Attributes:
-        mask_steps: network evaluations of the mask stage.
-        image_steps: network evaluations of the image stage.
-        guidance_scale: classifier-free guidance; 1 is the conditional model alone.
-        guidance_interval: noise fractions between which guidance is applied (Kynkäänniemi et al. 2024).
-        mask_shift: above 1 spends more mask steps at high noise.
-        image_shift: the same for the image stage.
-    """
-
-    mask_steps: int = 20
-    image_steps: int = 10
-    guidance_scale: float = 4.0
-    guidance_interval: tuple[float, float] = (0.1, 1.0)
-    mask_shift: float = 1.0
-    image_shift: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name, value in (("mask_steps", self.mask_steps), ("image_steps", self.image_steps)):
-            if not 1 <= value <= 1000:
-                raise ConfigurationError(f"sampling.{name} is {value}; it must be between 1 and 1000")
-        if not 0 <= self.guidance_scale <= 20:
-            raise ConfigurationError(f"sampling.guidance_scale is {self.guidance_scale}; it must be between 0 and 20")
+        Raises:
+            BoundsError: a target that is not above 0.
+        """
+        refuse_no_volume(control, target_ml)
+        target = math.log(target_ml)
+        realised, conditions = np.log(self.realised_ml), np.log(self.conditions_ml)
+        if len(realised) > 1 and not realised[0] <= target <= realised[-1]:
+            inner, end = (1, 0) if target < realised[0] else (-2, -1)
+            slope = (conditions[end] - conditions[inner]) / (realised[end] - realised[inner])
+            beyond = conditions[end] + min(slope, STEEPEST_END) * (target - realised[end])
+            return float(np.exp(np.clip(beyond, -LARGEST_LOGARITHM, LARGEST_LOGARITHM)))
+        return float(np.exp(np.interp(target, realised, conditions)))
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,10 @@ class GuidedLDMConfig:
         known = set(asdict(self.sampling))
         for key in given:
             if key not in known:
-                raise ConfigurationError(f"unknown sampler option {key!r}; the options are {', '.join(sorted(known))}")
+                raise ConfigurationError(
+                    f"unknown sampler option {key!r}{did_you_mean(key, known)}; "
+                    f"the options are {', '.join(sorted(known))}"
+                )
         return replace(self, sampling=replace(self.sampling, **given))
 
     def to_dict(self) -> dict[str, Any]:
@@ -170,7 +174,8 @@ class GuidedLDMConfig:
         """Read the JSON form.
 
         Raises:
-            ConfigurationError: a key is missing or of the wrong form, or the format is of a later version.
+            ConfigurationError: a key is missing, unknown or of the wrong form, values contradict each other, or the
+                format is of a later version.
         """
         if content.get("format_version") != FORMAT_VERSION:
             raise ConfigurationError(
@@ -178,7 +183,8 @@ class GuidedLDMConfig:
                 f"this version of synthaug reads {FORMAT_VERSION}: install the synthaug version that wrote it"
             )
         try:
-            return cls(
+            check_keys(content)
+            config = cls(
                 name=content["name"],
                 scheme=LabelScheme.from_dict(content["scheme"]),
                 channels=tuple(content["channels"]),
@@ -200,6 +206,8 @@ class GuidedLDMConfig:
                 training_cases=tuple(CaseRecord(**case) for case in content["training_cases"]),
                 versions=content["versions"],
             )
+            check_values(config)
+            return config
         except SynthAugError as error:
             raise ConfigurationError(f"{where}: {error}") from error
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -215,6 +223,10 @@ class GuidedLDMConfig:
             content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise ConfigurationError(f"{path} is missing; name a folder that `synthaug fit` wrote") from error
+        except OSError as error:
+            raise ConfigurationError(
+                f"{path} cannot be read ({error.strerror or error}); check the path and its permissions"
+            ) from error
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{path} is not valid JSON ({error}); fit or fetch the generator again") from error
         if not isinstance(content, dict):

@@ -93,6 +93,43 @@ def test_sampler_options_apply_and_unknown_ones_are_named(folder: Path) -> None:
         GuidedLDM.load(folder, device="cpu", mask_steps=0)
 
 
+def test_equal_settings_have_one_fingerprint_whatever_their_types(folder: Path) -> None:
+    written = GuidedLDM.load(folder, device="cpu", guidance_scale=4.0, guidance_interval=(0.0, 1.0), steps=3)
+    typed = GuidedLDM.load(folder, device="cpu", guidance_scale=4, guidance_interval=[0, 1], steps=3.0)
+    assert typed.fingerprint == written.fingerprint
+
+
+def test_a_target_without_volume_is_refused_even_when_extrapolating(generator: GuidedLDM) -> None:
+    with pytest.raises(BoundsError, match="ventricles=0 mL; allowed: a volume above 0"):
+        generator.sample_label(Condition({"ventricles": 0.0}, extrapolate=True), seed=1)
+
+
+def test_a_folder_in_place_of_weights_is_one_clear_line(tmp_path: Path) -> None:
+    folder = write_tiny_generator(tmp_path / "folder")
+    (folder / "mask_diffusion.safetensors").unlink()
+    (folder / "mask_diffusion.safetensors").mkdir()
+    with pytest.raises(ConfigurationError, match=r"mask_diffusion\.safetensors (cannot be read|is damaged)"):
+        GuidedLDM.load(folder, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "what"),
+    [
+        ("grid", {"shape": [32, 36, 32], "spacing_mm": [4, 4, 4]}, "multiples of 8"),
+        ("mask_latent", {"mean": [0.0], "std": [1.0]}, "mask_latent has 1 values, the latent 2 channels"),
+        ("image_latent", {"mean": [0.0] * 3, "std": [1.0] * 3}, "image_latent has 3 values"),
+    ],
+)
+def test_values_that_do_not_fit_the_networks_are_one_clear_line(
+    tmp_path: Path, key: str, value: object, what: str
+) -> None:
+    folder = write_tiny_generator(tmp_path / "sizes")
+    content = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**content, key: value}))
+    with pytest.raises(ConfigurationError, match=f"config.json: .*{what}"):
+        GuidedLDM.load(folder, device="cpu")
+
+
 @pytest.mark.parametrize("name", [field.name for field in fields(GuidedLDMNetworks)])
 def test_missing_truncated_and_foreign_weights_are_one_clear_line(tmp_path: Path, name: str) -> None:
     folder = write_tiny_generator(tmp_path / "damaged")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from synthaug.errors import SynthAugError
+from synthaug.errors import BoundsError, SynthAugError
 from synthaug.files.canonical_json import canonical_json
-from synthaug.generators.guided_ldm_config import CONFIG_NAME, GuidedLDMConfig
+from synthaug.generators.guided_ldm_config import CONFIG_NAME, ControlCorrection, GuidedLDMConfig
 from tests.generators.tiny_guided_ldm import tiny_config
 
 
@@ -58,6 +59,74 @@ def test_a_value_of_another_form_is_one_clear_line(tmp_path: Path, key: str, val
     with pytest.raises(SynthAugError) as failure:
         GuidedLDMConfig.read(written(tmp_path, content))
     assert "\n" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "what"),
+    [
+        ("no_such_key", 1, "unknown key 'no_such_key'"),
+        ("name", 5, "name is 5"),
+        ("channels", "T1", "channels is 'T1'"),
+        ("licence", None, "licence is None"),
+        ("grid", {"shape": [160, 192], "spacing_mm": [1, 1, 1]}, "grid.shape"),
+        ("grid", {"shape": [32.5, 32, 32], "spacing_mm": [1, 1, 1]}, "grid.shape"),
+        ("grid", {"shape": 32, "spacing_mm": [1, 1, 1]}, "grid.shape"),
+        ("grid", {"shape": [32, 32, 32], "spacing_mm": [0, 1, 1]}, "grid.spacing_mm"),
+        ("grid", {"shape": [32, 32, 32], "spacing_mm": [1, 1, 1], "orientation": "LPS"}, "grid.orientation is 'LPS'"),
+        ("intensity_window", [1.0, 2.0, 3.0], "intensity_window"),
+        ("intensity_window", [-1.0], "intensity_window"),
+        ("mask_latent", {"mean": [0.0, 0.0], "std": [1.0]}, "mask_latent has 2 values of mean and 1 of std"),
+        ("mask_latent", {"mean": [0.0, 0.0], "std": [1.0, float("nan")]}, "mask_latent"),
+        ("image_latent", {"mean": [0.0, 0.0], "std": [1.0, 0.0]}, "image_latent"),
+        ("limits_ml", {"ventricels": [5, 10]}, "'ventricels'"),
+        ("limits_ml", {"ventricles": [50, 10]}, "limits_ml.ventricles is 50 to 10"),
+        ("limits_ml", {}, "limits_ml is empty"),
+        ("corrections", {"ventricle": {"conditions_ml": [1], "realised_ml": [1]}}, "corrections: 'ventricle'"),
+        ("corrections", {"ventricles": {"conditions_ml": [1, 2], "realised_ml": [2, 1]}}, "realised_ml"),
+        ("corrections", {"ventricles": {"conditions_ml": [1, 2], "realised_ml": [2]}}, "as many"),
+        ("training_cases", [{"identifier": 5, "image_sha256": None, "label_sha256": None}], "training_cases"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named_with_its_file(tmp_path: Path, key: str, value: Any, what: str) -> None:
+    content = {**json.loads(canonical_json(tiny_config().to_dict())), key: value}
+    with pytest.raises(SynthAugError) as failure:
+        GuidedLDMConfig.read(written(tmp_path, content))
+    assert str(tmp_path / CONFIG_NAME) in str(failure.value)
+    assert what in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
+def test_the_shipped_configuration_is_read() -> None:
+    shipped = Path(__file__).parents[2] / "pretrained" / "ventricles-t1-1mm"
+    assert (
+        canonical_json(GuidedLDMConfig.read(shipped).to_dict()) + "\n"
+        == canonical_json(json.loads((shipped / CONFIG_NAME).read_text(encoding="utf-8"))) + "\n"
+    )
+
+
+CURVE = ControlCorrection((10.0, 20.0, 80.0), (5.0, 20.0, 40.0))
+
+
+@pytest.mark.parametrize(("target_ml", "condition_ml"), [(5, 10), (10, 2**0.5 * 10), (20, 20), (40, 80)])
+def test_a_correction_is_followed_within_its_curve(target_ml: float, condition_ml: float) -> None:
+    assert CURVE.condition_for(target_ml) == pytest.approx(condition_ml)
+
+
+@pytest.mark.parametrize(("target_ml", "condition_ml"), [(80, 320), (160, 1280), (1.25, 5)])
+def test_a_correction_goes_on_beyond_its_ends_with_their_slopes(target_ml: float, condition_ml: float) -> None:
+    assert CURVE.condition_for(target_ml) == pytest.approx(condition_ml)
+
+
+def test_a_correction_that_levels_off_goes_on_with_a_bounded_slope() -> None:
+    flat = ControlCorrection((10.0, 80.0), (10.0, 10.01))
+    assert flat.condition_for(20.02) == pytest.approx(80 * 2**4)
+    assert math.isfinite(flat.condition_for(1e300))
+
+
+@pytest.mark.parametrize("target_ml", [0.0, -1.0, math.nan])
+def test_a_correction_refuses_what_has_no_logarithm(target_ml: float) -> None:
+    with pytest.raises(BoundsError, match="allowed: a volume above 0"):
+        CURVE.condition_for(target_ml)
 
 
 @pytest.mark.parametrize("content", ["{not json", "[1, 2]", '"text"'])

@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 
 from synthaug.files.canonical_json import canonical_json
 from synthaug.generators.guided_ldm import GuidedLDMNetworks
-from synthaug.generators.guided_ldm_config import GuidedLDMConfig, LatentScale, SamplingConfig
+from synthaug.generators.guided_ldm_config import GuidedLDMConfig, LatentScale
+from synthaug.generators.sampling_config import SamplingConfig
 from synthaug.labels import LabelScheme
 from synthaug.volumes import CaseRecord
 from synthaug.volumes.grid import Grid
