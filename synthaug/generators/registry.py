@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = "config.json"
 COUNTERFACTUAL = "counterfactual"
+
+RESERVED_OPTIONS = ("device", "folder", "name", "name_or_folder")
+"""Names that say which generator is loaded and where: no generator has options of these names."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ def load_generator(
         ConfigurationError: an unknown name, a folder without configuration, an unknown option, or cases given to a
             generator that draws from none.
     """
+    refuse_reserved_options(options)
     name = str(name_or_folder)
     if name == COUNTERFACTUAL:
         return _load_counterfactual(cases, scheme, channels, options)
@@ -109,6 +113,12 @@ def load_generator(
             f"generator {name!r} makes its pairs from weights and draws from no cases; leave the cases out, "
             f"or take the generator {COUNTERFACTUAL!r}"
         )
+    for key, value in (("scheme", scheme), ("channels", channels)):
+        if value is not None:
+            raise ConfigurationError(
+                f"generator {name!r}: option {key!r} describes the cases of {COUNTERFACTUAL!r}; a folder of weights "
+                "has its own: leave it out"
+            )
     system = _system_of(folder)
     if system not in _SYSTEMS:
         raise ConfigurationError(
@@ -118,12 +128,33 @@ def load_generator(
     return _SYSTEMS[system](folder, device, options)
 
 
+def refuse_reserved_options(options: Mapping[str, Any]) -> None:
+    """Refuse options whose names say which generator is loaded and where.
+
+    Raises:
+        ConfigurationError: names the option.
+    """
+    for key in RESERVED_OPTIONS:
+        if key in options:
+            raise ConfigurationError(
+                f"option {key!r} is no option of a generator; reserved are {', '.join(RESERVED_OPTIONS)}: name the "
+                "generator and the device where the generator is named"
+            )
+
+
 def _load_counterfactual(
     cases: Sequence[CasePaths] | None,
     scheme: LabelScheme | None,
     channels: Sequence[str] | None,
     options: dict[str, Any],
 ) -> PairGenerator:
+    from synthaug.labels import LabelScheme
+
+    if scheme is not None and not isinstance(scheme, LabelScheme):
+        raise ConfigurationError(
+            f"generator {COUNTERFACTUAL!r}: option 'scheme' is {scheme!r}; it must be a label scheme: on the command "
+            "line give --scheme, in Python LabelScheme.load(...)"
+        )
     if not cases or scheme is None:
         missing = "cases" if not cases else "the label scheme of its cases"
         raise ConfigurationError(

@@ -11,7 +11,7 @@ from synthaug.generators.protocol import PairGenerator
 PREFIX = "python:"
 
 
-def load_named_generator(name: str, *, device: str = "auto", **options: Any) -> PairGenerator:
+def load_named_generator(name: str, /, *, device: str = "auto", **options: Any) -> PairGenerator:
     """Load a generator from the registry, or call ``python:MODULE:FACTORY``.
 
     The second form imports a module and calls a function of it with ``device`` and the options: it runs any code. It
@@ -24,11 +24,13 @@ def load_named_generator(name: str, *, device: str = "auto", **options: Any) -> 
         **options: passed on.
 
     Raises:
-        ConfigurationError: no such module or function, or it returns no generator.
+        ConfigurationError: no such module or function, one that does not take the device and the options, or
+            returns no generator; an option with a reserved name.
     """
     if not name.startswith(PREFIX):
-        from synthaug.generators import load_generator
+        from synthaug.generators.registry import load_generator, refuse_reserved_options
 
+        refuse_reserved_options(options)
         return load_generator(name, device=device, **options)
     module_name, _, factory_name = name[len(PREFIX) :].partition(":")
     allowed = f"generator {name!r}: the form is {PREFIX}MODULE:FACTORY"
@@ -39,7 +41,17 @@ def load_named_generator(name: str, *, device: str = "auto", **options: Any) -> 
     factory = getattr(module, factory_name, None)
     if not callable(factory):
         raise ConfigurationError(f"{allowed}; module {module_name!r} has no function {factory_name!r}")
-    generator = factory(device=device, **options)
-    if not isinstance(generator, PairGenerator):
+    try:
+        generator = factory(device=device, **options)
+    except TypeError as error:
+        if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
+            raise  # from within the factory: a defect of its code, which needs its traceback
+        given = ", ".join(["device", *options])
+        raise ConfigurationError(
+            f"{allowed}; {factory_name!r} cannot be called with {given} ({error}); name a function that takes "
+            "device=... and the options, and returns a generator"
+        ) from error
+    # a class has its instances' attributes too
+    if isinstance(generator, type) or not isinstance(generator, PairGenerator):
         raise ConfigurationError(f"{allowed}; {factory_name!r} returned {type(generator).__name__}, not a generator")
     return generator

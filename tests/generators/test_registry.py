@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,3 +89,15 @@ def test_cases_are_refused_by_a_generator_that_draws_from_none(tmp_path: Path) -
     folder = write_tiny_generator(tmp_path / "mine")
     with pytest.raises(ConfigurationError, match="draws from no cases"):
         load_generator(folder, cases=[write_case(tmp_path, "one", 4.0)], scheme=SCHEME)
+
+
+@pytest.mark.parametrize("option", [{"scheme": 1}, {"channels": ["T1"]}, {"folder": "x"}, {"name": "x"}])
+def test_an_option_that_is_no_generator_s_is_refused_in_one_line(tmp_path: Path, option: dict[str, Any]) -> None:
+    folder = write_tiny_generator(tmp_path / "tiny")
+    with pytest.raises(ConfigurationError, match=f"option '{next(iter(option))}'"):
+        load_generator(folder, device="cpu", **option)
+
+
+def test_a_scheme_of_another_type_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="must be a label scheme"):
+        load_generator("counterfactual", cases=[write_case(tmp_path, "one", 4.0)], scheme=1)  # type: ignore[arg-type]
