@@ -68,6 +68,7 @@ def fit(
     from synthaug.fitting.guided_ldm import GuidedLDMFit
     from synthaug.fitting.settings import FitSettings
     from synthaug.integrations.nnunet.dataset import NnunetDataset
+    from synthaug.integrations.nnunet.prepare import training_case_paths
     from synthaug.labels import LabelMapping
     from synthaug.networks.precision import choose_device, choose_dtype
     from synthaug.volumes.grid import Grid
@@ -77,7 +78,8 @@ def fit(
     grid = Grid(chosen.shape, (chosen.spacing_mm,) * 3)
     found = NnunetDataset.find(dataset)
     training, validation = found.split(fold)
-    cases = [load_pair_case(found.cases[one], found.scheme, found.channels, grid) for one in training]
+    _, _, paths = training_case_paths(dataset, fold)
+    cases = [load_pair_case(one, found.scheme, found.channels, grid) for one in paths]
     mapping = LabelMapping.load(label_mapping) if label_mapping else None
     further = [
         load_label_case(path, found.scheme, grid, mapping)

@@ -95,3 +95,13 @@ def test_label_maps_of_validation_cases_are_refused_by_name(
     assert f"1 validation case(s) of fold 0 of Dataset007_Two are among them: {named}; " in error
     assert "--hold-out" in error
     assert not (dataset / "out").exists()
+
+
+@pytest.mark.usefixtures("dataset")
+def test_a_split_that_names_an_absent_case_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (split,) = tmp_path.rglob("splits_final.json")
+    split.write_text(json.dumps([{"train": ["absent"], "val": ["held"]}]))
+    assert run(["fit", "7", "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err.strip()
+    assert "fold 0 names absent" in error
+    assert "\n" not in error
