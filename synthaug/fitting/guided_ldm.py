@@ -101,6 +101,7 @@ class GuidedLDMFit:
             mask_latent=LatentScale((), ()),
             image_latent=LatentScale((), ()),
             intensity_window=tuple(np.median([case.window for case in cases if case.window], axis=0).tolist()),
+            sampling=settings.sampling,
             licence=settings.licence,
             training_cases=tuple(record for case in cases for record in case.records),
             versions={"python": platform.python_version(), **{p: version(p) for p in ("torch", "monai", "diffusers")}},
@@ -265,7 +266,8 @@ class GuidedLDMFit:
 
     def _calibrate(self, networks: GuidedLDMNetworks) -> None:
         """Measure how the first control is obeyed, and correct for it; the other controls are left as they are."""
-        generator = GuidedLDM(self._config, networks, fingerprint="", device=str(self._device))
+        open_loop = replace(self._config, sampling=replace(self._config.sampling, volume_rounds=0))
+        generator = GuidedLDM(open_loop, networks, fingerprint="", device=str(self._device))
         control = self._settings.controls[0]
         samples = self._settings.calibration_samples
         # Seeds that no one asks for: evaluation and caches count from small ones.

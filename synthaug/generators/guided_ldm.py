@@ -11,7 +11,7 @@ import hashlib
 import math
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from synthaug.conditions import Condition
 from synthaug.errors import ConfigurationError
 from synthaug.generators.guided_ldm_checks import NetworkSizes, check_sizes
 from synthaug.generators.guided_ldm_config import CONFIG_NAME, GuidedLDMConfig, LatentScale, refuse_no_volume
+from synthaug.generators.volume_search import VolumeSearch
 from synthaug.networks.condition_encoder import condition_vector
 from synthaug.networks.image_autoencoder import ImageAutoencoder
 from synthaug.networks.image_diffusion import ImageDiffusionUNet
@@ -222,10 +223,25 @@ class GuidedLDM:
         return pair
 
     def _sample_label(self, condition: Condition, generator: torch.Generator) -> torch.Tensor:
-        """Label map ``(X, Y, Z)`` for a condition."""
-        sampling = self.config.sampling
-        autoencoder, unet = self._networks.label_autoencoder, self._networks.mask_diffusion
-        vector = condition_vector(self._corrected(condition), tuple(self.config.limits_ml), self.config.limits_ml)
+        """Label map ``(X, Y, Z)`` for a condition, from one noise."""
+        sampling, autoencoder = self.config.sampling, self._networks.label_autoencoder
+        shape = [size // autoencoder.downsampling for size in self.shape]
+        noise = torch.randn(1, autoencoder.latent_channels, *shape, generator=generator).to(self.device)
+
+        def volumes_ml(label: torch.Tensor) -> dict[str, float]:
+            counts = torch.bincount(label.flatten(), minlength=self.scheme.num_classes).tolist()
+            voxels = {name: sum(counts[one] for one in self.scheme.resolve(name)) for name in condition.targets_ml}
+            return {name: max(count, 1) * self.config.grid.voxel_volume_ml for name, count in voxels.items()}
+
+        search = VolumeSearch(
+            condition.targets_ml, self.config.limits_ml, sampling.volume_tolerance, sampling.volume_rounds
+        )
+        return search.run(self._corrected(condition), lambda asked: self._label_from(noise, asked), volumes_ml)
+
+    def _label_from(self, noise: torch.Tensor, conditions_ml: Mapping[str, float]) -> torch.Tensor:
+        """Label map ``(X, Y, Z)`` that a noise leads to under volumes to condition on."""
+        sampling, unet = self.config.sampling, self._networks.mask_diffusion
+        vector = condition_vector(conditions_ml, tuple(self.config.limits_ml), self.config.limits_ml)
         both = torch.stack([vector, torch.zeros_like(vector)]).to(self.device)
         low, high = sampling.guidance_interval
 
@@ -239,11 +255,9 @@ class GuidedLDM:
                 return outcome
             return outcome[1:] + sampling.guidance_scale * (outcome[:1] - outcome[1:])
 
-        shape = [size // autoencoder.downsampling for size in self.shape]
-        noise = torch.randn(1, autoencoder.latent_channels, *shape, generator=generator)
-        latent = integrate_flow(velocity, noise.to(self.device), steps=sampling.mask_steps, shift=sampling.mask_shift)
+        latent = integrate_flow(velocity, noise, steps=sampling.mask_steps, shift=sampling.mask_shift)
         with autocast(self.device, self.dtype):
-            label = autoencoder.decode_label(unscale(latent, self.config.mask_latent))[0]
+            label = self._networks.label_autoencoder.decode_label(unscale(latent, self.config.mask_latent))[0]
         return _largest_component(label)
 
     def _corrected(self, condition: Condition) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 from synthaug.errors import ConfigurationError
@@ -12,6 +12,8 @@ from synthaug.errors import ConfigurationError
 MOST_STEPS = 1000
 LARGEST_SCALE = 20.0
 SHIFTS = (0.01, 100.0)
+MOST_ROUNDS = 20
+TOLERANCES = (0.001, 1.0)
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,9 @@ class SamplingConfig:
         guidance_interval: noise fractions between which guidance is applied (Kynkäänniemi et al. 2024).
         mask_shift: above 1 spends more mask steps at high noise.
         image_shift: the same for the image stage.
+        volume_rounds: label maps after the first one, from the same noise, in search of the volumes asked for; 0 takes
+            the first as it comes.
+        volume_tolerance: relative error of the volumes at which that search ends.
 
     Raises:
         ConfigurationError: a value of another type or out of range.
@@ -36,15 +41,19 @@ class SamplingConfig:
     guidance_interval: tuple[float, float] = (0.1, 1.0)
     mask_shift: float = 1.0
     image_shift: float = 1.0
+    volume_rounds: int = 0
+    volume_tolerance: float = 0.05
 
     def __post_init__(self) -> None:
         values: dict[str, Any] = {
-            "mask_steps": _steps("mask_steps", self.mask_steps),
-            "image_steps": _steps("image_steps", self.image_steps),
+            "mask_steps": _count("mask_steps", self.mask_steps, 1, MOST_STEPS),
+            "image_steps": _count("image_steps", self.image_steps, 1, MOST_STEPS),
             "guidance_scale": _number("guidance_scale", self.guidance_scale, 0.0, LARGEST_SCALE),
             "guidance_interval": _interval("guidance_interval", self.guidance_interval),
             "mask_shift": _number("mask_shift", self.mask_shift, *SHIFTS),
             "image_shift": _number("image_shift", self.image_shift, *SHIFTS),
+            "volume_rounds": _count("volume_rounds", self.volume_rounds, 0, MOST_ROUNDS),
+            "volume_tolerance": _number("volume_tolerance", self.volume_tolerance, *TOLERANCES),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -54,13 +63,9 @@ def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _steps(name: str, value: Any) -> int:
-    if (
-        not _is_number(value)
-        or not (isinstance(value, Integral) or value == int(value))
-        or not 1 <= value <= MOST_STEPS
-    ):
-        raise ConfigurationError(f"sampling.{name} is {value!r}; it must be a whole number between 1 and {MOST_STEPS}")
+def _count(name: str, value: Any, low: int, high: int) -> int:
+    if not _is_number(value) or value != int(value) or not low <= value <= high:
+        raise ConfigurationError(f"sampling.{name} is {value!r}; it must be a whole number between {low} and {high}")
     return int(value)
 
 
