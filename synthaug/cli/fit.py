@@ -168,9 +168,14 @@ def _read_settings(path: Path | None) -> dict[str, object]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"--settings {path}: cannot be read as JSON ({error})") from error
+        raise ConfigurationError(
+            f"--settings {path}: cannot be read as JSON ({error}); give the path of a settings file "
+            "such as the settings.json of a shipped generator"
+        ) from error
     if not isinstance(content, dict):
-        raise ConfigurationError(f"--settings {path}: a JSON object is expected")
+        raise ConfigurationError(
+            f"--settings {path}: one JSON object of settings is expected, not a {type(content).__name__}"
+        )
     return content
 
 
@@ -178,9 +183,13 @@ def _label_map_files(folders: list[Path], held_out: list[str]) -> list[Path]:
     """NIfTI files of the folders, those held out left aside."""
     files: list[Path] = []
     for folder in folders:
+        if not folder.is_dir():
+            raise ConfigurationError(f"--label-maps {folder}: is not a folder; give one that holds .nii.gz label maps")
         found = sorted(folder.glob("*.nii.gz")) + sorted(folder.glob("*.nii"))
         if not found:
-            raise ConfigurationError(f"--label-maps {folder}: holds no .nii or .nii.gz file")
+            raise ConfigurationError(
+                f"--label-maps {folder}: holds no .nii or .nii.gz file; give a folder of label maps"
+            )
         files += found
     names = {path.name.removesuffix(".gz").removesuffix(".nii") for path in files}
     for one in held_out:

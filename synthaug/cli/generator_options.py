@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,15 +56,27 @@ def open_generator(
     fold: str = DEFAULT_FOLD,
     cases: Sequence[str] | None = None,
     scheme: str = DEFAULT_SCHEME,
+    further: Mapping[str, Any] | None = None,
 ) -> PairGenerator:
     """Load the generator that the options describe; options that were not given are left to the generator.
+
+    Args:
+        name: a shipped generator, a folder of weights, or ``python:MODULE:FACTORY``.
+        device: auto, cpu, cuda or cuda:N.
+        steps: of each diffusion stage.
+        guidance_scale: weight of classifier-free guidance.
+        dataset: nnU-Net dataset whose training cases the generator draws from.
+        fold: of the dataset.
+        cases: ``IMAGE,LABEL`` texts; instead of a dataset.
+        scheme: of the label maps of ``cases``.
+        further: any other options of the generator.
 
     Raises:
         SynthAugError: no such generator, dataset, fold or file, or options that exclude each other.
     """
     from synthaug.precomputing.factory import load_named_generator
 
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = dict(further or {})
     if steps is not None:
         options["steps"] = steps
     if guidance_scale is not None:

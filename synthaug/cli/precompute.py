@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from synthaug.cli.generator_options import (
+    DEFAULT_FOLD,
     DEFAULT_GENERATOR,
+    DEFAULT_SCHEME,
     CasesOption,
     DeviceOption,
     GeneratorOption,
     SchemeOption,
     StepsOption,
-    parse_case,
+    open_generator,
 )
 from synthaug.errors import ConfigurationError
 
@@ -88,7 +90,7 @@ def precompute(
         Path | None, typer.Option(help="JSON file {structure: label of the dataset}; default: as before, or proposed.")
     ] = None,
     cases: CasesOption = None,
-    scheme: SchemeOption = "ventricles-t1",
+    scheme: SchemeOption = DEFAULT_SCHEME,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Build a cache, or continue one: exactly what is missing is made, so run it again after any interruption.
@@ -125,9 +127,11 @@ def precompute(
     wanted_schedule = parse_schedule(schedule) if schedule is not None else None
     folder = _cache_folder(out, dataset)
     quality = QualityConfig(volume_tolerance=volume_tolerance, max_attempts=attempts)
-    options = _options(steps, guidance_scale, option or [])
+    further = _further_options(option or [])
+    chosen = {"steps": steps, "guidance_scale": guidance_scale}
+    options = {**further, **{key: value for key, value in chosen.items() if value is not None}}
 
-    chosen_fold, run_seed = _fold(fold or "0"), seed or 0
+    chosen_fold, run_seed = _fold(fold or DEFAULT_FOLD), seed or 0
     training: dict[str, Any] = {
         "configurations": tuple(configuration) if configuration else None,
         "fold": chosen_fold,
@@ -138,7 +142,18 @@ def precompute(
     }
     share = current_share(device)
     with _sigterm_is_interrupt(), left_at_the_end():
-        opened = _open(generator, share.device, options, dataset, chosen_fold, cases or [], scheme)
+        draws_from_dataset = generator == "counterfactual" and not cases
+        opened = open_generator(
+            generator,
+            device=share.device,
+            steps=steps,
+            guidance_scale=guidance_scale,
+            dataset=dataset if draws_from_dataset else None,
+            fold=fold or DEFAULT_FOLD if draws_from_dataset else DEFAULT_FOLD,
+            cases=cases,
+            scheme=scheme,
+            further=further,
+        )
         wanted_schedule = wanted_schedule or default_schedule(opened)
         _check_requests(opened, wanted_schedule, num, run_seed, extrapolate)
         if dataset is not None:
@@ -187,31 +202,6 @@ def _prepare_training(folder: Path, dataset: str, **arguments: Any) -> str:
     return str(prepare_training(folder, dataset, **arguments))
 
 
-def _open(
-    name: str,
-    device: str,
-    options: dict[str, Any],
-    dataset: str | None,
-    fold: int | str,
-    cases: Sequence[str],
-    scheme: str,
-) -> PairGenerator:
-    from synthaug.precomputing import load_named_generator
-
-    drawn_from: dict[str, Any] = {}
-    if cases:
-        from synthaug.labels import LabelScheme
-
-        drawn_from = {"cases": [parse_case(text) for text in cases], "scheme": LabelScheme.load(scheme)}
-        drawn_from["channels"] = ("T1",)
-    elif name == "counterfactual" and dataset is not None:
-        from synthaug.integrations.nnunet.prepare import training_case_paths
-
-        case_scheme, channels, paths = training_case_paths(dataset, fold)
-        drawn_from = {"cases": paths, "scheme": case_scheme, "channels": channels}
-    return load_named_generator(name, device=device, **drawn_from, **options)
-
-
 def _check_requests(generator: PairGenerator, schedule: VolumeSchedule, num: int, seed: int, extrapolate: bool) -> None:
     """A target out of bounds is found before the cache's folder is made."""
     from synthaug.precomputing import plan_requests
@@ -238,8 +228,8 @@ def _cache_folder(out: Path | None, dataset: str | None) -> Path:
     return Path(default_cache_folder(dataset))
 
 
-def _options(steps: int | None, guidance_scale: float | None, texts: Sequence[str]) -> dict[str, Any]:
-    """The generator's options; a value is read as JSON where it is JSON, else as text."""
+def _further_options(texts: Sequence[str]) -> dict[str, Any]:
+    """Options of the generator by name; a value is read as JSON where it is JSON, else as text."""
     options: dict[str, Any] = {}
     for text in texts:
         key, separator, value = text.partition("=")
@@ -249,10 +239,6 @@ def _options(steps: int | None, guidance_scale: float | None, texts: Sequence[st
             options[key] = json.loads(value)
         except ValueError:
             options[key] = value
-    if steps is not None:
-        options["steps"] = steps
-    if guidance_scale is not None:
-        options["guidance_scale"] = guidance_scale
     return options
 
 

@@ -63,11 +63,6 @@ class Claims:
         for name in tuple(self._held):
             self.release(name)
 
-    def is_taken(self, name: str) -> bool:
-        """Whether a valid claim on the case exists."""
-        path = self._path(name)
-        return path.exists() and not self._void(path)
-
     def refresh(self) -> None:
         """Touch what this object holds."""
         for name in tuple(self._held):
