@@ -86,6 +86,15 @@ def _levels(unet: nn.Module) -> int:
     return len(unet.down_blocks)  # type: ignore[arg-type]
 
 
+@dataclass(frozen=True)
+class _TimedLabel:
+    """A label map, what it was made for, and the seconds that it took."""
+
+    key: tuple[str, int]
+    label: np.ndarray
+    seconds: float
+
+
 class GuidedLDM:
     """Generator of pairs with volumes asked for. See :class:`~synthaug.generators.protocol.PairGenerator`.
 
@@ -113,7 +122,7 @@ class GuidedLDM:
         for network in networks.by_name().values():
             network.to(self.device).to(memory_format=torch.channels_last_3d).eval().requires_grad_(False)
         self._networks = networks
-        self._last_label: tuple[tuple[str, int], np.ndarray] | None = None
+        self._last_label: _TimedLabel | None = None
 
     @classmethod
     def load(cls, folder: Path, *, device: str = "auto", **sampling: Any) -> GuidedLDM:
@@ -183,11 +192,15 @@ class GuidedLDM:
                 above 0.
         """
         self._check(condition)
+        return self._timed_label(condition, seed).label.copy()
+
+    def _timed_label(self, condition: Condition, seed: int) -> _TimedLabel:
         key = (condition.key(), seed)
-        if self._last_label is None or self._last_label[0] != key:
-            label = self._sample_label(condition, torch.Generator().manual_seed(seed))
-            self._last_label = (key, label.cpu().numpy().astype(np.int16))
-        return self._last_label[1].copy()
+        if self._last_label is None or self._last_label.key != key:
+            started = time.perf_counter()
+            label = self._sample_label(condition, torch.Generator().manual_seed(seed)).cpu().numpy().astype(np.int16)
+            self._last_label = _TimedLabel(key, label, time.perf_counter() - started)
+        return self._last_label
 
     def _check(self, condition: Condition) -> None:
         self.bounds.check(condition)
@@ -195,9 +208,9 @@ class GuidedLDM:
             refuse_no_volume(name, volume_ml)
 
     def _generate_one(self, condition: Condition, seed: int) -> LabeledVolume:
+        timed = self._timed_label(condition, seed)
+        label = timed.label.copy()
         started = time.perf_counter()
-        label = self.sample_label(condition, seed=seed)
-        label_seconds = time.perf_counter() - started
         image = self._sample_image(torch.from_numpy(label).long(), torch.Generator().manual_seed(seed ^ IMAGE_STREAM))
         pair = LabeledVolume(
             image=image,
@@ -207,7 +220,7 @@ class GuidedLDM:
             channels=self.channels,
             provenance={},
         )
-        seconds = time.perf_counter() - started
+        seconds = timed.seconds + time.perf_counter() - started
         pair.provenance.update(
             generator=self.name,
             generator_sha256=self.fingerprint,
@@ -215,7 +228,7 @@ class GuidedLDM:
             requested_ml=dict(condition.targets_ml),
             realised_ml=pair.volumes_ml(),
             seconds=round(seconds, 3),
-            seconds_label=round(label_seconds, 3),
+            seconds_label=round(timed.seconds, 3),
             device=str(self.device),
             dtype=str(self.dtype).removeprefix("torch."),
             versions={"python": platform.python_version(), "torch": torch.__version__},

@@ -68,6 +68,12 @@ def test_the_condition_reaches_the_label_map(generator: GuidedLDM) -> None:
     assert not np.array_equal(small.label, large.label)
 
 
+def test_the_time_of_a_label_map_that_was_looked_at_first_counts(generator: GuidedLDM) -> None:
+    generator.sample_label(FORTY, seed=77)
+    (pair,) = generator.generate([FORTY], [77])
+    assert 0 < pair.provenance["seconds_label"] < pair.provenance["seconds"]
+
+
 def test_a_target_out_of_bounds_is_refused_before_anything_is_made(generator: GuidedLDM) -> None:
     with pytest.raises(BoundsError, match="5 to 150 mL"):
         generator.generate([FORTY, Condition({"ventricles": 400.0})], [1, 2])
