@@ -42,6 +42,7 @@ def test_a_claim_is_exclusive_until_it_is_released(tmp_path: Path) -> None:
     assert two.take("case")
 
 
+def test_the_claim_of_a_dead_process_is_taken_over_at_once(tmp_path: Path) -> None:
     claims = Claims(tmp_path, expiry_s=1e6)
     write_claim(tmp_path, "case", dead_process())
     assert claims.take("case")
