@@ -143,7 +143,7 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         except SynthAugError as mistake:
             typer.echo(f"synthaug: {mistake}", err=True)
         except OSError as mistake:
-            if mistake.errno not in MISTAKEN_PATHS or mistake.filename is None:
+            if mistake.errno not in MISTAKEN_PATHS or not isinstance(mistake.filename, str | bytes):
                 raise
             typer.echo(f"synthaug: {_describe(mistake)}", err=True)
         except KeyboardInterrupt:
