@@ -235,6 +235,8 @@ def _further_options(texts: Sequence[str]) -> dict[str, Any]:
         key, separator, value = text.partition("=")
         if not separator or not key.isidentifier():
             raise ConfigurationError(f"--option {text}: KEY=VALUE is expected, for example steps=20")
+        if key == "device":
+            raise ConfigurationError(f"--option {text}: the device has an option of its own; give --device {value}")
         try:
             options[key] = json.loads(value)
         except ValueError:
@@ -245,12 +247,12 @@ def _further_options(texts: Sequence[str]) -> dict[str, Any]:
 def _read_mapping(path: Path | None) -> dict[str, str] | None:
     if path is None:
         return None
-    from synthaug.store.bounded_reading import read_bounded
-
     try:
-        table = json.loads(read_bounded(path.resolve(), 1 << 20))
-    except FileNotFoundError:
-        raise ConfigurationError(f"--mapping {path}: there is no such file") from None
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"--mapping {path}: cannot be read ({error.strerror}); give a JSON file {{structure: label}}"
+        ) from None
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"--mapping {path}: is not JSON ({error}); write {{structure: label}}") from None
     if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):

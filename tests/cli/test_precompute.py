@@ -80,7 +80,9 @@ def test_requests_that_never_pass_end_in_exit_code_1(tmp_path: Path, capsys: pyt
         (["--dataset", "1", "--ratio", "1.5"], "0 and 1"),
         (["--dataset", "1", "--ratio", "0.5", "--mix", "real"], "--mix"),
         (["--option", "steps"], "KEY=VALUE"),
+        (["--option", "device=cpu"], "--device cpu"),
         (["--dataset", "1", "--mapping", "nowhere.json"], "nowhere.json"),
+        (["--dataset", "1", "--mapping", "."], "Is a directory"),
     ],
 )
 def test_a_mistake_is_one_line_with_exit_code_2_and_leaves_no_folder(
