@@ -23,6 +23,8 @@ from synthaug.cli.generator_options import (
 from synthaug.errors import ConfigurationError, StoreError
 
 if TYPE_CHECKING:
+    from synthaug.evaluation.label_maps import LabelMaps
+    from synthaug.generators.guided_ldm import GuidedLDM
     from synthaug.generators.protocol import PairGenerator
     from synthaug.labels import LabelMapping, LabelScheme
 
@@ -103,13 +105,15 @@ def evaluate(
             cases=cases,
             scheme=scheme,
         )
+        # before the control pairs, which may take long
+        held_out = _round_trip_maps(opened, round_trip, mapping) if round_trip is not None else None
         result["generator"] = {"name": opened.name, "sha256": opened.fingerprint}
         if control is not None:
             compared = real if generated is None else None
             plan = {"num": control, "seed": seed, "extrapolate": extrapolate}
             parts += _measure_control(opened, schedule, plan, compared, mapping, out, result, quiet=as_json)
-        if round_trip is not None:
-            parts += _measure_round_trip(opened, round_trip, mapping, result, quiet=as_json)
+        if held_out is not None:
+            parts += _measure_round_trip(*held_out, result, quiet=as_json)
     out.mkdir(parents=True, exist_ok=True)
     text = "\n".join(["# Evaluation", "", *parts])
     replace_file(out / "evaluation.md", text.encode())
@@ -221,12 +225,15 @@ def _measure_control(
     return parts
 
 
-def _measure_round_trip(
-    generator: PairGenerator, folder: Path, mapping: LabelMapping | None, result: dict[str, Any], *, quiet: bool
-) -> list[str]:
-    from synthaug.cli.progress import track
+def _round_trip_maps(
+    generator: PairGenerator, folder: Path, mapping: LabelMapping | None
+) -> tuple[GuidedLDM, LabelMaps]:
+    """A generator that can make the round trip, and label maps of its scheme.
+
+    Raises:
+        ConfigurationError: a generator without label-map autoencoder, no label maps, or those of another scheme.
+    """
     from synthaug.evaluation.label_maps import LabelMaps
-    from synthaug.evaluation.round_trip import reconstruct, summarise
     from synthaug.generators.guided_ldm import GuidedLDM
 
     if not isinstance(generator, GuidedLDM):
@@ -234,8 +241,24 @@ def _measure_round_trip(
             f"--round-trip: generator {generator.name!r} has no label-map autoencoder; name one of system guided-ldm"
         )
     maps = LabelMaps.find(folder, generator.scheme, mapping)
+    if _structures(maps.scheme) != _structures(generator.scheme):
+        raise ConfigurationError(
+            f"--round-trip {folder}: its labels are not those of {generator.scheme.name}; give --label-mapping to "
+            "that scheme"
+        )
+    return generator, maps
+
+
+def _structures(scheme: LabelScheme) -> dict[str, int]:
+    return {name: scheme.id_of(name) for name in scheme.names}
+
+
+def _measure_round_trip(generator: GuidedLDM, maps: LabelMaps, result: dict[str, Any], *, quiet: bool) -> list[str]:
+    from synthaug.cli.progress import track
+    from synthaug.evaluation.round_trip import reconstruct, summarise
+
     trips = [
-        reconstruct(generator, path, generator.config.grid, mapping)
+        reconstruct(generator, path, generator.config.grid, maps.mapping)
         for path in track(maps.paths, "round trip", quiet=quiet)
     ]
     report = summarise(generator.scheme, trips)

@@ -87,6 +87,19 @@ def test_the_round_trip_of_held_out_maps_is_measured(
     assert [trip["name"] for trip in facts["maps"]] == ["0_label", "1_label"]
 
 
+def test_a_round_trip_of_a_dataset_with_other_labels_is_refused(
+    tmp_path: Path, label_maps: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = write_tiny_generator(tmp_path / "weights")
+    label_maps.rename(tmp_path / "labelsTr")
+    described = {"channel_names": {"0": "T1"}, "labels": {"background": 0, "tumour": 1}, "file_ending": ".nii.gz"}
+    (tmp_path / "dataset.json").write_text(json.dumps(described))
+    arguments = ["--generator", str(weights), "--device", "cpu", "--round-trip", str(tmp_path)]
+    assert run(["evaluate", *arguments, "--out", str(tmp_path / "out")]) == 2
+    assert "--label-mapping" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -96,6 +109,7 @@ def test_the_round_trip_of_held_out_maps_is_measured(
         (["--control", "4", "--generator", "nobody"], "no generator 'nobody'"),
         (["--control", "4", "--generator", STAND_IN, "--schedule", "uniform:20:900"], "out of bounds"),
         (["--round-trip", ".", "--generator", STAND_IN], "no label-map autoencoder"),
+        (["--control", "2", "--round-trip", ".", "--generator", STAND_IN], "no label-map autoencoder"),
         (["--round-trip", ".", "--label-mapping", "nothing"], "nothing"),
     ],
 )
