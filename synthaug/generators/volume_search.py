@@ -67,6 +67,8 @@ class VolumeSearch:
                 step = min(max(misses[name] / slope, -LARGEST_STEP), LARGEST_STEP)
                 following[name] = self._within(name, value + step)
                 before[name] = (value, realised[name])
+            if following == condition:
+                break  # held by the limits: the same sample would come again
             condition = following
         return best
 

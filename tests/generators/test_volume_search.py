@@ -57,6 +57,7 @@ def test_controls_are_searched_side_by_side() -> None:
 def test_a_condition_stays_within_the_limits_and_the_nearest_sample_is_given() -> None:
     response = Response(0.1, 1.0)
     found = response.search(6, ventricles=100.0)
+    assert len(response.conditions) == 2
     assert max(condition["ventricles"] for condition in response.conditions) <= 160.0 * (1 + 1e-9)
     assert found["ventricles"] == pytest.approx(16.0)
 
