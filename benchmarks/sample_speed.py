@@ -285,8 +285,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--num", type=_positive, default=3, help="pairs that are timed, after one that is not")
-    parser.add_argument("--steps", type=int, help="sampling steps of each stage; default: the generator's own")
-    parser.add_argument("--threads", type=int, help="threads of torch; default: its own choice")
+    parser.add_argument("--steps", type=_positive, help="sampling steps of each stage; default: the generator's own")
+    parser.add_argument("--threads", type=_positive, help="threads of torch; default: its own choice")
     parser.add_argument("--recipe", choices=[*SIZES, "none"], default="published", help="networks to compare with")
     parser.add_argument(
         "--timed-steps", type=_positive, default=3, help="steps of the recipe that are timed, after one that is not"

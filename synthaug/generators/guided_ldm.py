@@ -131,7 +131,7 @@ class GuidedLDM:
         Args:
             folder: holds ``config.json`` and one safetensors file for each network.
             device: where the networks run.
-            **sampling: fields of :class:`~synthaug.generators.guided_ldm_config.SamplingConfig` to change.
+            **sampling: fields of :class:`~synthaug.generators.sampling_config.SamplingConfig` to change.
 
         Raises:
             ConfigurationError: a file is missing, damaged, or does not fit the configuration.

@@ -24,7 +24,7 @@ KINDS: dict[str, type[VolumeSchedule]] = {
 
 FORMS = (
     "constant:40, uniform:20:120, log-uniform:8:120, normal:40:10 (then lowest and highest), empirical:12:30:55, "
-    "all in mL, a structure before them with '=' (lateral_ventricles=uniform:20:120), or a JSON file"
+    "all in mL, a structure before them with '=' (lateral_ventricles=uniform:20:120), or a JSON file, NAME.json"
 )
 """What a text may look like."""
 
