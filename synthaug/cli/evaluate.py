@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from synthaug.cli.generator_options import (
+    DEFAULT_FOLD,
     DEFAULT_GENERATOR,
+    DEFAULT_SCHEME,
     CasesOption,
     DatasetOption,
     DeviceOption,
     FoldOption,
+    FurtherOption,
     GeneratorOption,
     GuidanceOption,
     SchemeOption,
     StepsOption,
     open_generator,
+    sampling_options,
 )
 from synthaug.errors import ConfigurationError, StoreError
 
@@ -63,14 +67,15 @@ def evaluate(
     ] = None,
     steps: StepsOption = None,
     guidance_scale: GuidanceOption = None,
+    option: FurtherOption = None,
     device: DeviceOption = "auto",
     extrapolate: Annotated[
         bool, typer.Option("--extrapolate", help="Allow volumes beyond what the generator was trained for.")
     ] = False,
     dataset: DatasetOption = None,
-    fold: FoldOption = "0",
+    fold: FoldOption = DEFAULT_FOLD,
     cases: CasesOption = None,
-    scheme: SchemeOption = "ventricles-t1",
+    scheme: SchemeOption = DEFAULT_SCHEME,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Measure what a generator or a cache is worth: control, volumes by structure, round trip; parts can be combined.
@@ -97,9 +102,8 @@ def evaluate(
     if control is not None or round_trip is not None:
         opened = open_generator(
             generator,
+            sampling_options(option, steps=steps, guidance_scale=guidance_scale),
             device=device,
-            steps=steps,
-            guidance_scale=guidance_scale,
             dataset=dataset,
             fold=fold,
             cases=cases,

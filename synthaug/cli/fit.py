@@ -49,7 +49,7 @@ def fit(
         Path | None, typer.Option(help="JSON file of fit settings (networks, shares, controls).")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the generator; default: the folder's.")] = None,
-    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto (a GPU where there is one) or cpu.")] = "auto",
 ) -> None:
     """Train a generator on the training cases of one fold, within a time budget; run it again to continue.
 
@@ -57,6 +57,10 @@ def fit(
     """
     if generator != "guided-ldm":
         raise ConfigurationError(f"--generator {generator}: guided-ldm is the system that can be fitted")
+    if device not in ("auto", "cpu"):
+        raise ConfigurationError(
+            f"--device {device}: auto or cpu; which GPU auto takes is said by the variable CUDA_VISIBLE_DEVICES"
+        )
     budget_seconds = parse_duration(budget, "--budget")
     stop_after = parse_duration(deadline, "--deadline") if deadline else None
     started = time.time()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,6 +33,14 @@ GuidanceOption = Annotated[
         help="Weight of classifier-free guidance; default: the generator's own.",
     ),
 ]
+FurtherOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="KEY=VALUE",
+        help="Any other option of the generator, volume_rounds=0 for example; repeats.",
+    ),
+]
 DatasetOption = Annotated[
     str | None,
     typer.Option(help="For counterfactual: nnU-Net dataset (number or name) whose training cases it draws from."),
@@ -43,44 +52,67 @@ CasesOption = Annotated[
     typer.Option("--cases", metavar="IMAGE,LABEL", help="For counterfactual: files of a real pair; repeats."),
 ]
 DEFAULT_SCHEME = "ventricles-t1"
+OWN_OPTIONS = ("device", "cases", "scheme")
 SchemeOption = Annotated[str, typer.Option(help="Label scheme of --cases: a shipped name or a JSON file.")]
+
+
+def sampling_options(
+    further: Sequence[str] | None, *, steps: int | None = None, guidance_scale: float | None = None
+) -> dict[str, Any]:
+    """The generator's options that were given; those that were not are left to the generator.
+
+    Args:
+        further: ``KEY=VALUE`` texts; a value is read as JSON where it is JSON, else as text.
+        steps: of each diffusion stage.
+        guidance_scale: weight of classifier-free guidance.
+
+    Raises:
+        ConfigurationError: not ``KEY=VALUE``, or an option that is given twice or otherwise.
+    """
+    named = {"steps": steps, "guidance_scale": guidance_scale}
+    options: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
+    for text in further or ():
+        key, separator, value = text.partition("=")
+        if not separator or not key.isidentifier():
+            raise ConfigurationError(f"--option {text}: KEY=VALUE is expected, for example steps=20")
+        if key in OWN_OPTIONS:
+            raise ConfigurationError(f"--option {text}: has an option of its own; give --{key} {value}")
+        if key in options:
+            raise ConfigurationError(f"--option {text}: {key} is {options[key]} already; give it once")
+        try:
+            options[key] = json.loads(value)
+        except ValueError:
+            options[key] = value
+    return options
 
 
 def open_generator(
     name: str,
+    options: Mapping[str, Any],
     *,
     device: str = "auto",
-    steps: int | None = None,
-    guidance_scale: float | None = None,
     dataset: str | None = None,
     fold: str = DEFAULT_FOLD,
     cases: Sequence[str] | None = None,
     scheme: str = DEFAULT_SCHEME,
-    further: Mapping[str, Any] | None = None,
 ) -> PairGenerator:
-    """Load the generator that the options describe; options that were not given are left to the generator.
+    """Load the generator that the command line describes.
 
     Args:
         name: a shipped generator, a folder of weights, or ``python:MODULE:FACTORY``.
+        options: of the generator, from :func:`sampling_options`.
         device: auto, cpu, cuda or cuda:N.
-        steps: of each diffusion stage.
-        guidance_scale: weight of classifier-free guidance.
         dataset: nnU-Net dataset whose training cases the generator draws from.
         fold: of the dataset.
         cases: ``IMAGE,LABEL`` texts; instead of a dataset.
         scheme: of the label maps of ``cases``.
-        further: any other options of the generator.
 
     Raises:
         SynthAugError: no such generator, dataset, fold or file, or options that exclude each other.
     """
     from synthaug.precomputing.factory import load_named_generator
 
-    options: dict[str, Any] = dict(further or {})
-    if steps is not None:
-        options["steps"] = steps
-    if guidance_scale is not None:
-        options["guidance_scale"] = guidance_scale
+    drawn_from: dict[str, Any] = {}
     if dataset is not None and cases:
         raise ConfigurationError("--dataset and --cases: both name the cases to draw from; give one of them")
     if fold != DEFAULT_FOLD and dataset is None:
@@ -93,12 +125,13 @@ def open_generator(
         from synthaug.integrations.nnunet.prepare import training_case_paths
 
         case_scheme, channels, paths = training_case_paths(dataset, fold)
-        options.update(cases=paths, scheme=case_scheme, channels=channels)
+        drawn_from = {"cases": paths, "scheme": case_scheme, "channels": channels}
     elif cases:
         from synthaug.labels import LabelScheme
 
-        options.update(cases=[parse_case(text) for text in cases], scheme=LabelScheme.load(scheme), channels=("T1",))
-    return load_named_generator(name, device=device, **options)
+        paths = [parse_case(text) for text in cases]
+        drawn_from = {"cases": paths, "scheme": LabelScheme.load(scheme), "channels": ("T1",)}
+    return load_named_generator(name, device=device, **drawn_from, **options)
 
 
 def parse_case(text: str) -> CasePaths:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,10 +18,13 @@ from synthaug.cli.generator_options import (
     DEFAULT_SCHEME,
     CasesOption,
     DeviceOption,
+    FurtherOption,
     GeneratorOption,
+    GuidanceOption,
     SchemeOption,
     StepsOption,
     open_generator,
+    sampling_options,
 )
 from synthaug.errors import ConfigurationError
 
@@ -50,14 +53,8 @@ def precompute(
         Path | None, typer.Option(help="The cache: a new folder, or the one to continue; default with --dataset.")
     ] = None,
     steps: StepsOption = None,
-    guidance_scale: Annotated[
-        float | None,
-        typer.Option("--guidance", "--guidance-scale", min=0.0, help="Weight of classifier-free guidance."),
-    ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option("--option", metavar="KEY=VALUE", help="Any other option of the generator; repeats."),
-    ] = None,
+    guidance_scale: GuidanceOption = None,
+    option: FurtherOption = None,
     extrapolate: Annotated[
         bool, typer.Option("--extrapolate", help="Allow volumes beyond what the generator was trained for.")
     ] = False,
@@ -127,9 +124,7 @@ def precompute(
     wanted_schedule = parse_schedule(schedule) if schedule is not None else None
     folder = _cache_folder(out, dataset)
     quality = QualityConfig(volume_tolerance=volume_tolerance, max_attempts=attempts)
-    further = _further_options(option or [])
-    chosen = {"steps": steps, "guidance_scale": guidance_scale}
-    options = {**further, **{key: value for key, value in chosen.items() if value is not None}}
+    options = sampling_options(option, steps=steps, guidance_scale=guidance_scale)
 
     chosen_fold, run_seed = _fold(fold or DEFAULT_FOLD), seed or 0
     training: dict[str, Any] = {
@@ -145,14 +140,12 @@ def precompute(
         draws_from_dataset = generator == "counterfactual" and not cases
         opened = open_generator(
             generator,
+            options,
             device=share.device,
-            steps=steps,
-            guidance_scale=guidance_scale,
             dataset=dataset if draws_from_dataset else None,
             fold=fold or DEFAULT_FOLD if draws_from_dataset else DEFAULT_FOLD,
             cases=cases,
             scheme=scheme,
-            further=further,
         )
         wanted_schedule = wanted_schedule or default_schedule(opened)
         _check_requests(opened, wanted_schedule, num, run_seed, extrapolate)
@@ -226,22 +219,6 @@ def _cache_folder(out: Path | None, dataset: str | None) -> Path:
     from synthaug.integrations.nnunet.prepare import default_cache_folder
 
     return Path(default_cache_folder(dataset))
-
-
-def _further_options(texts: Sequence[str]) -> dict[str, Any]:
-    """Options of the generator by name; a value is read as JSON where it is JSON, else as text."""
-    options: dict[str, Any] = {}
-    for text in texts:
-        key, separator, value = text.partition("=")
-        if not separator or not key.isidentifier():
-            raise ConfigurationError(f"--option {text}: KEY=VALUE is expected, for example steps=20")
-        if key == "device":
-            raise ConfigurationError(f"--option {text}: the device has an option of its own; give --device {value}")
-        try:
-            options[key] = json.loads(value)
-        except ValueError:
-            options[key] = value
-    return options
 
 
 def _read_mapping(path: Path | None) -> dict[str, str] | None:

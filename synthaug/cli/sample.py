@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from synthaug.cli.generator_options import (
+    DEFAULT_FOLD,
     DEFAULT_GENERATOR,
+    DEFAULT_SCHEME,
     CasesOption,
     DatasetOption,
     DeviceOption,
     FoldOption,
+    FurtherOption,
     GeneratorOption,
     GuidanceOption,
     SchemeOption,
     StepsOption,
     open_generator,
+    sampling_options,
 )
 from synthaug.errors import ConfigurationError, SynthAugError
 
@@ -58,14 +62,15 @@ def sample(
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same pairs.")] = 0,
     steps: StepsOption = None,
     guidance_scale: GuidanceOption = None,
+    option: FurtherOption = None,
     device: DeviceOption = "auto",
     extrapolate: Annotated[
         bool, typer.Option("--extrapolate", help="Allow volumes beyond what the generator was trained for.")
     ] = False,
     dataset: DatasetOption = None,
-    fold: FoldOption = "0",
+    fold: FoldOption = DEFAULT_FOLD,
     cases: CasesOption = None,
-    scheme: SchemeOption = "ventricles-t1",
+    scheme: SchemeOption = DEFAULT_SCHEME,
     check: Annotated[
         bool,
         typer.Option("--check/--no-check", help="Replace pairs that fail quality control."),
@@ -83,9 +88,8 @@ def sample(
     targets_ml = parse_targets(target or [])
     opened = open_generator(
         generator,
+        sampling_options(option, steps=steps, guidance_scale=guidance_scale),
         device=device,
-        steps=steps,
-        guidance_scale=guidance_scale,
         dataset=dataset,
         fold=fold,
         cases=cases,

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from scipy import ndimage
 from torch import nn
 
@@ -150,8 +150,9 @@ class GuidedLDM:
         for name, network in networks.by_name().items():
             path = folder / f"{name}.safetensors"
             try:
-                network.load_state_dict(load_file(path))
-                digest.update(path.read_bytes())
+                content = path.read_bytes()  # read once: the fingerprint is that of the weights in use
+                network.load_state_dict(load(content))
+                digest.update(content)
             except FileNotFoundError as error:
                 raise ConfigurationError(f"{path} is missing; fit or fetch the generator again") from error
             except OSError as error:

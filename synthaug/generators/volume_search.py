@@ -25,7 +25,7 @@ class VolumeSearch:
 
     Attributes:
         targets_ml: volumes asked for, in mL.
-        limits_ml: what a condition may be, in mL; a target beyond them widens them.
+        limits_ml: what a condition may be, in mL; a target or a first condition beyond them widens them.
         tolerance: relative error of every volume at which the search ends.
         rounds: samples after the first one, at most.
     """
@@ -49,6 +49,7 @@ class VolumeSearch:
             measure: gives the volumes of a label map in mL, above 0.
         """
         condition = {name: math.log(volume_ml) for name, volume_ml in start_ml.items()}
+        limits = {name: self._limits(name, volume_ml) for name, volume_ml in start_ml.items()}
         before: dict[str, tuple[float, float]] = {}
         best_error = math.inf
         for last in [False] * self.rounds + [True]:
@@ -65,17 +66,18 @@ class VolumeSearch:
             for name, value in condition.items():
                 slope = _slope(before.get(name), (value, realised[name]))
                 step = min(max(misses[name] / slope, -LARGEST_STEP), LARGEST_STEP)
-                following[name] = self._within(name, value + step)
+                low, high = limits[name]
+                following[name] = min(max(value + step, low), high)
                 before[name] = (value, realised[name])
             if following == condition:
                 break  # held by the limits: the same sample would come again
             condition = following
         return best
 
-    def _within(self, name: str, value: float) -> float:
-        low, high = self.limits_ml[name]
-        target_ml = self.targets_ml[name]
-        return min(max(value, math.log(min(low, target_ml))), math.log(max(high, target_ml)))
+    def _limits(self, name: str, start_ml: float) -> tuple[float, float]:
+        """Logarithms of the lowest and highest condition; target and start are always among what is allowed."""
+        volumes_ml = (*self.limits_ml[name], self.targets_ml[name], start_ml)
+        return math.log(min(volumes_ml)), math.log(max(volumes_ml))
 
 
 def _slope(before: tuple[float, float] | None, now: tuple[float, float]) -> float:

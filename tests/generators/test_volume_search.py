@@ -66,3 +66,33 @@ def test_without_targets_there_is_one_sample() -> None:
     response = Response(1.0, 1.0)
     response.search(3)
     assert len(response.conditions) == 1
+
+
+def test_controls_that_share_a_volume_are_searched_together() -> None:
+    def volumes_ml(label: torch.Tensor) -> dict[str, float]:
+        left, right = label.tolist()
+        return {"left": left, "both": left + right}
+
+    def sample(condition: Mapping[str, float]) -> torch.Tensor:
+        left = 0.8 * condition["left"]
+        return torch.tensor([left, 1.2 * max(condition["both"] - condition["left"], 1.0)])
+
+    targets = {"left": 20.0, "both": 50.0}
+    search = VolumeSearch(targets, dict.fromkeys(targets, (1.0, 200.0)), tolerance=0.02, rounds=12)
+    realised = volumes_ml(search.run(targets, sample, volumes_ml))
+    for name, target in targets.items():
+        assert realised[name] == pytest.approx(target, rel=0.02)
+
+
+def test_a_first_condition_beyond_the_limits_is_where_the_search_begins() -> None:
+    asked = []
+
+    def sample(condition: Mapping[str, float]) -> torch.Tensor:
+        asked.append(condition["left"])
+        return torch.tensor([0.5 * condition["left"]])
+
+    search = VolumeSearch({"left": 80.0}, {"left": (5.0, 100.0)}, tolerance=0.02, rounds=8)
+    label = search.run({"left": 120.0}, sample, lambda label: {"left": float(label)})
+    assert asked[0] == pytest.approx(120.0)
+    assert max(asked) <= 120.0 + 1e-6
+    assert float(label) == pytest.approx(60.0)

@@ -154,4 +154,4 @@ def test_drawing_from_a_split_that_names_an_absent_case_is_a_mistake(raw: Path) 
     dataset.preprocessed.mkdir(parents=True)
     (dataset.preprocessed / "splits_final.json").write_text(json.dumps([{"train": ["z"], "val": ["b"]}]))
     with pytest.raises(ConfigurationError, match="fold 0 names z"):
-        open_generator("counterfactual", dataset="7")
+        open_generator("counterfactual", {}, dataset="7")
