@@ -27,10 +27,12 @@ from synthaug.cli.generator_options import (
 from synthaug.errors import ConfigurationError, StoreError
 
 if TYPE_CHECKING:
+    from synthaug.evaluation.anatomy_survey import AnatomySurvey
     from synthaug.evaluation.label_maps import LabelMaps
     from synthaug.generators.guided_ldm import GuidedLDM
     from synthaug.generators.protocol import PairGenerator
     from synthaug.labels import LabelMapping, LabelScheme
+    from synthaug.volumes.grid import Grid
 
 PAIRS_IN_PICTURE = 8
 
@@ -54,6 +56,13 @@ def evaluate(
         str, typer.Option(help="Targets of --control: uniform:20:120, log-uniform:8:120, or a JSON file.")
     ] = "log-uniform:8:120",
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same pairs.")] = 0,
+    anatomy: Annotated[
+        bool,
+        typer.Option(
+            "--anatomy",
+            help="Look at the anatomy of the pairs of --control or --generated; with --real, against real label maps.",
+        ),
+    ] = False,
     round_trip: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Send these label maps through the label-map autoencoder of --generator."),
@@ -92,13 +101,15 @@ def evaluate(
         raise ConfigurationError("evaluate: nothing to do; give --generated CACHE, --control N or --round-trip DIR")
     if real is not None and generated is None and control is None:
         raise ConfigurationError("--real: needs something to compare with; give --generated CACHE or --control N too")
+    if anatomy and generated is None and control is None:
+        raise ConfigurationError("--anatomy: needs pairs to look at; give --generated CACHE or --control N too")
     if out.exists() and not out.is_dir():
         raise ConfigurationError(f"--out {out}: is a file; give a folder, which is made if it is not there")
     mapping = LabelMapping.load(label_mapping) if label_mapping is not None else None
     result: dict[str, Any] = {}
     parts: list[str] = []
     if generated is not None:
-        parts += _evaluate_cache(generated, real, mapping, out, result)
+        parts += _evaluate_cache(generated, real, mapping, out, result, anatomy=anatomy, quiet=as_json)
     if control is not None or round_trip is not None:
         opened = open_generator(
             generator,
@@ -115,7 +126,9 @@ def evaluate(
         if control is not None:
             compared = real if generated is None else None
             plan = {"num": control, "seed": seed, "extrapolate": extrapolate}
-            parts += _measure_control(opened, schedule, plan, compared, mapping, out, result, quiet=as_json)
+            parts += _measure_control(
+                opened, schedule, plan, compared, mapping, out, result, anatomy=anatomy, quiet=as_json
+            )
         if held_out is not None:
             parts += _measure_round_trip(*held_out, result, quiet=as_json)
     out.mkdir(parents=True, exist_ok=True)
@@ -133,13 +146,22 @@ def evaluate(
 
 
 def _evaluate_cache(
-    cache: Path, real: Path | None, mapping: LabelMapping | None, out: Path, result: dict[str, Any]
+    cache: Path,
+    real: Path | None,
+    mapping: LabelMapping | None,
+    out: Path,
+    result: dict[str, Any],
+    *,
+    anatomy: bool,
+    quiet: bool,
 ) -> list[str]:
     """Control and volumes of a cache's pairs: they have passed quality control, the generator's own would be worse."""
+    from synthaug.cli.progress import track
     from synthaug.evaluation.control import ControlPoint, ControlReport
     from synthaug.evaluation.volume_table import VolumeTable
     from synthaug.reports.control_picture import draw_control
     from synthaug.store import Store
+    from synthaug.volumes.grid import Grid
 
     store = Store.open(cache)
     entries = store.entries()
@@ -178,6 +200,12 @@ def _evaluate_cache(
         "volumes": volumes,
         "note": "the pairs of a cache have passed quality control; --control measures a generator unfiltered",
     }
+    if anatomy:
+        first = store.read(entries[0].name)
+        survey = _survey(first.scheme, Grid(first.label.shape, first.spacing_mm), real, mapping)
+        for entry in track(entries, "anatomy", quiet=quiet):
+            survey.add(entry.name, store.read(entry.name))
+        parts.append(_report_anatomy(survey, out / "cache_worst_anatomy.png", result["generated"]))
     counts = f"{len(entries)} pairs of {cache}, made by {store.info.generator}; they have passed quality control."
     return [f"{counts}\n", *parts, table.to_markdown()]
 
@@ -191,8 +219,11 @@ def _measure_control(
     out: Path,
     result: dict[str, Any],
     *,
+    anatomy: bool,
     quiet: bool,
 ) -> list[str]:
+    import numpy as np
+
     from synthaug.cli.progress import track
     from synthaug.evaluation.control import ControlReport, plan_control, sample_control, spread_indices
     from synthaug.evaluation.volume_table import VolumeTable
@@ -200,18 +231,25 @@ def _measure_control(
     from synthaug.files.canonical_json import canonical_json
     from synthaug.reports.control_picture import draw_control
     from synthaug.schedules import parse_schedule
+    from synthaug.volumes.grid import Grid
 
     parsed = parse_schedule(schedule)
     structure = parsed.structure
     requests = plan_control(generator, parsed, **plan)
     real_volumes = _real_volumes(real, generator.scheme, mapping)
     out.mkdir(parents=True, exist_ok=True)
+    survey = None
+    if anatomy:
+        x, y, z = np.linalg.norm(generator.affine[:3, :3], axis=0).tolist()
+        survey = _survey(generator.scheme, Grid(generator.shape, (x, y, z)), real, mapping)
     shown = spread_indices([request.condition.targets_ml[structure] for request in requests], PAIRS_IN_PICTURE)
     points, pairs, volumes = [], {}, []
     for index in track(range(len(requests)), "sampling", quiet=quiet):
         ((point, pair),) = sample_control(generator, requests[index : index + 1])
         points.append(point)
         volumes.append(pair.volumes_ml())
+        if survey is not None:
+            survey.add(point.name, pair)
         if index in shown:
             pairs[index] = pair
     report = ControlReport(structure, tuple(points))
@@ -222,9 +260,11 @@ def _measure_control(
         "seed": plan["seed"],
         "volumes": table.to_dict(),
     }
+    parts = [report.to_markdown(), table.to_markdown()]
+    if survey is not None:
+        parts.append(_report_anatomy(survey, out / "worst_anatomy.png", result["control"]))
     draw_control(out / "control.png", report, [pairs[index] for index in shown])
     replace_file(out / "control.json", canonical_json(result["control"]).encode())
-    parts = [report.to_markdown(), table.to_markdown()]
     replace_file(out / "control.md", "\n".join(parts).encode())
     return parts
 
@@ -268,6 +308,23 @@ def _measure_round_trip(generator: GuidedLDM, maps: LabelMaps, result: dict[str,
     report = summarise(generator.scheme, trips)
     result["round_trip"] = report.to_dict()
     return [report.to_markdown()]
+
+
+def _survey(scheme: LabelScheme, grid: Grid, real: Path | None, mapping: LabelMapping | None) -> AnatomySurvey:
+    from synthaug.evaluation.anatomy_survey import AnatomySurvey, real_anatomies
+
+    return AnatomySurvey(scheme, tuple(real_anatomies(real, scheme, grid, mapping)) if real is not None else ())
+
+
+def _report_anatomy(survey: AnatomySurvey, picture: Path, result: dict[str, Any]) -> str:
+    """Write the picture of the worst five, add the figures to a result, and give the table."""
+    from synthaug.reports.preview import preview_pairs
+
+    report = survey.report()
+    result["anatomy"] = report.to_dict()
+    names, pairs = zip(*survey.worst(), strict=True)
+    preview_pairs(picture, pairs, names, title="Worst anatomy first")
+    return report.to_markdown()
 
 
 def _real_volumes(folder: Path | None, scheme: LabelScheme, mapping: LabelMapping | None) -> list[dict[str, float]]:

@@ -10,6 +10,7 @@ from monai.networks.utils import pixelshuffle, pixelunshuffle
 from torch import nn
 
 from synthaug.networks.label_encoder import LabelEncoder
+from synthaug.networks.voxel_norm import normalise_each_voxel
 
 STEM_FACTOR = 2
 
@@ -28,7 +29,9 @@ class ImageAutoencoder(nn.Module):
         channels: channels of each level; every level but the last halves the grid.
         latent_channels: channels of the latent.
         num_res_blocks: residual blocks in each level.
-        norm_groups: groups of the group norms.
+        norm_groups: groups of the group norms; 0 normalises each voxel over its channels, so that crops and whole
+            volumes are treated alike.
+        decoder_norm_groups: the same for the decoder alone; None: as ``norm_groups``.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class ImageAutoencoder(nn.Module):
         latent_channels: int = 4,
         num_res_blocks: int = 1,
         norm_groups: int = 8,
+        decoder_norm_groups: int | None = None,
     ) -> None:
         super().__init__()
         folded_channels = image_channels * STEM_FACTOR**3
@@ -59,11 +63,15 @@ class ImageAutoencoder(nn.Module):
             num_res_blocks=[num_res_blocks] * len(channels),
             attention_levels=[False] * len(channels),
             latent_channels=latent_channels,
-            norm_num_groups=norm_groups,
+            norm_num_groups=norm_groups or 1,
             with_encoder_nonlocal_attn=False,
             with_decoder_nonlocal_attn=False,
             spade_intermediate_channels=label_channels,
         )
+        if norm_groups == 0:
+            normalise_each_voxel(self.autoencoder.encoder)
+        if (norm_groups if decoder_norm_groups is None else decoder_norm_groups) == 0:
+            normalise_each_voxel(self.autoencoder.decoder)
 
     def encode(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Posterior mean and standard deviation, each ``(B, c, X / d, Y / d, Z / d)``, of a ``(B, C, X, Y, Z)``

@@ -134,3 +134,25 @@ def test_a_file_in_the_place_of_the_folder_is_told_before_the_work(
         capsys.readouterr().err
         == f"synthaug: --out {file}: is a file; give a folder, which is made if it is not there\n"
     )
+
+
+def test_anatomy_of_control_pairs_and_of_a_cache_is_looked_at_beside_real_label_maps(
+    tmp_path: Path, label_maps: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache, out = tmp_path / "cache", tmp_path / "report"
+    make = ["--generator", STAND_IN, "--num", "3", "--schedule", "uniform:20:30", "--out", str(cache)]
+    assert run(["precompute", *make]) == 0
+    capsys.readouterr()
+    looked_at = ["--anatomy", "--real", str(label_maps), "--out", str(out)]
+    assert run(["evaluate", "--generated", str(cache), *looked_at, "--json"]) == 0
+    of_cache = json.loads(capsys.readouterr().out)["generated"]["anatomy"]
+    assert (of_cache["count"], of_cache["real"]) == (3, 2)
+    assert of_cache["shares"]["lateral_ventricles_whole"] == 1
+    assert run(["evaluate", "--generator", STAND_IN, "--control", "6", *looked_at, "--json"]) == 0
+    of_control = json.loads(capsys.readouterr().out)["control"]["anatomy"]
+    assert of_control["count"] == 6
+    assert len(of_control["label_maps"]) == 6
+    for picture in ("cache_worst_anatomy.png", "worst_anatomy.png"):
+        assert (out / picture).read_bytes().startswith(b"\x89PNG")
+    assert run(["evaluate", "--anatomy", "--round-trip", str(label_maps), "--out", str(out)]) == 2
+    assert "--anatomy: needs pairs" in capsys.readouterr().err

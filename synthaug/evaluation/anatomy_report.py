@@ -1,0 +1,254 @@
+"""Anatomy of generated label maps against the range of real brains whose ventricles are as large."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from synthaug.evaluation.anatomy import MAIN_SHARE, MOST_EXPOSED, Anatomy
+from synthaug.labels import LabelScheme
+
+
+@dataclass(frozen=True)
+class Trend:
+    """A measure's straight line over the logarithm of the ventricular volume, and how far real brains are from it.
+
+    Attributes:
+        slope: of the line.
+        intercept: of the line.
+        reach: largest distance from the line that is within the range of real brains.
+    """
+
+    slope: float
+    intercept: float
+    reach: float
+
+    @classmethod
+    def through(cls, x: np.ndarray, y: np.ndarray, slack: float) -> Trend:
+        """Least squares; the reach is the largest residual or three deviations, whichever is more, and ``slack``."""
+        spread = x - x.mean()
+        slope = float(spread @ y / (spread @ spread)) if float(spread @ spread) > 1e-9 else 0.0
+        intercept = float(y.mean() - slope * x.mean())
+        residuals = np.abs(y - intercept - slope * x)
+        return cls(slope, intercept, max(float(residuals.max()), 3 * float(np.sqrt(np.mean(residuals**2)))) + slack)
+
+    def excess(self, x: float, y: float) -> float:
+        """Distance from the line as a multiple of the reach: above 1 is out of range."""
+        return abs(y - self.intercept - self.slope * x) / self.reach
+
+
+VOLUME_SLACK = 0.05
+"""Of the logarithm of a volume: 5 %."""
+
+CONTACT_SLACK = 0.02
+
+
+@dataclass(frozen=True)
+class RealRange:
+    """Volumes and contacts of real brains, by the size of their ventricles.
+
+    Attributes:
+        volumes: trend of the logarithm of each structure's volume.
+        contacts: trend of each contact.
+        asymmetries: ``(left - right) / (left + right)`` by left structure, one value for each real brain.
+    """
+
+    volumes: Mapping[str, Trend]
+    contacts: Mapping[str, Trend]
+    asymmetries: Mapping[str, tuple[float, ...]]
+
+    @classmethod
+    def of(cls, brains: Sequence[Anatomy], scheme: LabelScheme) -> RealRange:
+        """Measure real brains; structures that one of them lacks are left out."""
+        sizes = np.array([_log_ventricles(one, scheme) for one in brains])
+        names = [name for name in scheme.names if not any(name in one.missing for one in brains)]
+        volumes = {
+            name: Trend.through(sizes, np.log([one.volumes_ml[name] for one in brains]), VOLUME_SLACK) for name in names
+        }
+        contacts = {
+            key: Trend.through(sizes, np.array([one.contacts[key] for one in brains]), CONTACT_SLACK)
+            for key in brains[0].contacts
+            if key.split("|")[0] in names
+        }
+        return cls(volumes, contacts, _asymmetries(brains, scheme))
+
+    def beyond(self, anatomy: Anatomy, scheme: LabelScheme) -> dict[str, float]:
+        """Volumes and contacts out of range, as multiples of the range; those of missing structures are left out."""
+        size = _log_ventricles(anatomy, scheme)
+        found = {}
+        for name, trend in self.volumes.items():
+            if name not in anatomy.missing:
+                found[f"volume of {name}"] = trend.excess(size, float(np.log(anatomy.volumes_ml[name])))
+        for key, trend in self.contacts.items():
+            structure, neighbour = key.split("|")
+            if structure not in anatomy.missing:
+                found[f"contact of {structure} with {neighbour}"] = trend.excess(size, anatomy.contacts[key])
+        return {what: excess for what, excess in found.items() if excess > 1}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is wrong with a label map.
+
+    Attributes:
+        anatomy: the label map.
+        out_of_range: volumes and contacts out of the range of real brains, as multiples of it; None without real ones.
+    """
+
+    anatomy: Anatomy
+    out_of_range: Mapping[str, float] | None
+
+    @classmethod
+    def of(cls, anatomy: Anatomy, real: RealRange | None, scheme: LabelScheme) -> Verdict:
+        """Judge a label map."""
+        return cls(anatomy, None if real is None else real.beyond(anatomy, scheme))
+
+    @property
+    def badness(self) -> float:
+        """By which the worst are found: a fault weighs as much as a measure at five times its range."""
+        return 5 * len(self.anatomy.faults) + sum((self.out_of_range or {}).values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        beyond = sorted((self.out_of_range or {}).items(), key=lambda item: -item[1])
+        return {
+            "name": self.anatomy.name,
+            "faults": list(self.anatomy.faults),
+            "out_of_range": {what: round(excess, 3) for what, excess in beyond},
+            "badness": round(self.badness, 3),
+        }
+
+
+@dataclass(frozen=True)
+class AnatomyReport:
+    """Anatomy of generated label maps, beside that of real ones where there are some.
+
+    Attributes:
+        scheme: label scheme of all.
+        generated: the generated label maps.
+        real: real ones; may be empty.
+    """
+
+    scheme: LabelScheme
+    generated: tuple[Anatomy, ...]
+    real: tuple[Anatomy, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form: shares of the label maps, asymmetries, then every label map, the worst first.
+
+        Real brains are measured too, each against the range of the others: what they do not reach cannot be asked for.
+        """
+        whole_range = RealRange.of(self.real, self.scheme) if self.real else None
+        verdicts = [Verdict.of(one, whole_range, self.scheme) for one in self.generated]
+        of_real = []
+        for index, one in enumerate(self.real):
+            others = (*self.real[:index], *self.real[index + 1 :])
+            of_real.append(Verdict.of(one, RealRange.of(others, self.scheme) if others else None, self.scheme))
+        return {
+            "count": len(self.generated),
+            "real": len(self.real),
+            "shares": _shares(verdicts),
+            "real_shares": _shares(of_real),
+            "asymmetry": self._compare_asymmetries(),
+            "label_maps": [one.to_dict() for one in sorted(verdicts, key=lambda one: -one.badness)],
+        }
+
+    def worst(self, count: int) -> list[str]:
+        """Names of the worst label maps, the worst first."""
+        return [str(case["name"]) for case in self.to_dict()["label_maps"][:count]]
+
+    def _compare_asymmetries(self) -> dict[str, Any]:
+        """Mean and deviation of each set, and the Kolmogorov-Smirnov test that both are distributed alike."""
+        from scipy.stats import ks_2samp
+
+        generated, real = _asymmetries(self.generated, self.scheme), _asymmetries(self.real, self.scheme)
+        table = {}
+        for name, values in generated.items():
+            row: dict[str, Any] = {"generated": _mean_and_deviation(values)}
+            if real.get(name):
+                test = ks_2samp(values, real[name])
+                row |= {
+                    "real": _mean_and_deviation(real[name]),
+                    "ks_distance": float(test.statistic),
+                    "ks_p": float(test.pvalue),
+                }
+            table[name] = row
+        return table
+
+    def to_markdown(self) -> str:
+        """Shares, asymmetries and the worst five."""
+        facts = self.to_dict()
+        compared = f", beside {facts['real']} real ones" if facts["real"] else ""
+        lines = [f"## Anatomy of {facts['count']} label maps{compared}", ""]
+        lines += ["| label maps with | generated | real, each against the others |", "|---|---:|---:|"]
+        for key, share in facts["shares"].items():
+            real = facts["real_shares"].get(key)
+            lines.append(f"| {SHARE_TITLES[key]} | {share:.1%} | {'-' if real is None else f'{real:.1%}'} |")
+        if facts["asymmetry"]:
+            lines += ["", "| left against right: (L - R) / (L + R) | generated | real | KS distance | p |"]
+            lines.append("|---|---:|---:|---:|---:|")
+        for name, row in facts["asymmetry"].items():
+            cells = [f"{row[one]['mean']:+.3f} ± {row[one]['sd']:.3f}" if one in row else "-" for one in SETS]
+            cells += [f"{row[key]:.3f}" if key in row else "-" for key in ("ks_distance", "ks_p")]
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines += ["", "| worst label maps | what is wrong |", "|---|---|"]
+        for case in facts["label_maps"][:5]:
+            beyond = list(case["out_of_range"].items())
+            found = [*case["faults"], *(f"{what} ({excess:.1f} times its range)" for what, excess in beyond[:3])]
+            more = f"; {len(beyond) - 3} more out of range" if len(beyond) > 3 else ""
+            lines.append(f"| {case['name']} | {'; '.join(found) or 'nothing'}{more} |")
+        return "\n".join(lines) + "\n"
+
+
+SETS = ("generated", "real")
+SHARE_TITLES = {
+    "every_structure_present": "every structure",
+    "lateral_ventricles_whole": f"each lateral ventricle in one piece ({MAIN_SHARE:.0%} of its voxels)",
+    "no_ventricle_outside_brain": f"at most {MOST_EXPOSED} ventricle voxels outside the brain",
+    "volumes_in_range": "all volumes in the range of real brains with such ventricles",
+    "contacts_in_range": "all contacts between structures in that range",
+    "all": "all of these",
+}
+
+
+def _log_ventricles(anatomy: Anatomy, scheme: LabelScheme) -> float:
+    """Logarithm of the ventricular volume; 0 where a scheme has no ventricles, so that trends are constants."""
+    if "ventricles" not in scheme.groups:
+        return 0.0
+    total = sum(anatomy.volumes_ml[name] for name in scheme.groups["ventricles"])
+    return float(np.log(max(total, 1e-3)))
+
+
+def _asymmetries(brains: Sequence[Anatomy], scheme: LabelScheme) -> dict[str, tuple[float, ...]]:
+    sides = {one.name: one.mirror for one in scheme.structures if one.mirror and "left" in one.name}
+    found = {}
+    for left, right in sides.items():
+        pairs = [(one.volumes_ml[left], one.volumes_ml[right]) for one in brains]
+        found[left] = tuple((a - b) / (a + b) for a, b in pairs if a + b > 0)
+    return found
+
+
+def _shares(verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """Share of the label maps that pass, by what they are looked at for."""
+    passed: dict[str, list[bool]] = {
+        "every_structure_present": [not one.anatomy.missing for one in verdicts],
+        "lateral_ventricles_whole": [
+            all(share >= MAIN_SHARE for share in one.anatomy.main_shares.values()) for one in verdicts
+        ],
+        "no_ventricle_outside_brain": [one.anatomy.exposed_voxels <= MOST_EXPOSED for one in verdicts],
+    }
+    if all(one.out_of_range is not None for one in verdicts):
+        for what in ("volume", "contact"):
+            passed[f"{what}s_in_range"] = [
+                not any(key.startswith(what) for key in one.out_of_range or ()) for one in verdicts
+            ]
+    passed["all"] = [not one.anatomy.faults and not one.out_of_range for one in verdicts]
+    return {key: sum(flags) / len(flags) for key, flags in passed.items() if flags}
+
+
+def _mean_and_deviation(values: Sequence[float]) -> dict[str, float]:
+    array = np.array(values, dtype=np.float64)
+    return {"mean": float(array.mean()), "sd": float(array.std(ddof=1)) if len(array) > 1 else 0.0}
