@@ -21,14 +21,12 @@ class ImageAutoencoderBatch:
     Attributes:
         crop: voxels of a crop.
         crops: crops in a batch.
-        whole_probability: share of steps that see whole volumes, so that the group norms meet their statistics.
         kl_weight: weight of the KL term.
         gradient_weight: weight of the L1 distance between finite differences, which keeps edges and texture.
     """
 
     crop: tuple[int, int, int] = (80, 80, 80)
     crops: int = 1
-    whole_probability: float = 0.05
     kl_weight: float = 1e-6
     gradient_weight: float = 1.0
 
@@ -61,8 +59,7 @@ class ImageAutoencoderLoss:
 
     def __call__(self, network: ImageAutoencoder, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         """Loss of one batch, and figures to log."""
-        whole = draw_bool(self._batch.whole_probability, generator)
-        drawn = [self._draw(generator, whole) for _ in range(self._batch.crops)]
+        drawn = [self._draw(generator) for _ in range(self._batch.crops)]
         label = torch.stack([one for one, _ in drawn]).long().to(self._device)
         image = torch.stack([one for _, one in drawn]).to(self._device)
         mean, std = network.encode(image)
@@ -80,13 +77,12 @@ class ImageAutoencoderLoss:
             "kl": float(kl.detach()),
         }
 
-    def _draw(self, generator: torch.Generator, whole: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    def _draw(self, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         item = Bank.read(self._paths[draw_index(len(self._paths), generator)])
         assert item.image is not None
         label, image = item.label, item.image
         if draw_bool(0.5, generator):
             label, image = self._mirror(label), image.flip(1)
-        size = label.shape if whole else self._batch.crop
-        crop = draw_crop(label, size, multiple=self._multiple, generator=generator)
+        crop = draw_crop(label, self._batch.crop, multiple=self._multiple, generator=generator)
         gain = 1 + 0.1 * float(torch.randn(1, generator=generator))
         return label[crop], image[(slice(None), *crop)].float() * gain

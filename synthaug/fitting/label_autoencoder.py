@@ -20,7 +20,6 @@ class LabelAutoencoderBatch:
     Attributes:
         crop: voxels of a crop.
         crops: crops in a batch.
-        whole_probability: share of steps that see whole volumes, so that the group norms meet their statistics.
         kl_weight: weight of the KL term.
         latent_noise: noise on the latents that the decoder sees, as a share of their deviation: what the mask diffusion
             model makes is never quite a latent of a real label map.
@@ -28,7 +27,6 @@ class LabelAutoencoderBatch:
 
     crop: tuple[int, int, int] = (80, 80, 80)
     crops: int = 1
-    whole_probability: float = 0.05
     kl_weight: float = 1e-6
     latent_noise: float = 0.1
 
@@ -64,8 +62,7 @@ class LabelAutoencoderLoss:
 
     def __call__(self, network: LabelAutoencoder, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         """Loss of one batch, and figures to log."""
-        whole = draw_bool(self._batch.whole_probability, generator)
-        label = torch.stack([self._draw(generator, whole) for _ in range(self._batch.crops)]).long().to(self._device)
+        label = torch.stack([self._draw(generator) for _ in range(self._batch.crops)]).long().to(self._device)
         mean, std = network.encode(label)
         noise = torch.randn(mean.shape, generator=generator).to(mean)
         spread = self._batch.latent_noise * mean.detach().std(dim=(0, 2, 3, 4), keepdim=True)
@@ -79,12 +76,11 @@ class LabelAutoencoderLoss:
             "kl": float(kl.detach()),
         }
 
-    def _draw(self, generator: torch.Generator, whole: bool) -> torch.Tensor:
+    def _draw(self, generator: torch.Generator) -> torch.Tensor:
         label = Bank.read(self._paths[draw_index(len(self._paths), generator)]).label
         if draw_bool(0.5, generator):
             label = self._mirror(label)
-        size = label.shape if whole else self._batch.crop
-        return label[draw_crop(label, size, multiple=self._multiple, generator=generator)]
+        return label[draw_crop(label, self._batch.crop, multiple=self._multiple, generator=generator)]
 
 
 def balanced_class_weights(paths: Sequence[Path], num_classes: int) -> torch.Tensor:

@@ -72,7 +72,7 @@ class GuidedLDMNetworks:
             mask_latent_channels=label.latent_channels,
             image_latent_channels=image.latent_channels,
             shape_multiple=math.lcm(
-                label.downsampling * 2 ** (_levels(self.mask_diffusion.unet) - 1),
+                label.downsampling * self.mask_diffusion.patch * 2 ** (_levels(self.mask_diffusion.unet) - 1),
                 image.downsampling * 2 ** (_levels(self.image_diffusion.unet) - 1),
             ),
         )

@@ -44,7 +44,7 @@ class ImageAutoencoder(nn.Module):
         channels: Sequence[int] = (32, 64),
         latent_channels: int = 4,
         num_res_blocks: int = 1,
-        norm_groups: int = 8,
+        norm_groups: int = 0,
         decoder_norm_groups: int | None = None,
     ) -> None:
         super().__init__()

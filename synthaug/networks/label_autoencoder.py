@@ -48,7 +48,7 @@ class LabelAutoencoder(nn.Module):
         channels: Sequence[int] = (32, 64, 128),
         latent_channels: int = 8,
         num_res_blocks: int = 1,
-        norm_groups: int = 8,
+        norm_groups: int = 0,
         codes: bool = False,
     ) -> None:
         super().__init__()

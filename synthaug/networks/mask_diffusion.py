@@ -6,9 +6,14 @@ from collections.abc import Sequence
 
 import torch
 from monai.networks.nets import DiffusionModelUNet
+from monai.networks.utils import pixelshuffle, pixelunshuffle
 from torch import nn
 
 from synthaug.networks.condition_encoder import ConditionEncoder
+from synthaug.networks.rectified_flow import TIME_SCALE
+
+LEAST_NOISE = 0.05
+"""Noise fraction below which a velocity is no longer divided by it."""
 
 
 class MaskDiffusionUNet(nn.Module):
@@ -26,6 +31,10 @@ class MaskDiffusionUNet(nn.Module):
         condition_dimension: size of a condition token.
         head_channels: channels of an attention head.
         norm_groups: groups of the group norms.
+        patch: edge length, in latent voxels, of the blocks that are folded into channels before the first layer: fine
+            latents at the cost of coarse ones.
+        predicts_data: the U-Net gives the clean latent, from which the velocity follows. A folded block holds more
+            noise than a narrow layer can pass on, but little that is not noise (Li and He 2025).
     """
 
     def __init__(
@@ -39,13 +48,17 @@ class MaskDiffusionUNet(nn.Module):
         condition_dimension: int = 64,
         head_channels: int = 32,
         norm_groups: int = 16,
+        patch: int = 1,
+        predicts_data: bool = False,
     ) -> None:
         super().__init__()
+        self.patch = patch
+        self.predicts_data = predicts_data
         self.condition_encoder = ConditionEncoder(num_controls, condition_dimension)
         self.unet = DiffusionModelUNet(
             spatial_dims=3,
-            in_channels=latent_channels + 2 * num_controls,
-            out_channels=latent_channels,
+            in_channels=latent_channels * patch**3 + 2 * num_controls,
+            out_channels=latent_channels * patch**3,
             channels=channels,
             attention_levels=attention_levels,
             num_res_blocks=[num_res_blocks] * len(channels),
@@ -64,5 +77,12 @@ class MaskDiffusionUNet(nn.Module):
             time: 1000 times the noise fraction.
             condition: ``(B, controls, 2)`` from :func:`condition_vector`; zeros are the null condition.
         """
-        planes = condition.flatten(1)[:, :, None, None, None].expand(-1, -1, *latent.shape[2:]).to(latent.dtype)
-        return self.unet(torch.cat([latent, planes], dim=1), time, context=self.condition_encoder(condition))
+        folded = pixelunshuffle(latent, spatial_dims=3, scale_factor=self.patch) if self.patch > 1 else latent
+        planes = condition.flatten(1)[:, :, None, None, None].expand(-1, -1, *folded.shape[2:]).to(latent.dtype)
+        given = self.unet(torch.cat([folded, planes], dim=1), time, context=self.condition_encoder(condition))
+        if self.patch > 1:
+            given = pixelshuffle(given, spatial_dims=3, scale_factor=self.patch)
+        if not self.predicts_data:
+            return given
+        fraction = (time / TIME_SCALE).clamp(min=LEAST_NOISE).view(-1, 1, 1, 1, 1)
+        return (latent - given.to(fraction.dtype)) / fraction

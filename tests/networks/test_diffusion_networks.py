@@ -49,6 +49,28 @@ def test_the_condition_changes_the_mask_network_s_velocity() -> None:
 
 
 @torch.inference_mode()
+def test_folded_latents_keep_their_grid_and_clean_latents_become_velocities() -> None:
+    sizes: dict[str, Any] = {
+        "channels": (8, 16),
+        "attention_levels": (False, True),
+        "condition_dimension": 8,
+        "head_channels": 8,
+    }
+    network = MaskDiffusionUNet(3, 2, **sizes, norm_groups=4, patch=2, predicts_data=True)
+    latent = torch.randn(2, 3, 8, 8, 8, generator=torch.Generator().manual_seed(0))
+    time, null = torch.tensor([500.0, 250.0]), torch.zeros(2, 2, 2)
+    # a fresh U-Net gives 0: the clean latent is 0, and all of the state is noise times its fraction
+    velocity = network.eval()(latent, time, null)
+    torch.testing.assert_close(velocity, latent / torch.tensor([0.5, 0.25]).view(2, 1, 1, 1, 1))
+    shaken(network)
+    clean = latent - network(latent, time, null) * torch.tensor([0.5, 0.25]).view(2, 1, 1, 1, 1)
+    assert clean.shape == latent.shape
+    moved = latent.clone()
+    moved[0, :, 7, 7, 7] += 1
+    assert float((network(moved, time, null) - network(latent, time, null))[0].abs().max()) > 1e-4
+
+
+@torch.inference_mode()
 def test_the_label_map_changes_the_image_network_s_velocity_and_the_decoded_image() -> None:
     autoencoder = shaken(ImageAutoencoder(1, CLASSES, channels=(8, 16), latent_channels=2, norm_groups=4))
     diffusion = shaken(ImageDiffusionUNet(2, CLASSES, 4, label_channels=8, channels=(8, 16), norm_groups=4))
