@@ -9,6 +9,7 @@ from monai.networks.nets import SPADEDiffusionModelUNet
 from torch import nn
 
 from synthaug.networks.label_encoder import LabelEncoder
+from synthaug.networks.voxel_norm import normalise_each_voxel
 
 
 class ImageDiffusionUNet(nn.Module):
@@ -22,7 +23,8 @@ class ImageDiffusionUNet(nn.Module):
         label_channels: channels of the encoded label map that SPADE and the first layer see.
         channels: channels of each level; every level but the last halves the grid.
         num_res_blocks: residual blocks in each level.
-        norm_groups: groups of the group norms.
+        norm_groups: groups of the group norms; 0 normalises each voxel over its channels, so that crops and whole
+            volumes are treated alike.
     """
 
     def __init__(
@@ -49,9 +51,11 @@ class ImageDiffusionUNet(nn.Module):
             channels=channels,
             attention_levels=[False] * len(channels),
             num_res_blocks=[num_res_blocks] * len(channels),
-            norm_num_groups=norm_groups,
+            norm_num_groups=norm_groups or 1,
             spade_intermediate_channels=label_channels,
         )
+        if norm_groups == 0:
+            normalise_each_voxel(self.unet)
 
     def forward(self, latent: torch.Tensor, time: torch.Tensor, label_features: torch.Tensor) -> torch.Tensor:
         """Velocity of ``(B, C, x, y, z)`` noisy latents at times ``(B,)`` in 0 (data) to 1000 (noise).
