@@ -179,7 +179,8 @@ def test_fold_all_holds_nothing_out(dataset: TinyDataset, tmp_path: Path) -> Non
     prepare(dataset, make_cache(tmp_path / "cache", num=2, training_cases=seen), fold="all")
     trainer = make_trainer(dataset, fold="all")
     trainer.initialize()
-    trainer.get_tr_and_val_datasets()
+    training, _ = trainer.get_tr_and_val_datasets()
+    assert set(NnunetDataset.find("901").cases) <= set(training.identifiers)
 
 
 def test_preparing_leaves_an_existing_configuration_alone_when_it_fails(dataset: TinyDataset, tmp_path: Path) -> None:

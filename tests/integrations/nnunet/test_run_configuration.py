@@ -62,7 +62,7 @@ def test_all_mistakes_are_reported_together(tmp_path: Path) -> None:
 
 
 def test_the_switch_of_discovery_is_no_setting(tmp_path: Path) -> None:
-    read(tmp_path, None, SYNTHAUG_NO_AUTODISCOVERY="1")
+    assert read(tmp_path, None, SYNTHAUG_NO_AUTODISCOVERY="1") == read(tmp_path, None)
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
