@@ -33,6 +33,16 @@ GuidanceOption = Annotated[
         help="Weight of classifier-free guidance; default: the generator's own.",
     ),
 ]
+ToleranceOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0.001,
+        max=1.0,
+        help="Relative error of the volumes at which a label map is taken; else its noise is sampled again with a "
+        "corrected condition, up to five times. Default: the generator's own.",
+    ),
+]
+TOLERANCE_ROUNDS = 5
 FurtherOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -57,7 +67,11 @@ SchemeOption = Annotated[str, typer.Option(help="Label scheme of --cases: a ship
 
 
 def sampling_options(
-    further: Sequence[str] | None, *, steps: int | None = None, guidance_scale: float | None = None
+    further: Sequence[str] | None,
+    *,
+    steps: int | None = None,
+    guidance_scale: float | None = None,
+    tolerance: float | None = None,
 ) -> dict[str, Any]:
     """The generator's options that were given; those that were not are left to the generator.
 
@@ -65,11 +79,12 @@ def sampling_options(
         further: ``KEY=VALUE`` texts; a value is read as JSON where it is JSON, else as text.
         steps: of each diffusion stage.
         guidance_scale: weight of classifier-free guidance.
+        tolerance: relative error of the volumes at which a label map is taken.
 
     Raises:
         ConfigurationError: not ``KEY=VALUE``, or an option that is given twice or otherwise.
     """
-    named = {"steps": steps, "guidance_scale": guidance_scale}
+    named = {"steps": steps, "guidance_scale": guidance_scale, "volume_tolerance": tolerance}
     options: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
     for text in further or ():
         key, separator, value = text.partition("=")
@@ -83,6 +98,8 @@ def sampling_options(
             options[key] = json.loads(value)
         except ValueError:
             options[key] = value
+    if tolerance is not None:
+        options.setdefault("volume_rounds", TOLERANCE_ROUNDS)
     return options
 
 

@@ -23,6 +23,7 @@ from synthaug.cli.generator_options import (
     GuidanceOption,
     SchemeOption,
     StepsOption,
+    ToleranceOption,
     open_generator,
     sampling_options,
 )
@@ -54,6 +55,7 @@ def precompute(
     ] = None,
     steps: StepsOption = None,
     guidance_scale: GuidanceOption = None,
+    tolerance: ToleranceOption = None,
     option: FurtherOption = None,
     extrapolate: Annotated[
         bool, typer.Option("--extrapolate", help="Allow volumes beyond what the generator was trained for.")
@@ -124,7 +126,7 @@ def precompute(
     wanted_schedule = parse_schedule(schedule) if schedule is not None else None
     folder = _cache_folder(out, dataset)
     quality = QualityConfig(volume_tolerance=volume_tolerance, max_attempts=attempts)
-    options = sampling_options(option, steps=steps, guidance_scale=guidance_scale)
+    options = sampling_options(option, steps=steps, guidance_scale=guidance_scale, tolerance=tolerance)
 
     chosen_fold, run_seed = _fold(fold or DEFAULT_FOLD), seed or 0
     training: dict[str, Any] = {

@@ -23,6 +23,7 @@ from synthaug.cli.generator_options import (
     GuidanceOption,
     SchemeOption,
     StepsOption,
+    ToleranceOption,
     open_generator,
     sampling_options,
 )
@@ -62,6 +63,7 @@ def sample(
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same pairs.")] = 0,
     steps: StepsOption = None,
     guidance_scale: GuidanceOption = None,
+    tolerance: ToleranceOption = None,
     option: FurtherOption = None,
     device: DeviceOption = "auto",
     extrapolate: Annotated[
@@ -88,7 +90,7 @@ def sample(
     targets_ml = parse_targets(target or [])
     opened = open_generator(
         generator,
-        sampling_options(option, steps=steps, guidance_scale=guidance_scale),
+        sampling_options(option, steps=steps, guidance_scale=guidance_scale, tolerance=tolerance),
         device=device,
         dataset=dataset,
         fold=fold,

@@ -66,13 +66,27 @@ def test_control_samples_unfiltered_pairs_into_a_table_and_a_picture(
     out = tmp_path / "control"
     arguments = ["--generator", STAND_IN, "--control", "5", "--schedule", "log-uniform:8:120", "--seed", "4"]
     assert run(["evaluate", *arguments, "--out", str(out), "--json"]) == 0
-    control = json.loads(capsys.readouterr().out)["control"]
+    control = json.loads(capsys.readouterr().out)["control"]["ventricles"]
     assert control["count"] == len(control["pairs"]) == 5
     assert control["slope_through_origin"] == pytest.approx(1, abs=0.01)
     assert control["seed"] == 4
-    assert json.loads((out / "control.json").read_text()) == control
-    assert (out / "control.png").read_bytes().startswith(b"\x89PNG")
-    assert "## Control of ventricles" in (out / "control.md").read_text()
+    assert json.loads((out / "control_ventricles.json").read_text()) == control
+    assert (out / "control_ventricles.png").read_bytes().startswith(b"\x89PNG")
+    assert "## Control of ventricles" in (out / "control_ventricles.md").read_text()
+
+
+def test_each_structure_has_its_own_control_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights, out = write_tiny_generator(tmp_path / "weights"), tmp_path / "control"
+    asked = ["--schedule", "uniform:20:40", "--schedule", "brain=uniform:1000:1200"]
+    arguments = ["--generator", str(weights), "--device", "cpu", "--control", "2", *asked]
+    assert run(["evaluate", *arguments, "--out", str(out), "--json"]) == 0
+    control = json.loads(capsys.readouterr().out)["control"]
+    assert sorted(control) == ["brain", "ventricles"]
+    assert control["brain"]["count"] == 2
+    assert 1000 <= control["brain"]["requested_range_ml"][0] <= 1200
+    text = (out / "evaluation.md").read_text()
+    assert "## Control of brain" in text
+    assert "## Control of ventricles" in text
 
 
 def test_the_round_trip_of_held_out_maps_is_measured(
@@ -111,6 +125,11 @@ def test_a_round_trip_of_a_dataset_with_other_labels_is_refused(
         (["--round-trip", ".", "--generator", STAND_IN], "no label-map autoencoder"),
         (["--control", "2", "--round-trip", ".", "--generator", STAND_IN], "no label-map autoencoder"),
         (["--round-trip", ".", "--label-mapping", "nothing"], "nothing"),
+        (["--round-trip", ".", "--schedule", "uniform:20:40"], "--schedule: changes nothing here; give --control N"),
+        (["--round-trip", ".", "--seed", "1"], "--seed: changes nothing here; give --control N"),
+        (["--round-trip", ".", "--extrapolate"], "--extrapolate: changes nothing here"),
+        (["--control", "2", "--label-mapping", "x"], "--label-mapping: changes nothing here"),
+        (["--control", "2", "--schedule", "uniform:9:12", "--schedule", "uniform:9:20"], "each structure once"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_no_folder(
@@ -149,10 +168,10 @@ def test_anatomy_of_control_pairs_and_of_a_cache_is_looked_at_beside_real_label_
     assert (of_cache["count"], of_cache["real"]) == (3, 2)
     assert of_cache["shares"]["lateral_ventricles_whole"] == 1
     assert run(["evaluate", "--generator", STAND_IN, "--control", "6", *looked_at, "--json"]) == 0
-    of_control = json.loads(capsys.readouterr().out)["control"]["anatomy"]
+    of_control = json.loads(capsys.readouterr().out)["control"]["ventricles"]["anatomy"]
     assert of_control["count"] == 6
     assert len(of_control["label_maps"]) == 6
-    for picture in ("cache_worst_anatomy.png", "worst_anatomy.png"):
+    for picture in ("cache_worst_anatomy.png", "worst_anatomy_ventricles.png"):
         assert (out / picture).read_bytes().startswith(b"\x89PNG")
     assert run(["evaluate", "--anatomy", "--round-trip", str(label_maps), "--out", str(out)]) == 2
-    assert "--anatomy: needs pairs" in capsys.readouterr().err
+    assert "--anatomy: changes nothing here" in capsys.readouterr().err

@@ -30,3 +30,10 @@ def test_values_are_json_where_they_are_and_what_was_not_given_is_left_out() -> 
 def test_what_cannot_be_meant_is_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         sampling_options([text], steps=5)
+
+
+def test_a_tolerance_brings_the_rounds_that_it_needs() -> None:
+    assert sampling_options(None, tolerance=0.02) == {"volume_tolerance": 0.02, "volume_rounds": 5}
+    assert sampling_options(["volume_rounds=2"], tolerance=0.02)["volume_rounds"] == 2
+    with pytest.raises(ConfigurationError, match="volume_tolerance is"):
+        sampling_options(["volume_tolerance=0.1"], tolerance=0.02)

@@ -1,0 +1,282 @@
+"""Parts of an evaluation: each adds figures to one result, tables to one text and pictures to one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from synthaug.errors import ConfigurationError, StoreError
+from synthaug.files.atomic import replace_file
+from synthaug.files.canonical_json import canonical_json
+
+if TYPE_CHECKING:
+    from synthaug.evaluation.anatomy_survey import AnatomySurvey
+    from synthaug.evaluation.control import ControlReport
+    from synthaug.evaluation.label_maps import LabelMaps
+    from synthaug.evaluation.memorisation import MemorisationAudit
+    from synthaug.generators.guided_ldm import GuidedLDM
+    from synthaug.generators.protocol import PairGenerator
+    from synthaug.labels import LabelMapping, LabelScheme
+    from synthaug.schedules import VolumeSchedule
+    from synthaug.volumes import CaseRecord, LabeledVolume
+    from synthaug.volumes.grid import Grid
+
+PAIRS_IN_PICTURE = 8
+
+
+@dataclass(frozen=True)
+class ControlPlan:
+    """Unfiltered pairs to measure volume control on.
+
+    Attributes:
+        num: pairs for each schedule.
+        seed: the same seed makes the same pairs.
+        extrapolate: allow volumes beyond what the generator was trained for.
+    """
+
+    num: int
+    seed: int
+    extrapolate: bool
+
+
+@dataclass(frozen=True)
+class PairLook:
+    """What is looked at in pairs as they are made or read.
+
+    Attributes:
+        scheme: label scheme of the pairs.
+        grid: on which they are compared.
+        survey: of their anatomy, or None.
+        audit: of their likeness to training cases, or None.
+    """
+
+    scheme: LabelScheme
+    grid: Grid
+    survey: AnatomySurvey | None
+    audit: MemorisationAudit | None
+
+    def add(self, name: str, pair: LabeledVolume) -> None:
+        """Look at a pair."""
+        from synthaug.evaluation.memorisation import CaseFeatures
+
+        if self.survey is not None:
+            self.survey.add(name, pair)
+        if self.audit is not None:
+            self.audit.add(CaseFeatures.of(name, pair.label, pair.image, pair.affine, self.scheme, self.grid))
+
+
+@dataclass
+class EvaluationParts:
+    """One evaluation.
+
+    Attributes:
+        out: folder of tables and pictures, made when the first of them is written.
+        real: real label maps to compare with: nnU-Net raw datasets or folders of NIfTI files; may be empty.
+        mapping: from their scheme to the generator's; None where they are the same.
+        anatomy: look at the anatomy of the pairs.
+        memorisation: compare the pairs with what the generator was fitted on.
+        quiet: no progress.
+        result: figures so far, JSON-ready.
+        text: Markdown so far.
+    """
+
+    out: Path
+    real: Sequence[Path]
+    mapping: LabelMapping | None
+    anatomy: bool
+    memorisation: bool
+    quiet: bool
+    result: dict[str, Any] = field(default_factory=dict)
+    text: list[str] = field(default_factory=list)
+
+    def add_cache(self, cache: Path) -> None:
+        """Control and volumes of a cache's pairs: they have passed quality control, the generator's own are worse."""
+        from synthaug.cli.progress import track
+        from synthaug.evaluation.control import ControlPoint, ControlReport
+        from synthaug.evaluation.volume_table import VolumeTable
+        from synthaug.reports.control_picture import draw_control
+        from synthaug.store import Store
+        from synthaug.volumes.grid import Grid
+
+        store = Store.open(cache)
+        entries = store.entries()
+        if not entries:
+            raise ConfigurationError(f"{cache}: holds no pair; make some with `synthaug precompute --out {cache}`")
+        damaged = [entry.name for entry in entries if not store.is_whole(entry.name)]
+        if damaged:
+            raise StoreError(
+                f"{cache}: files of {len(damaged)} case(s) are missing or truncated ({', '.join(damaged[:3])}); "
+                f"`synthaug cache verify {cache}` tells more, the same `synthaug precompute` again makes them anew"
+            )
+        table = VolumeTable([entry.realised_ml for entry in entries], self._real_volumes(store.info.scheme))
+        volumes = table.to_dict()
+        self.out.mkdir(parents=True, exist_ok=True)
+        made_by = store.info.generator
+        self.text.append(f"{len(entries)} pairs of {cache}, made by {made_by}; they have passed quality control.\n")
+        controls = {}
+        for name in sorted({name for entry in entries for name in entry.requested_ml}):
+            points = tuple(
+                ControlPoint(entry.name, entry.requested_ml[name], entry.realised_ml[name])
+                for entry in entries
+                if entry.requested_ml.get(name, 0) > 0
+            )
+            if points:
+                report = ControlReport(name, points)
+                controls[name] = report.to_dict()
+                draw_control(self.out / f"cache_control_{name}.png", report, [])
+                self.text.append(report.to_markdown())
+        found = self.result["generated"] = {
+            "cache": str(cache),
+            "generator": made_by,
+            "generator_sha256": store.info.fingerprint,
+            "cases": len(entries),
+            "attempts": sum(entry.attempts for entry in entries),
+            "rejects": dict(store.rejects),
+            "real_cases": len(table.real),
+            "control": controls,
+            "volumes": volumes,
+            "note": "the pairs of a cache have passed quality control; --control measures a generator unfiltered",
+        }
+        self.text.append(table.to_markdown())
+        if self.anatomy or self.memorisation:
+            first = store.read(entries[0].name)
+            grid = Grid(first.label.shape, first.spacing_mm)
+            look = self._look(first.scheme, grid, store.info.training_cases)
+            for entry in track(entries, "looking at pairs", quiet=self.quiet):
+                look.add(entry.name, store.read(entry.name))
+            self._add_look(look, self.out / "cache_worst_anatomy.png", found)
+
+    def add_control(self, generator: PairGenerator, schedules: Sequence[VolumeSchedule], plan: ControlPlan) -> None:
+        """Volume control, one structure or group after the other, each asked for alone."""
+        from synthaug.evaluation.control import plan_control
+
+        planned = [plan_control(generator, schedule, **vars(plan)) for schedule in schedules]
+        real_volumes = self._real_volumes(generator.scheme)
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.result["generator"] = {"name": generator.name, "sha256": generator.fingerprint}
+        self.result["control"] = {}
+        for schedule, requests in zip(schedules, planned, strict=True):
+            self._add_one_control(generator, schedule, requests, real_volumes, plan.seed)
+
+    def _add_one_control(
+        self,
+        generator: PairGenerator,
+        schedule: VolumeSchedule,
+        requests: Sequence[Any],
+        real_volumes: Sequence[dict[str, float]],
+        seed: int,
+    ) -> None:
+        from synthaug.cli.progress import track
+        from synthaug.evaluation.control import ControlReport, sample_control, spread_indices
+        from synthaug.evaluation.volume_table import VolumeTable
+        from synthaug.reports.control_picture import draw_control
+        from synthaug.volumes.grid import Grid
+
+        structure = schedule.structure
+        x, y, z = np.linalg.norm(generator.affine[:3, :3], axis=0).tolist()
+        look = self._look(generator.scheme, Grid(generator.shape, (x, y, z)), generator.training_cases)
+        shown = spread_indices([request.condition.targets_ml[structure] for request in requests], PAIRS_IN_PICTURE)
+        points, pairs, volumes = [], {}, []
+        for index in track(range(len(requests)), f"sampling {structure}", quiet=self.quiet):
+            ((point, pair),) = sample_control(generator, requests[index : index + 1])
+            points.append(point)
+            volumes.append(pair.volumes_ml())
+            look.add(point.name, pair)
+            if index in shown:
+                pairs[index] = pair
+        report: ControlReport = ControlReport(structure, tuple(points))
+        table = VolumeTable(volumes, real_volumes)
+        found = {**report.to_dict(), "schedule": schedule.to_dict(), "seed": seed, "volumes": table.to_dict()}
+        self.result["control"][structure] = found
+        before = len(self.text)
+        self.text += [report.to_markdown(), table.to_markdown()]
+        self._add_look(look, self.out / f"worst_anatomy_{structure}.png", found)
+        draw_control(self.out / f"control_{structure}.png", report, [pairs[index] for index in shown])
+        # one by one: hours of sampling are not lost to what comes after them
+        replace_file(self.out / f"control_{structure}.json", canonical_json(found).encode())
+        replace_file(self.out / f"control_{structure}.md", "\n".join(self.text[before:]).encode())
+
+    def plan_round_trip(self, generator: PairGenerator, folder: Path) -> Callable[[], None]:
+        """Check that a round trip can be made; the result makes it.
+
+        Raises:
+            ConfigurationError: a generator without label-map autoencoder, no label maps, or those of another scheme.
+        """
+        from synthaug.evaluation.label_maps import LabelMaps
+        from synthaug.generators.guided_ldm import GuidedLDM
+
+        if not isinstance(generator, GuidedLDM):
+            raise ConfigurationError(
+                f"--round-trip: generator {generator.name!r} has no label-map autoencoder; name one of system "
+                "guided-ldm"
+            )
+        maps = LabelMaps.find(folder, generator.scheme, self.mapping)
+        if _structures(maps.scheme) != _structures(generator.scheme):
+            raise ConfigurationError(
+                f"--round-trip {folder}: its labels are not those of {generator.scheme.name}; give --label-mapping to "
+                "that scheme"
+            )
+        return lambda: self._add_round_trip(generator, maps)
+
+    def _add_round_trip(self, generator: GuidedLDM, maps: LabelMaps) -> None:
+        from synthaug.cli.progress import track
+        from synthaug.evaluation.round_trip import reconstruct, summarise
+
+        trips = [
+            reconstruct(generator, path, generator.config.grid, maps.mapping)
+            for path in track(maps.paths, "round trip", quiet=self.quiet)
+        ]
+        report = summarise(generator.scheme, trips)
+        self.result["generator"] = {"name": generator.name, "sha256": generator.fingerprint}
+        self.result["round_trip"] = report.to_dict()
+        self.text.append(report.to_markdown())
+
+    def write(self) -> str:
+        """Write ``evaluation.json`` and ``evaluation.md``, and give the text."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        text = "\n".join(["# Evaluation", "", *self.text])
+        replace_file(self.out / "evaluation.md", text.encode())
+        replace_file(self.out / "evaluation.json", canonical_json(self.result).encode())
+        return text
+
+    def _look(self, scheme: LabelScheme, grid: Grid, fitted_on: Sequence[CaseRecord]) -> PairLook:
+        from synthaug.evaluation.anatomy_survey import AnatomySurvey, real_anatomies
+        from synthaug.evaluation.memorisation import MemorisationAudit
+        from synthaug.evaluation.seen_cases import seen_and_unseen
+
+        survey = audit = None
+        if self.anatomy:
+            real = [one for folder in self.real for one in real_anatomies(folder, scheme, grid, self.mapping)]
+            survey = AnatomySurvey(scheme, tuple(real))
+        if self.memorisation:
+            seen, unseen = seen_and_unseen(self.real, scheme, self.mapping, fitted_on, grid)
+            audit = MemorisationAudit(scheme, seen, unseen)
+        return PairLook(scheme, grid, survey, audit)
+
+    def _add_look(self, look: PairLook, worst: Path, found: dict[str, Any]) -> None:
+        """Add what was seen of the pairs, and draw the worst five anatomies."""
+        from synthaug.reports.preview import preview_pairs
+
+        if look.survey is not None:
+            report = look.survey.report()
+            found["anatomy"] = report.to_dict()
+            names, pairs = zip(*look.survey.worst(), strict=True)
+            preview_pairs(worst, pairs, names, title="Worst anatomy first")
+            self.text.append(report.to_markdown())
+        if look.audit is not None:
+            found["memorisation"] = look.audit.to_dict()
+            self.text.append(look.audit.to_markdown())
+
+    def _real_volumes(self, scheme: LabelScheme) -> list[dict[str, float]]:
+        from synthaug.evaluation.label_maps import LabelMaps
+
+        found = [LabelMaps.find(folder, scheme, self.mapping) for folder in self.real]
+        return [volumes for maps in found for _, volumes in maps.volumes_ml()]
+
+
+def _structures(scheme: LabelScheme) -> dict[str, int]:
+    return {name: scheme.id_of(name) for name in scheme.names}
