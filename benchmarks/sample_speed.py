@@ -6,7 +6,8 @@ The recipe that it is compared with is that of Ruschke et al. (arXiv 2411.01351)
 parameters with cross-attention, a SPADE diffusion U-Net of 224 million on the 33-class label map, latents of 24x32x24,
 fp32, 1000 DDPM steps each. Its time is extrapolated, in its favour: one network evaluation a step, although guidance
 takes two, and no decoding. Everything is measured in the same run, each part in a process of its own, one after the
-other, so that peak memory belongs to that part.
+other, so that peak memory belongs to that part. For each stage of the generator the share of the device's convolution
+peak is told: the operations of its networks over its whole time, beside those of one large Conv3d that is timed alone.
 """
 
 from __future__ import annotations
@@ -110,11 +111,11 @@ def measure_generator(options: argparse.Namespace) -> dict[str, Any]:
     chosen = {"steps": options.steps} if options.steps is not None else {}
     generator = load_named_generator(options.generator, device=options.device, **chosen)
     loaded = time.perf_counter() - started
-    low, high = generator.bounds.limits_ml["ventricles"]
+    control, (low, high) = next(iter(generator.bounds.limits_ml.items()))
+    condition = Condition({control: (low * high) ** 0.5})
     seconds: list[float] = []
     stages: dict[str, list[float]] = {}
     for index in range(options.num + 1):
-        condition = Condition({"ventricles": (low * high) ** 0.5})
         started = time.perf_counter()
         (pair,) = generator.generate([condition], [index])
         if index == 0:
@@ -124,6 +125,8 @@ def measure_generator(options: argparse.Namespace) -> dict[str, Any]:
         if label_seconds is not None:
             stages.setdefault("label_map", []).append(label_seconds)
             stages.setdefault("image", []).append(pair.provenance["seconds"] - label_seconds)
+    memory = _peak_memory_gb()
+    means = {name: _mean(values) for name, values in stages.items()}
     return {
         "name": generator.name,
         "sha256": generator.fingerprint,
@@ -134,9 +137,48 @@ def measure_generator(options: argparse.Namespace) -> dict[str, Any]:
         "seconds_to_load": loaded,
         "seconds_per_pair": _mean(seconds),
         "slowest_pair_seconds": max(seconds),
-        "seconds_by_stage": {name: _mean(values) for name, values in stages.items()},
-        "peak_memory_gb": _peak_memory_gb(),
+        "seconds_by_stage": means,
+        "peak_memory_gb": memory,
+        **(_share_of_peak(generator, condition, means) if means else {}),
     }
+
+
+def _share_of_peak(generator: Any, condition: Any, seconds: dict[str, float]) -> dict[str, Any]:
+    """Operations of each stage, and its share of what the device does in a convolution alone."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    operations: dict[str, float] = {}
+    with FlopCounterMode(display=False) as counter:
+        generator.sample_label(condition, seed=0)
+    operations["label_map"] = counter.get_total_flops()
+    with FlopCounterMode(display=False) as counter:
+        generator.generate([condition], [0])  # the label map is kept: the image alone is made
+    operations["image"] = counter.get_total_flops()
+    peak = convolution_peak(generator.device, generator.dtype)
+    return {
+        "convolution_peak_tflops": peak,
+        "tflop_by_stage": {name: count / 1e12 for name, count in operations.items()},
+        "share_of_peak": {name: count / 1e12 / seconds[name] / peak for name, count in operations.items()},
+    }
+
+
+def convolution_peak(device: Any, dtype: Any) -> float:
+    """TFLOP/s of a Conv3d with 64 channels and a kernel of 3 on 64 cubed voxels, channels last; the best of five."""
+    import torch
+
+    size, channels = 64, 64
+    layout = torch.channels_last_3d
+    layer = torch.nn.Conv3d(channels, channels, 3, padding=1).to(device, dtype).to(memory_format=layout)
+    x = torch.randn(1, channels, size, size, size).to(device, dtype, memory_format=layout)
+    best = float("inf")
+    with torch.inference_mode():
+        for _ in range(6):  # the first one allocates, and is never the best
+            started = time.perf_counter()
+            layer(x)
+            if x.is_cuda:
+                torch.cuda.synchronize()
+            best = min(best, time.perf_counter() - started)
+    return 2 * channels**2 * 27 * size**3 / best / 1e12
 
 
 def mask_network(size: RecipeSize) -> Any:
@@ -264,6 +306,10 @@ def _print_report(report: dict[str, Any]) -> None:
     )
     for name, seconds in made["seconds_by_stage"].items():
         print(f"  {name}: {seconds:.2f} s", file=out)
+    if "convolution_peak_tflops" in made:
+        for name, share in made["share_of_peak"].items():
+            print(f"  {name}: {made['tflop_by_stage'][name]:.2f} TFLOP, {share:.0%} of the Conv3d peak", file=out)
+        print(f"  Conv3d alone: {made['convolution_peak_tflops']:.2f} TFLOP/s", file=out)
     if "recipe" in report:
         for name in ("mask_network", "image_network"):
             part = report["recipe"][name]

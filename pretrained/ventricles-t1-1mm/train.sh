@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Trains these weights anew. DATA holds malf/ and synthseg_label_maps/; WORK keeps everything between runs:
+# Trains the next weights by settings.json. DATA holds malf/ and synthseg_label_maps/; WORK keeps everything between runs:
 # run the script again to continue. BUDGET is the training time of the four networks together, RUN the length of one run.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-DATA="${DATA:?folder with malf/ and synthseg_label_maps/: make pretrain DATA=FOLDER}" WORK="${WORK:-pretrain-work}" BUDGET="${BUDGET:-80m}"
+DATA="${DATA:?folder with malf/ and synthseg_label_maps/: make pretrain DATA=FOLDER}" WORK="${WORK:-pretrain-work}" BUDGET="${BUDGET:-160m}"
 PATH="$PWD/.venv/bin:$PATH"
 export nnUNet_raw="$WORK/raw" nnUNet_preprocessed="$WORK/preprocessed" nnUNet_results="$WORK/results"
 mkdir -p "$nnUNet_raw" "$nnUNet_preprocessed" "$nnUNet_results"

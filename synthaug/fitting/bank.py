@@ -19,6 +19,7 @@ from synthaug.errors import ConfigurationError
 from synthaug.files.tensors import write_tensors
 from synthaug.fitting.cases import FittingCase
 from synthaug.warps.displacement import compose, warp_image, warp_labels
+from synthaug.warps.fluid_fill import fill_fluid
 from synthaug.warps.head import movable_head
 from synthaug.warps.inflation import VentricleInflator
 from synthaug.warps.random_warp import RandomWarp
@@ -34,6 +35,8 @@ class BankSettings:
         tail_variants: further label maps for each case whose volume is in the upper quarter of the range: few cases are
             naturally that large, and they are what the generator is for.
         pair_variants: pairs for each case that has an image: the case itself, then warped copies at their own volume.
+        inflated_pair_variants: further pairs for each such case, with the first control inflated or deflated and its
+            interior filled with the case's own fluid; for fluid that is dark in the image, as ventricles are in T1.
         volume_range_ml: inflation targets are log-uniform between these, in mL.
         max_factor: no case's ventricles grow or shrink by more than this factor.
         warp: ranges of the random warps.
@@ -42,6 +45,7 @@ class BankSettings:
     label_variants: int = 6
     tail_variants: int = 1
     pair_variants: int = 3
+    inflated_pair_variants: int = 0
     volume_range_ml: tuple[float, float] = (5.0, 160.0)
     max_factor: float = 6.0
     warp: RandomWarp = field(default_factory=RandomWarp)
@@ -115,7 +119,7 @@ class Bank:
                 if kind == "labels":
                     item = _label_variant(case, variant, settings, growth, fluid_ids, spacing_mm, rng)
                 else:
-                    item = _pair_variant(case, variant, settings, spacing_mm, rng)
+                    item = _pair_variant(case, variant, settings, growth, fluid_ids, spacing_mm, rng)
                 _write(path, item)
             progress(done + 1, len(work))
 
@@ -137,9 +141,10 @@ def refuse_repeated_identifiers(cases: Sequence[FittingCase]) -> None:
 def _work(cases: Sequence[FittingCase], settings: BankSettings) -> Iterator[tuple[str, int, FittingCase, int]]:
     """All items, the first variant of every case before the second of any: a bank cut short is still balanced."""
     label_variants = settings.label_variants + settings.tail_variants
-    for variant in range(max(label_variants, settings.pair_variants)):
+    pair_variants = settings.pair_variants + settings.inflated_pair_variants
+    for variant in range(max(label_variants, pair_variants)):
         for index, case in enumerate(cases):
-            if variant < settings.pair_variants and case.image is not None:
+            if variant < pair_variants and case.image is not None:
                 yield "pairs", index, case, variant
             if variant < label_variants:
                 yield "labels", index, case, variant
@@ -156,45 +161,98 @@ def _label_variant(
 ) -> BankItem:
     if variant == 0:
         return BankItem(case.label, None)
-    shape = case.label.shape
-    field = settings.warp.draw(shape, spacing_mm, rng)
-    label = case.label.long()
-    growing = torch.tensor(list(growth))
-    if bool(torch.isin(label, growing).any()):
-        head = movable_head(label, label > 0, growing, spacing_mm)
-        inflator = VentricleInflator(
-            label, list(growth), fluid_ids=fluid_ids, spacing_mm=spacing_mm, head=head, rates=growth
-        )
-        target_ml = inflator.volume_ml * math.exp(_draw_log_factor(inflator.volume_ml, variant, settings, rng))
-        field = compose(field, inflator.search_field(target_ml))
-    return BankItem(warp_labels(label, field).to(torch.uint8), None)
-
-
-def _draw_log_factor(volume_ml: float, variant: int, settings: BankSettings, rng: np.random.Generator) -> float:
-    """Logarithm of the growth of a case's ventricles, within what the settings allow from its own volume."""
-    reach = math.log(settings.max_factor)
-    lowest, highest = (math.log(limit) for limit in settings.volume_range_ml)
-    if variant >= settings.label_variants:
-        lowest = highest - (highest - lowest) / 4
-        share = rng.random()
-    else:
-        # Stratified over the variants, so that a handful of them covers the range evenly.
-        share = (variant - 1 + rng.random()) / max(settings.label_variants - 1, 1)
-    low, high = (min(max(limit - math.log(volume_ml), -reach), reach) for limit in (lowest, highest))
-    return low + share * (high - low)
+    inflation = Inflation(variant - 1, settings.label_variants - 1, growth, fluid_ids)
+    field = _draw_field(case, settings, spacing_mm, rng, inflation)
+    return BankItem(warp_labels(case.label.long(), field).to(torch.uint8), None)
 
 
 def _pair_variant(
-    case: FittingCase, variant: int, settings: BankSettings, spacing_mm: float, rng: np.random.Generator
+    case: FittingCase,
+    variant: int,
+    settings: BankSettings,
+    growth: Mapping[int, float],
+    fluid_ids: Sequence[int],
+    spacing_mm: float,
+    rng: np.random.Generator,
 ) -> BankItem:
     assert case.image is not None
     if variant == 0:
         return BankItem(case.label, case.image.half())
-    field = settings.warp.draw(case.label.shape, spacing_mm, rng)
+    inflation = None
+    if variant >= settings.pair_variants:
+        number = variant - settings.pair_variants
+        inflation = Inflation(number, settings.inflated_pair_variants, growth, fluid_ids)
+    field = _draw_field(case, settings, spacing_mm, rng, inflation)
     label = warp_labels(case.label.long(), field)
     # Background stays exactly zero: the generator's contract.
     image = warp_image(case.image.float(), field) * (label > 0)
+    if inflation is not None:
+        growing = torch.tensor(list(growth))
+        inside, own = torch.isin(label, growing).numpy(), torch.isin(case.label.long(), growing)
+        seed, spacing = int(rng.integers(2**53)), (spacing_mm,) * 3
+        filled = [
+            fill_fluid(warped.numpy(), inside, before[own].numpy(), spacing_mm=spacing, seed=seed)
+            for warped, before in zip(image, case.image.float(), strict=True)
+        ]
+        image = torch.from_numpy(np.stack(filled))
     return BankItem(label.to(torch.uint8), image.half())
+
+
+@dataclass(frozen=True)
+class Inflation:
+    """Ventricles taken to another volume.
+
+    Attributes:
+        number: 0, 1... within the range; as many as ``among`` or more for the upper quarter of it.
+        among: variants that cover the range between them.
+        growth: ids that grow, with their relative rates.
+        fluid_ids: ids that give way first.
+    """
+
+    number: int
+    among: int
+    growth: Mapping[int, float]
+    fluid_ids: Sequence[int]
+
+
+def _draw_field(
+    case: FittingCase,
+    settings: BankSettings,
+    spacing_mm: float,
+    rng: np.random.Generator,
+    inflation: Inflation | None,
+) -> torch.Tensor:
+    """Displacement field of a random warp, after an inflation where there is something to inflate."""
+    field = settings.warp.draw(case.label.shape, spacing_mm, rng)
+    label = case.label.long()
+    if inflation is None or not bool(torch.isin(label, torch.tensor(list(inflation.growth))).any()):
+        return field
+    growing = torch.tensor(list(inflation.growth))
+    head = movable_head(label, label > 0, growing, spacing_mm)
+    inflator = VentricleInflator(
+        label,
+        list(inflation.growth),
+        fluid_ids=inflation.fluid_ids,
+        spacing_mm=spacing_mm,
+        head=head,
+        rates=inflation.growth,
+    )
+    target_ml = inflator.volume_ml * math.exp(_draw_log_factor(inflator.volume_ml, inflation, settings, rng))
+    return compose(field, inflator.search_field(target_ml))
+
+
+def _draw_log_factor(volume_ml: float, inflation: Inflation, settings: BankSettings, rng: np.random.Generator) -> float:
+    """Logarithm of the growth of a case's ventricles, within what the settings allow from its own volume."""
+    reach = math.log(settings.max_factor)
+    lowest, highest = (math.log(limit) for limit in settings.volume_range_ml)
+    if inflation.number >= inflation.among:
+        lowest = highest - (highest - lowest) / 4
+        share = rng.random()
+    else:
+        # Stratified over the variants, so that a handful of them covers the range evenly.
+        share = (inflation.number + rng.random()) / max(inflation.among, 1)
+    low, high = (min(max(limit - math.log(volume_ml), -reach), reach) for limit in (lowest, highest))
+    return low + share * (high - low)
 
 
 def _write(path: Path, item: BankItem) -> None:

@@ -21,18 +21,19 @@ from synthaug.files.atomic import replace_file
 from synthaug.files.canonical_json import canonical_json
 from synthaug.files.tensors import write_tensors
 from synthaug.fitting.bank import Bank, refuse_repeated_identifiers
-from synthaug.fitting.calibration import calibrate
 from synthaug.fitting.cases import FittingCase
 from synthaug.fitting.crops import LabelMirror
 from synthaug.fitting.image_autoencoder import ImageAutoencoderLoss
 from synthaug.fitting.image_diffusion import ImageDiffusionLoss
 from synthaug.fitting.label_autoencoder import LabelAutoencoderLoss, balanced_class_weights
-from synthaug.fitting.latents import encode_images, encode_labels, latent_scale
+from synthaug.fitting.latents import encode_images, latent_scale, survey_labels
 from synthaug.fitting.mask_diffusion import MaskDiffusionLoss
 from synthaug.fitting.settings import FitSettings
 from synthaug.fitting.stage import Loss, Network, Stage, StageSettings
 from synthaug.generators.guided_ldm import GuidedLDM, GuidedLDMNetworks
-from synthaug.generators.guided_ldm_config import CONFIG_NAME, GuidedLDMConfig, LatentScale
+from synthaug.generators.guided_ldm_config import CONFIG_NAME, GuidedLDMConfig
+from synthaug.generators.latent_scale import LatentScale
+from synthaug.generators.volume_prior import VolumePrior
 from synthaug.labels import LabelScheme
 from synthaug.networks.image_autoencoder import ImageAutoencoder
 from synthaug.networks.image_diffusion import ImageDiffusionUNet
@@ -43,8 +44,6 @@ from synthaug.volumes.grid import Grid
 from synthaug.warps.growth import growth_rates
 
 logger = logging.getLogger(__name__)
-
-CALIBRATION_SEED = 2**40
 
 
 class GuidedLDMFit:
@@ -100,6 +99,7 @@ class GuidedLDMFit:
             image_diffusion=settings.image_diffusion.network,
             mask_latent=LatentScale((), ()),
             image_latent=LatentScale((), ()),
+            volume_prior=VolumePrior((), ()),
             intensity_window=tuple(np.median([case.window for case in cases if case.window], axis=0).tolist()),
             sampling=settings.sampling,
             licence=settings.licence,
@@ -141,7 +141,6 @@ class GuidedLDMFit:
         untrained = GuidedLDMNetworks.build(self._config).image_diffusion
         networks = GuidedLDMNetworks(label_autoencoder, mask_diffusion, image_autoencoder, untrained)
         networks = replace(networks, image_diffusion=self._fit_image_diffusion(networks, deadline))
-        self._calibrate(networks)
         self._write(networks)
         return self._folder
 
@@ -163,7 +162,7 @@ class GuidedLDMFit:
         paths = self._bank.paths("labels")
         unwarped = [path for path in paths if path.stem.endswith("_00")]
         class_weights = balanced_class_weights(unwarped, self._config.scheme.num_classes)
-        network = GuidedLDMNetworks.build(self._config).label_autoencoder
+        network = LabelAutoencoder(self._config.scheme.num_classes, **self._config.label_autoencoder)
         network.decision_offset.copy_(decision_offset(class_weights))
         loss = LabelAutoencoderLoss(
             paths,
@@ -178,27 +177,40 @@ class GuidedLDMFit:
         )
 
     def _fit_mask_diffusion(self, autoencoder: LabelAutoencoder, deadline: float | None) -> MaskDiffusionUNet:
-        data = encode_labels(
+        paths, controls = self._bank.paths("labels"), self._settings.controls
+        voxel_ml = self._config.grid.voxel_volume_ml
+        survey = survey_labels(
             autoencoder,
-            self._bank.paths("labels"),
+            paths,
             self._mirror,
             self._config.scheme,
-            self._settings.controls,
-            self._config.grid.voxel_volume_ml,
-            cache=self._work / "mask_latents.safetensors",
+            controls,
+            voxel_ml,
+            cache=self._work / "label_survey.safetensors",
             device=self._device,
-            dtype=self._dtype,
         )
-        measured = zip(self._settings.controls, data.volumes_ml.T, strict=True)
+        measured = zip(controls, survey.volumes_ml.flatten(0, 1).T, strict=True)
         limits = {
-            control: self._settings.limits_ml.get(control, _measured_limits(values, self._config.grid.voxel_volume_ml))
+            control: self._settings.limits_ml.get(control, _measured_limits(values, voxel_ml))
             for control, values in measured
         }
-        self._update(limits_ml=limits, mask_latent=latent_scale(data.latents))
-        loss = MaskDiffusionLoss(
-            data, self._config.mask_latent, limits, self._settings.mask_diffusion.batch, device=self._device
+        volumes_ml = survey.volumes_ml.flatten(0, 1).clamp(min=voxel_ml)
+        self._update(
+            limits_ml=limits, mask_latent=survey.scale(), volume_prior=VolumePrior.of(volumes_ml.double().numpy())
         )
-        network = GuidedLDMNetworks.build(self._config).mask_diffusion
+        loss = MaskDiffusionLoss(
+            paths,
+            self._mirror,
+            autoencoder,
+            survey,
+            limits,
+            self._settings.mask_diffusion.batch,
+            device=self._device,
+        )
+        network = MaskDiffusionUNet(
+            autoencoder.latent_channels, len(limits), survey.occupancy.shape, **self._config.mask_diffusion
+        )
+        network.set_prior(*survey.prior(network.patch))
         return self._stage("mask_diffusion", network, loss, self._settings.mask_diffusion.stage).run(deadline=deadline)
 
     def _fit_image_autoencoder(self, deadline: float | None) -> ImageAutoencoder:
@@ -263,16 +275,6 @@ class GuidedLDMFit:
         (pair,) = generator.generate([condition], [step])
         slices = pair.image[0, :, :, pair.image.shape[3] // 2]
         writer.add_image("sample", np.flipud(slices.T)[None] / max(float(slices.max()), 1e-6), step)
-
-    def _calibrate(self, networks: GuidedLDMNetworks) -> None:
-        """Measure how the first control is obeyed, and correct for it; the other controls are left as they are."""
-        open_loop = replace(self._config, sampling=replace(self._config.sampling, volume_rounds=0))
-        generator = GuidedLDM(open_loop, networks, fingerprint="", device=str(self._device))
-        control = self._settings.controls[0]
-        samples = self._settings.calibration_samples
-        # Seeds that no one asks for: evaluation and caches count from small ones.
-        correction = calibrate(generator, control, samples=samples, seed=CALIBRATION_SEED)
-        self._update(corrections={control: correction})
 
     def _write(self, networks: GuidedLDMNetworks) -> None:
         """Write the generator: weights in half precision, configuration last."""

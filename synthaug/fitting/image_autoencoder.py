@@ -10,8 +10,7 @@ import torch
 
 from synthaug.fitting.bank import Bank
 from synthaug.fitting.crops import LabelMirror, draw_bool, draw_crop, draw_index
-from synthaug.networks.image_autoencoder import ImageAutoencoder
-from synthaug.networks.label_autoencoder import kl_divergence
+from synthaug.networks.image_autoencoder import ImageAutoencoder, kl_divergence
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ import torch
 
 from synthaug.fitting.crops import draw_bool, draw_crop, draw_index
 from synthaug.fitting.latents import ImageLatents
-from synthaug.generators.guided_ldm import scale
-from synthaug.generators.guided_ldm_config import LatentScale
+from synthaug.generators.latent_scale import LatentScale
 from synthaug.networks.image_diffusion import ImageDiffusionUNet
 from synthaug.networks.rectified_flow import TIME_SCALE, draw_times, noisy_state
 
@@ -66,7 +65,7 @@ class ImageDiffusionLoss:
             label = label[crop]
             coarse = [slice(part.start // self._downsampling, part.stop // self._downsampling) for part in crop]
             latent = latent[(slice(None), *coarse)]
-        data = scale(latent.unsqueeze(0), self._statistics)
+        data = self._statistics.scale(latent.unsqueeze(0))
         noise = torch.randn(data.shape, generator=generator)
         times = draw_times(1, generator=generator)
         features = network.label_encoder(label.unsqueeze(0).long().to(self._device))

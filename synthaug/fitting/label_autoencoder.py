@@ -10,7 +10,7 @@ import torch
 
 from synthaug.fitting.bank import Bank
 from synthaug.fitting.crops import LabelMirror, draw_bool, draw_crop, draw_index
-from synthaug.networks.label_autoencoder import LabelAutoencoder, kl_divergence, label_reconstruction_loss
+from synthaug.networks.label_autoencoder import LabelAutoencoder, label_reconstruction_loss
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,12 @@ class LabelAutoencoderBatch:
     Attributes:
         crop: voxels of a crop.
         crops: crops in a batch.
-        kl_weight: weight of the KL term.
-        latent_noise: noise on the latents that the decoder sees, as a share of their deviation: what the mask diffusion
-            model makes is never quite a latent of a real label map.
+        latent_noise: up to so much noise is on the latents that the decoder sees, whose codes have norm 1: what the
+            mask diffusion model makes is never quite a latent of a real label map.
     """
 
     crop: tuple[int, int, int] = (80, 80, 80)
     crops: int = 1
-    kl_weight: float = 1e-6
     latent_noise: float = 0.1
 
 
@@ -63,18 +61,11 @@ class LabelAutoencoderLoss:
     def __call__(self, network: LabelAutoencoder, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         """Loss of one batch, and figures to log."""
         label = torch.stack([self._draw(generator) for _ in range(self._batch.crops)]).long().to(self._device)
-        mean, std = network.encode(label)
-        noise = torch.randn(mean.shape, generator=generator).to(mean)
-        spread = self._batch.latent_noise * mean.detach().std(dim=(0, 2, 3, 4), keepdim=True)
-        latent = mean + (std + spread) * noise
-        reconstruction = label_reconstruction_loss(
-            network.decode_folded(latent), LabelAutoencoder.fold(label), self._weights
-        )
-        kl = kl_divergence(mean, std)
-        return reconstruction + self._batch.kl_weight * kl, {
-            "reconstruction": float(reconstruction.detach()),
-            "kl": float(kl.detach()),
-        }
+        latent = network.encode(label)
+        level = self._batch.latent_noise * torch.rand(1, generator=generator)
+        latent = latent + (level * torch.randn(latent.shape, generator=generator)).to(latent)
+        loss = label_reconstruction_loss(network.decode_folded(latent), network.fold(label), self._weights)
+        return loss, {"reconstruction": float(loss.detach())}
 
     def _draw(self, generator: torch.Generator) -> torch.Tensor:
         label = Bank.read(self._paths[draw_index(len(self._paths), generator)]).label

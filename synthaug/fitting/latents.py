@@ -1,4 +1,4 @@
-"""Latents of the bank, encoded once, with the statistics that scale them."""
+"""Latents of the bank, with the statistics that scale them."""
 
 from __future__ import annotations
 
@@ -13,27 +13,52 @@ from torch.nn import functional
 from synthaug.files.tensors import write_tensors
 from synthaug.fitting.bank import Bank
 from synthaug.fitting.crops import LabelMirror
-from synthaug.generators.guided_ldm_config import LatentScale
+from synthaug.generators.latent_scale import LatentScale
 from synthaug.labels import LabelScheme
 from synthaug.networks.image_autoencoder import ImageAutoencoder
 from synthaug.networks.label_autoencoder import LabelAutoencoder
 from synthaug.networks.precision import autocast
 
+LEAST_DEVIATION = 0.02
+"""Of scaled latents at a place that all training label maps fill alike: others may not."""
+
 
 @dataclass(frozen=True)
-class MaskLatents:
-    """Latents of label maps with the volumes that condition them.
+class MaskSurvey:
+    """What the training label maps and their mirror images have in common, and the volumes in which they differ.
 
     Attributes:
-        latents: ``(N, C, x, y, z)`` float16, unscaled.
-        volumes_ml: ``(N, controls)`` float32.
+        volumes_ml: ``(N, 2, controls)`` float32: of each label map, and of its mirror image.
         occupancy: ``(x, y, z)`` float32, share of the label maps' voxels under a latent voxel that the first control
             holds.
+        mean: ``(C, x, y, z)`` float32, mean of the unscaled latents.
+        square: ``(C, x, y, z)`` float32, mean of their squares.
     """
 
-    latents: torch.Tensor
     volumes_ml: torch.Tensor
     occupancy: torch.Tensor
+    mean: torch.Tensor
+    square: torch.Tensor
+
+    def scale(self) -> LatentScale:
+        """Mean and deviation by channel."""
+        axes = (1, 2, 3)
+        mean = self.mean.mean(axes)
+        deviation = (self.square.mean(axes) - mean**2).clamp(min=1e-8).sqrt()
+        return LatentScale(tuple(mean.tolist()), tuple(deviation.tolist()))
+
+    def prior(self, patch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean ``(1, C, x, y, z)`` and deviation ``(1, 1, x, y, z)`` of the scaled latents over blocks of ``patch``
+        voxels.
+        """
+        statistics = self.scale()
+        mean = functional.avg_pool3d(statistics.scale(self.mean.unsqueeze(0)), patch)
+        smooth = statistics.unscale(functional.interpolate(mean, scale_factor=patch, mode="trilinear"))[0]
+        # Deviation from the mean as the network sees it, which lost its detail.
+        squared = (self.square - 2 * smooth * self.mean + smooth**2).clamp(min=0)
+        relative = squared / torch.tensor(statistics.std).view(-1, 1, 1, 1) ** 2
+        deviation = functional.avg_pool3d(relative.mean(0)[None, None], patch).sqrt()
+        return mean, deviation.clamp(min=LEAST_DEVIATION)
 
 
 @dataclass(frozen=True)
@@ -50,7 +75,7 @@ class ImageLatents:
 
 
 @torch.inference_mode()
-def encode_labels(
+def survey_labels(
     network: LabelAutoencoder,
     paths: Sequence[Path],
     mirror: LabelMirror,
@@ -60,31 +85,30 @@ def encode_labels(
     *,
     cache: Path,
     device: torch.device,
-    dtype: torch.dtype,
-) -> MaskLatents:
-    """Encode every label map of the bank and its mirror image; ``cache`` keeps the result.
-
-    The volumes are those of the label map that the decoder makes of the latent, not of the one that went in: what is
-    asked for at sampling time is what comes out, whatever the round trip costs.
-    """
+) -> MaskSurvey:
+    """Survey every label map of the bank and its mirror image; ``cache`` keeps the result."""
     if not cache.exists():
-        latents, volumes, occupancy = [], [], []
-        first_control = torch.tensor(scheme.resolve(controls[0]), device=device)
+        first_control = torch.tensor(scheme.resolve(controls[0]))
+        mean, square, occupancy = (torch.zeros(1) for _ in range(3))
+        volumes = []
         for path in paths:
             label = Bank.read(path).label
-            with autocast(device, dtype):
-                mean, _ = network.encode(torch.stack([label, mirror(label)]).long().to(device))
-                decoded = network.decode_label(mean[:1])
-            latents += list(mean.half().cpu())
-            inside = torch.isin(decoded, first_control).float()
-            occupancy.append(functional.avg_pool3d(inside.unsqueeze(0), network.downsampling)[0, 0].cpu())
-            counts = torch.bincount(decoded.flatten(), minlength=scheme.num_classes).cpu()
-            for one in (counts, mirror.swap(counts)):
-                volumes.append([float(one[list(scheme.resolve(name))].sum()) * voxel_volume_ml for name in controls])
-        share = torch.stack(occupancy).mean(0)
-        tensors = {"volumes_ml": torch.tensor(volumes), "occupancy": (share + share.flip(0)) / 2}
-        write_tensors(cache, {"latents": torch.stack(latents), **tensors})
-    return MaskLatents(**load_file(cache))
+            both = torch.stack([label, mirror(label)])
+            latents = network.encode(both.long().to(device)).cpu()
+            mean = mean + latents.mean(0) / len(paths)
+            square = square + latents.square().mean(0) / len(paths)
+            inside = torch.isin(both, first_control).float()
+            occupancy = occupancy + functional.avg_pool3d(inside, network.downsampling).mean(0) / len(paths)
+            counts = torch.bincount(label.flatten(), minlength=scheme.num_classes)
+            volumes.append(
+                [
+                    [float(one[list(scheme.resolve(name))].sum()) * voxel_volume_ml for name in controls]
+                    for one in (counts, mirror.swap(counts))
+                ]
+            )
+        tensors = {"volumes_ml": torch.tensor(volumes), "occupancy": occupancy, "mean": mean, "square": square}
+        write_tensors(cache, tensors)
+    return MaskSurvey(**load_file(cache))
 
 
 @torch.inference_mode()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from torch import nn
 
-from synthaug.fitting.latents import MaskLatents
-from synthaug.generators.guided_ldm import scale
-from synthaug.generators.guided_ldm_config import LatentScale
+from synthaug.fitting.bank import Bank
+from synthaug.fitting.crops import LabelMirror
+from synthaug.fitting.latents import MaskSurvey
 from synthaug.networks.condition_encoder import condition_vector
+from synthaug.networks.label_autoencoder import LabelAutoencoder
+from synthaug.networks.mask_diffusion import LEAST_NOISE, MaskDiffusionUNet
 from synthaug.networks.rectified_flow import TIME_SCALE, draw_times, noisy_state
 
 
@@ -28,19 +30,21 @@ class MaskDiffusionBatch:
         time_shift: above 0 trains more at high noise, where the volume is decided.
     """
 
-    samples: int = 4
+    samples: int = 1
     null_probability: float = 0.1
     first_control_probability: float = 0.5
     control_weight: float = 10.0
-    time_shift: float = 0.5
+    time_shift: float = 1.2
 
 
 class MaskDiffusionLoss:
     """Velocity matching on scaled label-map latents.
 
     Args:
-        data: latents and volumes of the bank.
-        statistics: scale of the latents.
+        paths: label files of the bank.
+        mirror: left-right flip.
+        autoencoder: encodes label maps.
+        survey: of the same files.
         limits_ml: bounds of the controls in mL, in the network's order.
         batch: what a step sees.
         device: where the network is.
@@ -48,18 +52,22 @@ class MaskDiffusionLoss:
 
     def __init__(
         self,
-        data: MaskLatents,
-        statistics: LatentScale,
+        paths: Sequence[Path],
+        mirror: LabelMirror,
+        autoencoder: LabelAutoencoder,
+        survey: MaskSurvey,
         limits_ml: Mapping[str, tuple[float, float]],
         batch: MaskDiffusionBatch,
         *,
         device: torch.device,
     ) -> None:
-        self._latents = data.latents
-        self._statistics = statistics
+        self._paths = paths
+        self._mirror = mirror
+        self._autoencoder = autoencoder.to(device)
+        self._statistics = survey.scale()
         self._batch = batch
         self._device = device
-        weights = 1 + batch.control_weight * data.occupancy / data.occupancy.max().clamp(min=1e-6)
+        weights = 1 + batch.control_weight * survey.occupancy / survey.occupancy.max().clamp(min=1e-6)
         self._weights = (weights / weights.mean()).to(device)
         controls = tuple(limits_ml)
         self._conditions = torch.stack(
@@ -69,21 +77,30 @@ class MaskDiffusionLoss:
                     controls,
                     limits_ml,
                 )
-                for row in data.volumes_ml
+                for row in survey.volumes_ml.flatten(0, 1)
             ]
         )
 
-    def __call__(self, network: nn.Module, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
+    def __call__(self, network: MaskDiffusionUNet, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         """Loss of one batch, and figures to log."""
-        index = torch.randint(len(self._latents), (self._batch.samples,), generator=generator)
-        data = scale(self._latents[index].float(), self._statistics)
-        noise = torch.randn(data.shape, generator=generator)
-        times = draw_times(len(data), generator=generator, shift=self._batch.time_shift)
+        index = torch.randint(len(self._conditions), (self._batch.samples,), generator=generator)
+        label = torch.stack([self._read(one) for one in index.tolist()]).to(self._device)
+        with torch.no_grad():
+            data = self._statistics.scale(self._autoencoder.encode(label.long()))
+        noise = torch.randn(data.shape, generator=generator).to(self._device)
+        times = draw_times(len(data), generator=generator, shift=self._batch.time_shift).clamp(min=LEAST_NOISE)
+        times = times.to(self._device)
         condition = self._conditions[index] * self._draw_presence(len(index), generator)
-        state = noisy_state(data, noise, times).to(self._device)
-        velocity = network(state, (times * TIME_SCALE).to(self._device), condition.to(self._device))
-        error = (velocity.float() - (noise - data).to(self._device)).square()
+        velocity = network(noisy_state(data, noise, times), times * TIME_SCALE, condition.to(self._device))
+        # What one voxel alone cannot tell counts alike at every noise: the error of the clean latent where all is
+        # noise, that of the noise where little is.
+        error = (velocity.float() - (noise - data)).square() * network.state_deviation(times.view(-1, 1, 1, 1, 1)) ** 2
         return (error * self._weights).mean(), {"unweighted": float(error.detach().mean())}
+
+    def _read(self, index: int) -> torch.Tensor:
+        """Label map of the ``index``-th condition: the files in turn, each followed by its mirror image."""
+        label = Bank.read(self._paths[index // 2]).label
+        return self._mirror(label) if index % 2 else label
 
     def _draw_presence(self, count: int, generator: torch.Generator) -> torch.Tensor:
         """Which controls are given, ``(count, controls, 1)``."""

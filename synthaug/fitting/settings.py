@@ -21,7 +21,7 @@ class LabelAutoencoderSettings:
 
     network: dict[str, Any] = field(default_factory=dict)
     batch: LabelAutoencoderBatch = field(default_factory=LabelAutoencoderBatch)
-    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.28))
+    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.1))
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class MaskDiffusionSettings:
 
     network: dict[str, Any] = field(default_factory=dict)
     batch: MaskDiffusionBatch = field(default_factory=MaskDiffusionBatch)
-    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.36, learning_rate=1e-3, ema_decay=0.996))
+    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.5, learning_rate=1e-3, ema_decay=0.997))
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class ImageAutoencoderSettings:
 
     network: dict[str, Any] = field(default_factory=dict)
     batch: ImageAutoencoderBatch = field(default_factory=ImageAutoencoderBatch)
-    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.12))
+    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.14))
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class ImageDiffusionSettings:
 
     network: dict[str, Any] = field(default_factory=dict)
     batch: ImageDiffusionBatch = field(default_factory=ImageDiffusionBatch)
-    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.24, learning_rate=1e-3, ema_decay=0.996))
+    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.26, learning_rate=1e-3, ema_decay=0.996))
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,6 @@ class FitSettings:
             maps.
         fluid: structures that give way first when the first control is inflated.
         licence: licence of the weights, which is that of their data.
-        calibration_samples: label maps made at the end to measure how the first control is obeyed.
         sampling: how the finished generator samples.
         seed: seed of all draws.
         bank: augmentation of the training cases.
@@ -79,7 +78,6 @@ class FitSettings:
     limits_ml: dict[str, tuple[float, float]] = field(default_factory=dict)
     fluid: tuple[str, ...] = ("csf",)
     licence: str = "that of the training data"
-    calibration_samples: int = 24
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     seed: int = 0
     bank: BankSettings = field(default_factory=BankSettings)

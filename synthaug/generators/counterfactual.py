@@ -1,7 +1,8 @@
 """Counterfactuals of real pairs: the same head with its ventricles taken to a volume by a diffeomorphic warp.
 
-Label map and image are pulled through one field, so that they agree as well as the real pair does. Nothing is learned
-and nothing made anew (strength 0): the warped image keeps the greys of its subject, partial-volume ones included.
+Label map and image are pulled through one field, so that they agree as well as the real pair does. At strength 0
+nothing is learned and nothing made anew: the warped image keeps the greys of its subject, partial-volume ones included.
+Above 0 the image of the structure, and of a margin around it, is made anew by the image stage of a guided LDM.
 """
 
 from __future__ import annotations
@@ -11,20 +12,24 @@ import json
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from scipy import ndimage
 
 from synthaug.conditions import Condition, VolumeBounds
-from synthaug.errors import BoundsError, ConfigurationError, did_you_mean
+from synthaug.errors import BoundsError, ConfigurationError
 from synthaug.generators.case_pool import CasePool, foreground_of
 from synthaug.generators.cases import CasePaths
+from synthaug.generators.counterfactual_options import CounterfactualOptions
+from synthaug.generators.region_renewal import RegionRenewal
 from synthaug.labels import LabelScheme
 from synthaug.volumes import LabeledVolume
 from synthaug.warps.displacement import compose, warp_image, warp_labels
 from synthaug.warps.field_grid import FieldGrid
+from synthaug.warps.fluid_fill import fill_fluid
 from synthaug.warps.growth import growth_rates
 from synthaug.warps.head import movable_head
 from synthaug.warps.inflation import VentricleInflator
@@ -43,56 +48,11 @@ REFINEMENTS = 8
 TOLERANCE_ML, TOLERANCE = 0.5, 0.02
 """The realised volume is within either of these of the target, else the pair is not made."""
 
+RENEWED_MARGIN_MM = 4.0
+"""The image is made anew up to so far from the structure, where its border may show greys of both sides."""
+
 AIMED_SHARE = 0.4
 """The search stops at this share of the tolerance."""
-
-
-@dataclass(frozen=True)
-class CounterfactualOptions:
-    """What a user may choose.
-
-    Attributes:
-        strength: how much of the changed region is made anew, 0 to 1; this version has 0, the warp alone.
-        random_warp: also a small random affine and smooth warp of each pair, so that one case gives many heads.
-        flip: also a left-right flip of every other pair.
-        max_growth: a structure grows by this factor at most.
-        max_shrinkage: a structure shrinks by this factor at most.
-    """
-
-    strength: float = 0.0
-    random_warp: bool = False
-    flip: bool = False
-    max_growth: float = 10.0
-    max_shrinkage: float = 4.0
-
-    def __post_init__(self) -> None:
-        if self.strength != 0:
-            raise ConfigurationError(
-                f"counterfactual: strength is {self.strength!r}; this version of synthaug has 0, the warp alone"
-            )
-        for name in ("random_warp", "flip"):
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigurationError(f"counterfactual: {name} is {getattr(self, name)!r}; it must be true or false")
-        for name in ("max_growth", "max_shrinkage"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 100:
-                raise ConfigurationError(f"counterfactual: {name} is {value!r}; it must be a number from 1 to 100")
-
-    @classmethod
-    def from_dict(cls, options: Mapping[str, Any]) -> CounterfactualOptions:
-        """Read options by name.
-
-        Raises:
-            ConfigurationError: an unknown option, or a value that is not allowed.
-        """
-        known = [field.name for field in fields(cls)]
-        for name in options:
-            if name not in known:
-                raise ConfigurationError(
-                    f"counterfactual: unknown option {name!r}{did_you_mean(name, known)}; "
-                    f"the options are {', '.join(known)}"
-                )
-        return cls(**options)
 
 
 @dataclass(frozen=True)
@@ -123,9 +83,10 @@ class CounterfactualGenerator:
         channels: names of the image channels.
         options: what a user may choose.
         warp: ranges of the random warp.
+        renewal: makes images anew, for a strength above 0.
 
     Raises:
-        ConfigurationError: no case, or no structure whose volume can be changed.
+        ConfigurationError: no case, no structure whose volume can be changed, or a strength above 0 without renewal.
         SynthAugError: a case cannot be read.
     """
 
@@ -139,8 +100,15 @@ class CounterfactualGenerator:
         options: CounterfactualOptions | None = None,
         *,
         warp: RandomWarp | None = None,
+        renewal: RegionRenewal | None = None,
     ) -> None:
         self.options = options or CounterfactualOptions()
+        if (self.options.strength > 0) != (renewal is not None):
+            raise ConfigurationError(
+                f"counterfactual: strength is {self.options.strength:g}, renewal {renewal!r}; a strength above 0 goes "
+                "with a renewal, 0 without: take CounterfactualGenerator.from_options"
+            )
+        self._renewal = renewal
         self.warp = warp or RandomWarp(rotation_degrees=3.0, scale=0.03, translation_mm=1.0, bump_mm=1.5)
         self.scheme = scheme
         self.channels = tuple(channels)
@@ -148,7 +116,7 @@ class CounterfactualGenerator:
         facts = self._pool.facts
         self.shape = facts[0].shape
         self.affine = facts[0].affine
-        self.training_cases = tuple(case.record for case in facts)
+        self.training_cases = (*(case.record for case in facts), *(renewal.training_cases if renewal else ()))
         # warping moves unlabelled tissue about, it makes none; a little more may come of rounding at borders
         self.max_nonzero_background = min(1.0, 1.1 * max(case.nonzero_background for case in facts) + 0.005)
         # no warp brings a structure that the subject lacks, and a few stray voxels do not survive one
@@ -163,10 +131,31 @@ class CounterfactualGenerator:
 
     @classmethod
     def from_options(
-        cls, cases: Sequence[CasePaths], scheme: LabelScheme, channels: Sequence[str], options: Mapping[str, Any]
+        cls,
+        cases: Sequence[CasePaths],
+        scheme: LabelScheme,
+        channels: Sequence[str],
+        options: Mapping[str, Any],
+        *,
+        device: str = "auto",
     ) -> CounterfactualGenerator:
-        """The generator with options by name, as a command line has them."""
-        return cls(cases, scheme, channels, CounterfactualOptions.from_dict(options))
+        """The generator with options by name, as a command line has them.
+
+        Args:
+            cases: real pairs.
+            scheme: label scheme of the cases.
+            channels: names of the image channels.
+            options: fields of :class:`CounterfactualOptions`.
+            device: where the networks of the painter run, for a strength above 0.
+
+        Raises:
+            ConfigurationError: an option that is not allowed, or a painter that does not fit the cases.
+        """
+        chosen = CounterfactualOptions.from_dict(options)
+        renewal = None
+        if chosen.strength > 0:
+            renewal = RegionRenewal.load(chosen.painter, scheme, channels, chosen.strength, device=device)
+        return cls(cases, scheme, channels, chosen, renewal=renewal)
 
     def generate(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[LabeledVolume]:
         """Make one pair for each condition and seed; see :class:`~synthaug.generators.protocol.PairGenerator`.
@@ -201,10 +190,12 @@ class CounterfactualGenerator:
         failure: BoundsError | None = None
         for index in draw.order:
             try:
-                pair = self._warped(index, name, target_ml, draw)
+                pair = self._warped(index, name, target_ml, draw, int(seed))
             except BoundsError as error:
                 failure = error
                 continue
+            if self._renewal is not None:
+                pair = replace(pair, image=self._renewal.renew(pair, self._region(pair, name), seed=int(seed)))
             pair.provenance.update(
                 generator=self.name,
                 generator_sha256=self.fingerprint,
@@ -225,7 +216,7 @@ class CounterfactualGenerator:
         )
 
     @torch.inference_mode()
-    def _warped(self, index: int, name: str, target_ml: float, draw: Draw) -> LabeledVolume:
+    def _warped(self, index: int, name: str, target_ml: float, draw: Draw, seed: int) -> LabeledVolume:
         """The pair of a case with a structure taken to a volume."""
         source = self._pool.read(index)
         if draw.flip:
@@ -272,14 +263,22 @@ class CounterfactualGenerator:
                 f"at most {tolerance_ml:.1f} mL is allowed: choose a target nearer to the case's own "
                 f"{self._pool.facts[index].volumes_ml[name]:.1f} mL"
             )
-        return LabeledVolume(
-            _pulled(source.image, foreground, best_field),
-            best_label.numpy().astype(np.int16),
-            source.affine.copy(),
-            self.scheme,
-            self.channels,
-            {},
-        )
+        image = _pulled(source.image, foreground, best_field)
+        if self.options.fill:
+            inside, own = np.isin(best_label.numpy(), ids), np.isin(source.label, ids)
+            image = np.stack(
+                [
+                    fill_fluid(warped, inside, before[own], spacing_mm=source.spacing_mm, seed=seed)
+                    for warped, before in zip(image, source.image, strict=True)
+                ]
+            )
+        found = best_label.numpy().astype(np.int16)
+        return LabeledVolume(image, found, source.affine.copy(), self.scheme, self.channels, {})
+
+    def _region(self, pair: LabeledVolume, name: str) -> np.ndarray:
+        """Where the image of a pair is made anew, ``(X, Y, Z)``: the structure and a margin around it."""
+        outside = ~np.isin(pair.label, self.scheme.resolve(name))
+        return ndimage.distance_transform_edt(outside, sampling=pair.spacing_mm) <= RENEWED_MARGIN_MM
 
     def _controls(self) -> list[str]:
         """Structures and groups whose volume can be changed: present, and a small part of their head."""
@@ -319,6 +318,7 @@ class CounterfactualGenerator:
             "channels": self.channels,
             "options": asdict(self.options),
             "warp": asdict(self.warp),
+            "painter": self._renewal.fingerprint if self._renewal else None,
         }
         return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 

@@ -1,8 +1,7 @@
 """Guided synthesis with two latent diffusion models (Ruschke et al., arXiv 2411.01351).
 
 A mask diffusion model makes a label map with the volumes asked for, by classifier-free guidance; a SPADE image
-diffusion model makes the image that belongs to it. Both follow a rectified flow in the latent space of a KL
-autoencoder.
+diffusion model makes the image that belongs to it. Both follow a rectified flow in the latent space of an autoencoder.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import hashlib
 import math
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,21 +19,21 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
-from scipy import ndimage
 from torch import nn
 
 from synthaug.conditions import Condition
 from synthaug.errors import ConfigurationError
 from synthaug.generators.guided_ldm_checks import NetworkSizes, check_sizes
-from synthaug.generators.guided_ldm_config import CONFIG_NAME, GuidedLDMConfig, LatentScale, refuse_no_volume
-from synthaug.generators.volume_search import VolumeSearch
-from synthaug.networks.condition_encoder import condition_vector
+from synthaug.generators.guided_ldm_config import CONFIG_NAME, GuidedLDMConfig, refuse_no_volume
+from synthaug.generators.image_stage import ImageStage
+from synthaug.generators.mask_stage import MaskStage
 from synthaug.networks.image_autoencoder import ImageAutoencoder
 from synthaug.networks.image_diffusion import ImageDiffusionUNet
+from synthaug.networks.kl_label_autoencoder import KLLabelAutoencoder
+from synthaug.networks.kl_mask_diffusion import KLMaskDiffusionUNet
 from synthaug.networks.label_autoencoder import LabelAutoencoder
 from synthaug.networks.mask_diffusion import MaskDiffusionUNet
-from synthaug.networks.precision import autocast, choose_device, choose_dtype
-from synthaug.networks.rectified_flow import TIME_SCALE, integrate_flow
+from synthaug.networks.precision import choose_device, choose_dtype
 from synthaug.volumes import LabeledVolume
 
 IMAGE_STREAM = 0x5EED
@@ -45,8 +44,8 @@ IMAGE_STREAM = 0x5EED
 class GuidedLDMNetworks:
     """The four networks, each kept in a file of its own under the name that it has here."""
 
-    label_autoencoder: LabelAutoencoder
-    mask_diffusion: MaskDiffusionUNet
+    label_autoencoder: LabelAutoencoder | KLLabelAutoencoder
+    mask_diffusion: MaskDiffusionUNet | KLMaskDiffusionUNet
     image_autoencoder: ImageAutoencoder
     image_diffusion: ImageDiffusionUNet
 
@@ -54,11 +53,11 @@ class GuidedLDMNetworks:
     def build(cls, config: GuidedLDMConfig) -> GuidedLDMNetworks:
         """The networks of a configuration, with fresh weights."""
         num_classes = config.scheme.num_classes
-        label_autoencoder = LabelAutoencoder(num_classes, **config.label_autoencoder)
+        label_autoencoder, mask_diffusion = _mask_networks(config)
         image_autoencoder = ImageAutoencoder(len(config.channels), num_classes, **config.image_autoencoder)
         return cls(
             label_autoencoder,
-            MaskDiffusionUNet(label_autoencoder.latent_channels, len(config.limits_ml), **config.mask_diffusion),
+            mask_diffusion,
             image_autoencoder,
             ImageDiffusionUNet(
                 image_autoencoder.latent_channels, num_classes, image_autoencoder.downsampling, **config.image_diffusion
@@ -80,6 +79,19 @@ class GuidedLDMNetworks:
     def by_name(self) -> dict[str, nn.Module]:
         """Networks by the stem of their file's name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def _mask_networks(
+    config: GuidedLDMConfig,
+) -> tuple[LabelAutoencoder | KLLabelAutoencoder, MaskDiffusionUNet | KLMaskDiffusionUNet]:
+    """Networks of the mask stage; a label-map autoencoder with an encoder to learn is that of earlier weights."""
+    num_classes, num_controls = config.scheme.num_classes, len(config.limits_ml)
+    if "embedding_channels" in config.label_autoencoder:
+        learned = KLLabelAutoencoder(num_classes, **config.label_autoencoder)
+        return learned, KLMaskDiffusionUNet(learned.latent_channels, num_controls, **config.mask_diffusion)
+    coded = LabelAutoencoder(num_classes, **config.label_autoencoder)
+    grid = [size // coded.downsampling for size in config.grid.shape]
+    return coded, MaskDiffusionUNet(coded.latent_channels, num_controls, grid, **config.mask_diffusion)
 
 
 def _levels(unet: nn.Module) -> int:
@@ -121,7 +133,12 @@ class GuidedLDM:
         self.dtype = choose_dtype(self.device)
         for network in networks.by_name().values():
             network.to(self.device).to(memory_format=torch.channels_last_3d).eval().requires_grad_(False)
-        self._networks = networks
+        self._mask_stage = MaskStage(
+            config, networks.label_autoencoder, networks.mask_diffusion, device=self.device, dtype=self.dtype
+        )
+        self._image_stage = ImageStage(
+            config, networks.image_autoencoder, networks.image_diffusion, device=self.device, dtype=self.dtype
+        )
         self._last_label: _TimedLabel | None = None
 
     @classmethod
@@ -139,7 +156,7 @@ class GuidedLDM:
         config = GuidedLDMConfig.read(folder).with_sampling(**sampling)
         try:
             networks = GuidedLDMNetworks.build(config)
-        except (ValueError, TypeError, RuntimeError) as error:
+        except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
             reason = str(error).splitlines()[0]
             raise ConfigurationError(
                 f"{folder / CONFIG_NAME}: no networks of these sizes ({reason}); fit or fetch the generator again"
@@ -177,10 +194,17 @@ class GuidedLDM:
     @torch.inference_mode()
     def reconstruct_label(self, label: torch.Tensor) -> torch.Tensor:
         """Label map ``(X, Y, Z)`` after a round trip through the label-map autoencoder, which caps all anatomy."""
-        autoencoder = self._networks.label_autoencoder
-        with autocast(self.device, self.dtype):
-            mean, _ = autoencoder.encode(label.long().unsqueeze(0).to(self.device))
-            return autoencoder.decode_label(mean)[0].cpu()
+        return self._mask_stage.reconstruct(label)
+
+    @torch.inference_mode()
+    def renew_image(
+        self, image: torch.Tensor, label: torch.Tensor, region: torch.Tensor, *, strength: float, seed: int
+    ) -> np.ndarray:
+        """Image ``(C, X, Y, Z)`` in normalised units on the generator's grid, made anew in a region ``(X, Y, Z)``.
+
+        See :meth:`~synthaug.generators.image_stage.ImageStage.renew`.
+        """
+        return self._image_stage.renew(image, label, region, strength, torch.Generator().manual_seed(seed))
 
     @torch.inference_mode()
     def sample_label(self, condition: Condition, *, seed: int) -> np.ndarray:
@@ -199,8 +223,8 @@ class GuidedLDM:
         key = (condition.key(), seed)
         if self._last_label is None or self._last_label.key != key:
             started = time.perf_counter()
-            label = self._sample_label(condition, torch.Generator().manual_seed(seed)).cpu().numpy().astype(np.int16)
-            self._last_label = _TimedLabel(key, label, time.perf_counter() - started)
+            label = self._mask_stage.sample(condition.targets_ml, torch.Generator().manual_seed(seed))
+            self._last_label = _TimedLabel(key, label.numpy().astype(np.int16), time.perf_counter() - started)
         return self._last_label
 
     def _check(self, condition: Condition) -> None:
@@ -212,7 +236,7 @@ class GuidedLDM:
         timed = self._timed_label(condition, seed)
         label = timed.label.copy()
         started = time.perf_counter()
-        image = self._sample_image(torch.from_numpy(label).long(), torch.Generator().manual_seed(seed ^ IMAGE_STREAM))
+        image = self._image_stage.sample(torch.from_numpy(label), torch.Generator().manual_seed(seed ^ IMAGE_STREAM))
         pair = LabeledVolume(
             image=image,
             label=label,
@@ -235,94 +259,3 @@ class GuidedLDM:
             versions={"python": platform.python_version(), "torch": torch.__version__},
         )
         return pair
-
-    def _sample_label(self, condition: Condition, generator: torch.Generator) -> torch.Tensor:
-        """Label map ``(X, Y, Z)`` for a condition, from one noise."""
-        sampling, autoencoder = self.config.sampling, self._networks.label_autoencoder
-        shape = [size // autoencoder.downsampling for size in self.shape]
-        noise = torch.randn(1, autoencoder.latent_channels, *shape, generator=generator).to(self.device)
-
-        def volumes_ml(label: torch.Tensor) -> dict[str, float]:
-            counts = torch.bincount(label.flatten(), minlength=self.scheme.num_classes).tolist()
-            voxels = {name: sum(counts[one] for one in self.scheme.resolve(name)) for name in condition.targets_ml}
-            return {name: max(count, 1) * self.config.grid.voxel_volume_ml for name, count in voxels.items()}
-
-        search = VolumeSearch(
-            condition.targets_ml, self.config.limits_ml, sampling.volume_tolerance, sampling.volume_rounds
-        )
-        return search.run(self._corrected(condition), lambda asked: self._label_from(noise, asked), volumes_ml)
-
-    def _label_from(self, noise: torch.Tensor, conditions_ml: Mapping[str, float]) -> torch.Tensor:
-        """Label map ``(X, Y, Z)`` that a noise leads to under volumes to condition on."""
-        sampling, unet = self.config.sampling, self._networks.mask_diffusion
-        vector = condition_vector(conditions_ml, tuple(self.config.limits_ml), self.config.limits_ml)
-        both = torch.stack([vector, torch.zeros_like(vector)]).to(self.device)
-        low, high = sampling.guidance_interval
-
-        def velocity(state: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
-            guided = sampling.guidance_scale != 1 and low <= float(fraction) <= high
-            count = 2 if guided else 1
-            times = (fraction * TIME_SCALE).to(self.device).expand(count)
-            with autocast(self.device, self.dtype):
-                outcome = unet(state.expand(count, -1, -1, -1, -1), times, both[:count]).float()
-            if not guided:
-                return outcome
-            return outcome[1:] + sampling.guidance_scale * (outcome[:1] - outcome[1:])
-
-        latent = integrate_flow(velocity, noise, steps=sampling.mask_steps, shift=sampling.mask_shift)
-        with autocast(self.device, self.dtype):
-            label = self._networks.label_autoencoder.decode_label(unscale(latent, self.config.mask_latent))[0]
-        return _largest_component(label)
-
-    def _corrected(self, condition: Condition) -> dict[str, float]:
-        """Volumes to condition on, so that those asked for come out; measured for a control that is given alone."""
-        targets_ml = dict(condition.targets_ml)
-        if len(targets_ml) == 1:
-            for control in targets_ml.keys() & self.config.corrections.keys():
-                targets_ml[control] = self.config.corrections[control].condition_for(targets_ml[control], control)
-        return targets_ml
-
-    def _sample_image(self, label: torch.Tensor, generator: torch.Generator) -> np.ndarray:
-        """Image ``(C, X, Y, Z)`` float32 for a label map ``(X, Y, Z)``; exactly 0 in the background."""
-        sampling = self.config.sampling
-        autoencoder, unet = self._networks.image_autoencoder, self._networks.image_diffusion
-        label = label.unsqueeze(0).to(self.device)
-        shape = [size // autoencoder.downsampling for size in self.shape]
-        noise = torch.randn(1, autoencoder.latent_channels, *shape, generator=generator)
-        with autocast(self.device, self.dtype):
-            features = unet.label_encoder(label)
-
-            def velocity(state: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
-                return unet(state, (fraction * TIME_SCALE).to(self.device).expand(1), features).float()
-
-            latent = integrate_flow(
-                velocity, noise.to(self.device), steps=sampling.image_steps, shift=sampling.image_shift
-            )
-            image = autoencoder.decode(unscale(latent, self.config.image_latent), label)[0].float()
-        window = torch.tensor(self.config.intensity_window, device=self.device).view(-1, 1, 1, 1)
-        # Background is exactly zero, tissue is not: crops and normalisation of real data rely on both.
-        tissue = (image.clamp(0.002, 1.5) * window) * (label > 0)
-        return tissue.cpu().numpy()
-
-
-def _largest_component(label: torch.Tensor) -> torch.Tensor:
-    """Label map ``(X, Y, Z)`` without specks that hang loose around the head."""
-    components, count = ndimage.label(label.cpu().numpy() > 0)
-    if count <= 1:
-        return label
-    largest = np.bincount(components.ravel())[1:].argmax() + 1
-    return label * torch.from_numpy(components == largest).to(label.device)
-
-
-def scale(latent: torch.Tensor, statistics: LatentScale) -> torch.Tensor:
-    """Bring a ``(B, C, x, y, z)`` latent to zero mean and unit deviation by channel."""
-    return (latent - _per_channel(statistics.mean, latent)) / _per_channel(statistics.std, latent)
-
-
-def unscale(latent: torch.Tensor, statistics: LatentScale) -> torch.Tensor:
-    """Undo :func:`scale`."""
-    return latent * _per_channel(statistics.std, latent) + _per_channel(statistics.mean, latent)
-
-
-def _per_channel(values: Sequence[float], latent: torch.Tensor) -> torch.Tensor:
-    return torch.tensor(values, device=latent.device, dtype=latent.dtype).view(1, -1, 1, 1, 1)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from synthaug.errors import ConfigurationError, did_you_mean
 
 if TYPE_CHECKING:
-    from synthaug.generators.guided_ldm_config import ControlCorrection, GuidedLDMConfig, LatentScale
+    from synthaug.generators.guided_ldm_config import GuidedLDMConfig
+    from synthaug.generators.latent_scale import LatentScale
 
 NETWORKS = ("label_autoencoder", "mask_diffusion", "image_autoencoder", "image_diffusion")
 REQUIRED = (
     "format_version", "name", "scheme", "channels", "grid", "limits_ml", *NETWORKS, "mask_latent", "image_latent",
-    "intensity_window", "sampling", "corrections", "licence", "training_cases", "versions",
+    "volume_prior", "intensity_window", "sampling", "licence", "training_cases", "versions",
 )  # fmt: skip
 INFORMATIVE = ("system", "null_condition", "noise_schedule", "weights")
 """Keys that are written for readers; nothing depends on them."""
@@ -53,7 +53,7 @@ def check_keys(content: Mapping[str, Any]) -> None:
     for key in REQUIRED:
         if key not in content:
             raise ConfigurationError(f"key {key!r} is missing; {MEND}")
-    objects = ("scheme", "grid", "limits_ml", *NETWORKS, "mask_latent", "image_latent", "sampling", "corrections")
+    objects = ("scheme", "grid", "limits_ml", *NETWORKS, "mask_latent", "image_latent", "volume_prior", "sampling")
     for kind, what, keys in (
         (str, "a text", ("name", "licence")),
         (list, "a list", ("channels", "intensity_window", "training_cases")),
@@ -97,8 +97,7 @@ def check_values(config: GuidedLDMConfig) -> None:
     _check_limits(config)
     _check_latent("mask_latent", config.mask_latent)
     _check_latent("image_latent", config.image_latent)
-    for control, correction in config.corrections.items():
-        _check_correction(control, correction, config.limits_ml)
+    _check_prior(config)
     for case in config.training_cases:
         hashes = (case.image_sha256, case.label_sha256)
         if not isinstance(case.identifier, str) or not all(one is None or isinstance(one, str) for one in hashes):
@@ -139,6 +138,16 @@ def _check_limits(config: GuidedLDMConfig) -> None:
             )
 
 
+def _check_prior(config: GuidedLDMConfig) -> None:
+    mean, covariance, count = config.volume_prior.mean, config.volume_prior.covariance, len(config.limits_ml)
+    square = len(covariance) == count and all(len(row) == count for row in covariance)
+    if len(mean) != count or not square or not _all_numbers([*mean, *(one for row in covariance for one in row)]):
+        raise ConfigurationError(
+            f"volume_prior must hold {count} finite means and as many rows of as many covariances, one for each of "
+            f"limits_ml; it does not: {MEND}"
+        )
+
+
 def _check_latent(key: str, latent: LatentScale) -> None:
     if len(latent.mean) != len(latent.std):
         raise ConfigurationError(
@@ -146,24 +155,6 @@ def _check_latent(key: str, latent: LatentScale) -> None:
         )
     if not _all_numbers(latent.mean) or not _all_positive(latent.std):
         raise ConfigurationError(f"{key} must hold finite numbers, those of std above 0; it does not: {MEND}")
-
-
-def _check_correction(control: str, correction: ControlCorrection, controls: Mapping[str, Any]) -> None:
-    if control not in controls:
-        raise ConfigurationError(
-            f"corrections: {control!r}{did_you_mean(control, controls)} is no control; allowed: {', '.join(controls)}"
-        )
-    for name, points in (("conditions_ml", correction.conditions_ml), ("realised_ml", correction.realised_ml)):
-        rising = all(first < second for first, second in pairwise(points))
-        if not points or not _all_positive(points) or not rising:
-            raise ConfigurationError(
-                f"corrections.{control}.{name} is {_short(points)}; it must be rising volumes above 0: {MEND}"
-            )
-    if len(correction.conditions_ml) != len(correction.realised_ml):
-        raise ConfigurationError(
-            f"corrections.{control} has {len(correction.conditions_ml)} conditions_ml and "
-            f"{len(correction.realised_ml)} realised_ml; they must be as many: {MEND}"
-        )
 
 
 def _all_numbers(values: Iterable[Any]) -> bool:

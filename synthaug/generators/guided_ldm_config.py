@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from synthaug.conditions import VolumeBounds
 from synthaug.errors import BoundsError, ConfigurationError, SynthAugError, did_you_mean
 from synthaug.generators.guided_ldm_checks import check_keys, check_values
+from synthaug.generators.latent_scale import LatentScale
 from synthaug.generators.sampling_config import SamplingConfig
+from synthaug.generators.volume_prior import VolumePrior
 from synthaug.labels import LabelScheme
 from synthaug.volumes import CaseRecord
 from synthaug.volumes.grid import Grid
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CONFIG_NAME = "config.json"
-
-STEEPEST_END = 4.0
-"""A correction goes on beyond its end with this slope at most: where realised volumes level off it has no end."""
-
-LARGEST_LOGARITHM = 50.0
-"""Of a condition in mL: far beyond any volume, and finite."""
 
 
 def refuse_no_volume(name: str, volume_ml: float) -> None:
@@ -37,48 +30,6 @@ def refuse_no_volume(name: str, volume_ml: float) -> None:
     """
     if not volume_ml > 0:
         raise BoundsError(f"target {name}={volume_ml:g} mL; allowed: a volume above 0; choose a larger one")
-
-
-@dataclass(frozen=True)
-class LatentScale:
-    """Statistics that bring a latent to zero mean and unit deviation, measured once over the training set.
-
-    Attributes:
-        mean: by latent channel.
-        std: by latent channel.
-    """
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class ControlCorrection:
-    """How realised volumes follow the condition, as points of a rising curve, both in mL.
-
-    Attributes:
-        conditions_ml: conditions, rising.
-        realised_ml: what comes out, rising.
-    """
-
-    conditions_ml: tuple[float, ...]
-    realised_ml: tuple[float, ...]
-
-    def condition_for(self, target_ml: float, control: str = "volume") -> float:
-        """Condition in mL that gives ``target_ml``; beyond the curve its logarithm goes on with the slope of its end.
-
-        Raises:
-            BoundsError: a target that is not above 0.
-        """
-        refuse_no_volume(control, target_ml)
-        target = math.log(target_ml)
-        realised, conditions = np.log(self.realised_ml), np.log(self.conditions_ml)
-        if len(realised) > 1 and not realised[0] <= target <= realised[-1]:
-            inner, end = (1, 0) if target < realised[0] else (-2, -1)
-            slope = (conditions[end] - conditions[inner]) / (realised[end] - realised[inner])
-            beyond = conditions[end] + min(slope, STEEPEST_END) * (target - realised[end])
-            return float(np.exp(np.clip(beyond, -LARGEST_LOGARITHM, LARGEST_LOGARITHM)))
-        return float(np.exp(np.interp(target, realised, conditions)))
 
 
 @dataclass(frozen=True)
@@ -97,9 +48,9 @@ class GuidedLDMConfig:
         image_diffusion: arguments of :class:`~synthaug.networks.image_diffusion.ImageDiffusionUNet`.
         mask_latent: scale of the label-map latents.
         image_latent: scale of the image latents.
+        volume_prior: volumes of the controls that go together, in the order of ``limits_ml``.
         intensity_window: intensity that normalised 1 stands for, by channel.
         sampling: default sampler settings.
-        corrections: by control, measured with those settings when that control is given alone.
         licence: licence of the weights, which is that of their data.
         training_cases: what the weights were fitted on.
         versions: versions of the libraries that fitted them.
@@ -116,9 +67,9 @@ class GuidedLDMConfig:
     image_diffusion: Mapping[str, Any]
     mask_latent: LatentScale
     image_latent: LatentScale
+    volume_prior: VolumePrior
     intensity_window: tuple[float, ...]
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    corrections: Mapping[str, ControlCorrection] = field(default_factory=dict)
     licence: str = "unknown"
     training_cases: tuple[CaseRecord, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -158,12 +109,12 @@ class GuidedLDMConfig:
             "grid": {**asdict(self.grid), "orientation": "RAS"},
             "mask_latent": asdict(self.mask_latent),
             "image_latent": asdict(self.image_latent),
+            "volume_prior": asdict(self.volume_prior),
             "intensity_window": self.intensity_window,
             "null_condition": "value 0, presence 0 for every control",
             "noise_schedule": "rectified flow, logit-normal times",
             "weights": "exponential moving average",
             "sampling": asdict(self.sampling),
-            "corrections": {control: asdict(correction) for control, correction in self.corrections.items()},
             "licence": self.licence,
             "training_cases": [asdict(case) for case in self.training_cases],
             "versions": dict(self.versions),
@@ -196,12 +147,12 @@ class GuidedLDMConfig:
                 image_diffusion=content["image_diffusion"],
                 mask_latent=LatentScale(**{key: tuple(value) for key, value in content["mask_latent"].items()}),
                 image_latent=LatentScale(**{key: tuple(value) for key, value in content["image_latent"].items()}),
+                volume_prior=VolumePrior(
+                    tuple(map(float, content["volume_prior"]["mean"])),
+                    tuple(tuple(map(float, row)) for row in content["volume_prior"]["covariance"]),
+                ),
                 intensity_window=tuple(content["intensity_window"]),
                 sampling=_read_sampling(content["sampling"]),
-                corrections={
-                    control: ControlCorrection(**{key: tuple(map(float, points)) for key, points in curve.items()})
-                    for control, curve in content["corrections"].items()
-                },
                 licence=content["licence"],
                 training_cases=tuple(CaseRecord(**case) for case in content["training_cases"]),
                 versions=content["versions"],

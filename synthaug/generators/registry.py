@@ -106,7 +106,7 @@ def load_generator(
     refuse_reserved_options(options)
     name = str(name_or_folder)
     if name == COUNTERFACTUAL:
-        return _load_counterfactual(cases, scheme, channels, options)
+        return _load_counterfactual(cases, scheme, channels, options, device)
     folder = _find_folder(name)
     if cases is not None:
         raise ConfigurationError(
@@ -147,6 +147,7 @@ def _load_counterfactual(
     scheme: LabelScheme | None,
     channels: Sequence[str] | None,
     options: dict[str, Any],
+    device: str,
 ) -> PairGenerator:
     from synthaug.labels import LabelScheme
 
@@ -164,7 +165,7 @@ def _load_counterfactual(
     from synthaug.generators.counterfactual import CounterfactualGenerator
 
     names = tuple(channels) if channels is not None else tuple(f"channel{i}" for i in range(len(cases[0].images)))
-    return CounterfactualGenerator.from_options(cases, scheme, names, options)
+    return CounterfactualGenerator.from_options(cases, scheme, names, options, device=device)
 
 
 def _find_folder(name: str) -> Path:

@@ -12,6 +12,9 @@ from synthaug.errors import ConfigurationError
 MOST_STEPS = 1000
 LARGEST_SCALE = 20.0
 SHIFTS = (0.01, 100.0)
+LARGEST_TEMPERATURE = 2.0
+LARGEST_FEEDBACK = 10.0
+LARGEST_SHIFT = 20.0
 MOST_ROUNDS = 20
 TOLERANCES = (0.001, 1.0)
 
@@ -27,6 +30,16 @@ class SamplingConfig:
         guidance_interval: noise fractions between which guidance is applied (Kynkäänniemi et al. 2024).
         mask_shift: above 1 spends more mask steps at high noise.
         image_shift: the same for the image stage.
+        mask_temperature: deviation of the noise that a label map begins from; below 1 heads are more typical and more
+            alike.
+        complete_volumes: draw the volumes of the controls that are not asked for, to go with those that are; else they
+            are left to the model.
+        volume_feedback: share of what the volumes are going to miss that the condition is corrected by at each mask
+            step; 0 keeps the condition as it is asked for.
+        volume_shift: up to so much is added to the logits of a structure at the decision about each voxel, which moves
+            its border by fractions of a voxel towards the volume asked for; 0 decides for the most probable label.
+        one_piece: structures that are kept in one piece; what lies apart from the largest gets the next most probable
+            label.
         volume_rounds: label maps after the first one, from the same noise, in search of the volumes asked for; 0 takes
             the first as it comes.
         volume_tolerance: relative error of the volumes at which that search ends.
@@ -35,12 +48,17 @@ class SamplingConfig:
         ConfigurationError: a value of another type or out of range.
     """
 
-    mask_steps: int = 20
-    image_steps: int = 10
-    guidance_scale: float = 4.0
+    mask_steps: int = 12
+    image_steps: int = 8
+    guidance_scale: float = 2.0
     guidance_interval: tuple[float, float] = (0.1, 1.0)
-    mask_shift: float = 1.0
+    mask_shift: float = 4.0
     image_shift: float = 1.0
+    mask_temperature: float = 1.0
+    complete_volumes: bool = True
+    volume_feedback: float = 1.0
+    volume_shift: float = 4.0
+    one_piece: tuple[str, ...] = ()
     volume_rounds: int = 0
     volume_tolerance: float = 0.05
 
@@ -52,6 +70,11 @@ class SamplingConfig:
             "guidance_interval": _interval("guidance_interval", self.guidance_interval),
             "mask_shift": _number("mask_shift", self.mask_shift, *SHIFTS),
             "image_shift": _number("image_shift", self.image_shift, *SHIFTS),
+            "mask_temperature": _number("mask_temperature", self.mask_temperature, 0.0, LARGEST_TEMPERATURE),
+            "complete_volumes": _switch("complete_volumes", self.complete_volumes),
+            "volume_feedback": _number("volume_feedback", self.volume_feedback, 0.0, LARGEST_FEEDBACK),
+            "volume_shift": _number("volume_shift", self.volume_shift, 0.0, LARGEST_SHIFT),
+            "one_piece": _names("one_piece", self.one_piece),
             "volume_rounds": _count("volume_rounds", self.volume_rounds, 0, MOST_ROUNDS),
             "volume_tolerance": _number("volume_tolerance", self.volume_tolerance, *TOLERANCES),
         }
@@ -73,6 +96,18 @@ def _number(name: str, value: Any, low: float, high: float) -> float:
     if not _is_number(value) or not low <= value <= high:
         raise ConfigurationError(f"sampling.{name} is {value!r}; it must be a number between {low:g} and {high:g}")
     return float(value)
+
+
+def _switch(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"sampling.{name} is {value!r}; it must be true or false")
+    return value
+
+
+def _names(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+        raise ConfigurationError(f"sampling.{name} is {value!r}; it must be a list of structures, [] for none")
+    return tuple(value)
 
 
 def _interval(name: str, value: Any) -> tuple[float, float]:

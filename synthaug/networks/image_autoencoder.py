@@ -83,3 +83,9 @@ class ImageAutoencoder(nn.Module):
         """Image ``(B, C, X, Y, Z)`` of a latent and its ``(B, X, Y, Z)`` label map."""
         folded = self.autoencoder.decode(latent, self.label_encoder(label))
         return pixelshuffle(folded, spatial_dims=3, scale_factor=STEM_FACTOR)
+
+
+def kl_divergence(mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+    """KL divergence of the posterior from a standard normal, in nats per latent element."""
+    variance = std.float().square()
+    return 0.5 * (mean.float().square() + variance - torch.log(variance + 1e-8) - 1).mean()

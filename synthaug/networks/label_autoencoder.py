@@ -1,128 +1,110 @@
-"""KL autoencoder of label maps (Ruschke et al.: learned label embedding in front of a KL autoencoder)."""
+"""Autoencoder of label maps whose latent is known beforehand: codes of the labels, averaged over blocks of voxels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
-from monai.networks.nets import AutoencoderKL
+from monai.networks.nets.autoencoderkl import AEKLResBlock
 from monai.networks.utils import pixelshuffle, pixelunshuffle
 from torch import nn
 from torch.nn import functional
 
-from synthaug.networks.label_encoder import LabelEncoder
-from synthaug.networks.voxel_norm import normalise_each_voxel
+from synthaug.networks.voxel_norm import VoxelNorm, normalise_each_voxel
 
-STEM_FACTOR = 2
 FIRST_SHARPNESS = 8.0
-FIRST_LOG_VARIANCE = -7.0
+
+COUNTING_SHARPNESS = 16.0
+"""At which the voxels of each label are told from the latents of real label maps to within a per cent."""
 
 
 class LabelAutoencoder(nn.Module):
     """Compress an integer label map to a continuous latent and back to class logits.
 
-    The first and last layers fold blocks of 2x2x2 voxels into channels (label maps are piecewise constant), so that
-    the convolutions run on an eighth of the voxels.
+    Every label has a code, a point on the unit sphere of the latent space, as far from the others as there is room. A
+    latent voxel is the mean of the codes of its 2x2x2 voxels, so that it tells how much of each label it holds, and
+    nothing has to be learned for that. The decoder begins as the nearest code of the interpolated latent, and learns
+    where in a latent voxel the borders run, which its neighbours tell.
 
-    With ``codes``, two paths without convolutions run beside the learned ones. Every label has a code, a point in the
-    latent space; a latent voxel begins as the mean of its voxels' codes, and the decoder as the nearest code of the
-    interpolated latent. The learned paths add what is smaller than a latent voxel. That alone, before any training,
-    brings most of a label map back, and the volume of a structure is nearly linear in the latents.
+    Beside the KL autoencoder of Ruschke et al. this keeps latents that mean the same in every generator, in which the
+    volume of a structure is linear, and whose decoder can be trained without the diffusion model on top of them.
 
     Args:
         num_classes: number of label values, background included.
-        embedding_channels: channels of one voxel's label embedding.
-        channels: channels of each level; every level but the last halves the grid.
         latent_channels: channels of the latent.
-        num_res_blocks: residual blocks in each level.
-        norm_groups: groups of the group norms; 0 normalises each voxel over its channels, so that crops and whole
-            volumes are treated alike.
-        codes: add the paths without convolutions.
+        channels: channels of the decoder, which works on the grid of the latent.
+        num_res_blocks: residual blocks of the decoder.
     """
 
+    downsampling = 2
+
     def __init__(
-        self,
-        num_classes: int,
-        *,
-        embedding_channels: int = 6,
-        channels: Sequence[int] = (32, 64, 128),
-        latent_channels: int = 8,
-        num_res_blocks: int = 1,
-        norm_groups: int = 0,
-        codes: bool = False,
+        self, num_classes: int, *, latent_channels: int = 8, channels: int = 32, num_res_blocks: int = 3
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.latent_channels = latent_channels
-        self.downsampling = STEM_FACTOR * 2 ** (len(channels) - 1)
-        self.stem = LabelEncoder(
-            num_classes, factor=STEM_FACTOR, embedding_channels=embedding_channels, out_channels=channels[0]
-        )
-        self.autoencoder = AutoencoderKL(
-            spatial_dims=3,
-            in_channels=channels[0],
-            out_channels=channels[0],
-            channels=channels,
-            num_res_blocks=[num_res_blocks] * len(channels),
-            attention_levels=[False] * len(channels),
-            latent_channels=latent_channels,
-            norm_num_groups=norm_groups or 1,
-            with_encoder_nonlocal_attn=False,
-            with_decoder_nonlocal_attn=False,
-        )
-        if norm_groups == 0:
-            normalise_each_voxel(self.autoencoder)
-        self.head = nn.Conv3d(channels[0], num_classes * STEM_FACTOR**3, kernel_size=1)
+        self.codes: torch.Tensor
+        self.register_buffer("codes", spread_codes(num_classes, latent_channels))
         self.decision_offset: torch.Tensor
         self.register_buffer("decision_offset", torch.zeros(num_classes))
-        self.codes = nn.Parameter(spread_codes(num_classes, latent_channels)) if codes else None
-        if self.codes is not None:
-            self.sharpness = nn.Parameter(torch.tensor(FIRST_SHARPNESS))
-            for layer in (self.head, self.autoencoder.quant_conv_mu, self.autoencoder.quant_conv_log_sigma):
-                for parameter in layer.parameters():
-                    nn.init.zeros_(parameter)
-            nn.init.constant_(self.autoencoder.quant_conv_log_sigma.conv.bias, FIRST_LOG_VARIANCE)
+        self.sharpness = nn.Parameter(torch.tensor(FIRST_SHARPNESS))
+        blocks = [
+            AEKLResBlock(3, channels, norm_num_groups=1, norm_eps=1e-6, out_channels=channels)
+            for _ in range(num_res_blocks)
+        ]
+        self.decoder = nn.Sequential(nn.Conv3d(latent_channels, channels, 3, padding=1), *blocks, VoxelNorm(channels))
+        normalise_each_voxel(self.decoder)
+        self.head = nn.Conv3d(channels, num_classes * self.downsampling**3, kernel_size=1)
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)
 
-    def encode(self, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Posterior mean and standard deviation, each ``(B, C, X / d, Y / d, Z / d)``, of a ``(B, X, Y, Z)`` label
-        map.
-        """
-        mean, std = self.autoencoder.encode(self.stem(label))
-        if self.codes is not None:
-            codes = functional.embedding(label, self.codes).movedim(-1, 1)
-            mean = mean + functional.avg_pool3d(codes, self.downsampling)
-        return mean, std
+    def encode(self, label: torch.Tensor) -> torch.Tensor:
+        """Latent ``(B, C, X / 2, Y / 2, Z / 2)`` of a ``(B, X, Y, Z)`` label map."""
+        return functional.embedding(self.fold(label), self.codes).mean(1).movedim(-1, 1)
 
     def decode_folded(self, latent: torch.Tensor) -> torch.Tensor:
         """Logits ``(B, classes, 8, X / 2, Y / 2, Z / 2)``; axis 2 runs over the voxels of each 2x2x2 block."""
-        folded = self.head(functional.silu(self.autoencoder.decode(latent)))
-        logits = folded.unflatten(1, (self.num_classes, STEM_FACTOR**3))
-        return logits if self.codes is None else logits + self._code_logits(latent, self.codes)
+        learned = self.head(functional.silu(self.decoder(latent)))
+        return learned.unflatten(1, (self.num_classes, -1)) + self._code_logits(latent)
 
-    def _code_logits(self, latent: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+    def _code_logits(self, latent: torch.Tensor) -> torch.Tensor:
         """The nearer the interpolated latent is to a label's code, the more likely the label is."""
         fine = functional.interpolate(latent, scale_factor=self.downsampling, mode="trilinear")
-        fine = pixelunshuffle(fine, spatial_dims=3, scale_factor=STEM_FACTOR).unflatten(1, (-1, STEM_FACTOR**3))
-        likeness = 2 * torch.einsum("bckxyz,nc->bnkxyz", fine, codes.to(fine.dtype))
-        return self.sharpness * (likeness - codes.square().sum(1).view(1, -1, 1, 1, 1, 1))
+        fine = pixelunshuffle(fine, spatial_dims=3, scale_factor=self.downsampling)
+        fine = fine.unflatten(1, (self.latent_channels, -1))
+        return self.sharpness * torch.einsum("bckxyz,nc->bnkxyz", fine, self.codes.to(fine.dtype))
 
-    def decode_label(self, latent: torch.Tensor) -> torch.Tensor:
-        """Most probable label map, ``(B, X, Y, Z)`` integers.
+    def decision_logits(self, latent: torch.Tensor) -> torch.Tensor:
+        """Logits ``(B, classes, 8, X / 2, Y / 2, Z / 2)`` float32 whose maximum is the label to decide for.
 
         Weighting the cross-entropy by class makes rare structures too likely, hence too large; ``decision_offset``
-        takes
-        that back where it matters, at the decision (logit adjustment, Menon et al. 2021).
+        takes that back where it matters, at the decision (logit adjustment, Menon et al. 2021).
         """
-        logits = self.decode_folded(latent)
-        best = (logits - self.decision_offset.to(logits.dtype).view(1, -1, 1, 1, 1, 1)).argmax(dim=1)
-        return pixelshuffle(best.float(), spatial_dims=3, scale_factor=STEM_FACTOR).squeeze(1).long()
+        return self.decode_folded(latent).float() - self.decision_offset.float().view(1, -1, 1, 1, 1, 1)
 
-    @staticmethod
-    def fold(label: torch.Tensor) -> torch.Tensor:
+    def decode_label(self, latent: torch.Tensor) -> torch.Tensor:
+        """Most probable label map, ``(B, X, Y, Z)`` integers."""
+        return self.unfold(self.decision_logits(latent).argmax(dim=1))
+
+    def expected_voxels(self, latent: torch.Tensor) -> torch.Tensor:
+        """Voxels that each label is going to have, ``(B, classes)``, told from a latent without decoding it.
+
+        Each latent voxel is shared among the labels by how near their codes are. Where a border runs through it, the
+        shares are those of the labels' voxels.
+        """
+        likeness = COUNTING_SHARPNESS * torch.einsum("bcxyz,nc->bnxyz", latent, self.codes.to(latent.dtype))
+        return likeness.softmax(dim=1).sum(dim=(2, 3, 4)) * self.downsampling**3
+
+    @classmethod
+    def fold(cls, label: torch.Tensor) -> torch.Tensor:
         """Bring a ``(B, X, Y, Z)`` label map to the block layout of :meth:`decode_folded`, ``(B, 8, X/2, Y/2,
         Z/2)``.
         """
-        return pixelunshuffle(label.unsqueeze(1), spatial_dims=3, scale_factor=STEM_FACTOR)
+        return pixelunshuffle(label.unsqueeze(1), spatial_dims=3, scale_factor=cls.downsampling)
+
+    @classmethod
+    def unfold(cls, folded: torch.Tensor) -> torch.Tensor:
+        """Undo :meth:`fold`."""
+        return pixelshuffle(folded.float(), spatial_dims=3, scale_factor=cls.downsampling).squeeze(1).long()
 
 
 def spread_codes(count: int, dimensions: int, *, rounds: int = 500, rate: float = 0.05) -> torch.Tensor:
@@ -166,9 +148,3 @@ def label_reconstruction_loss(
     present = size[1:] > 0
     dice_loss = 1 - dice[1:][present].mean() if bool(present.any()) else dice.sum() * 0
     return cross_entropy + dice_loss
-
-
-def kl_divergence(mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
-    """KL divergence of the posterior from a standard normal, in nats per latent element."""
-    variance = std.float().square()
-    return 0.5 * (mean.float().square() + variance - torch.log(variance + 1e-8) - 1).mean()

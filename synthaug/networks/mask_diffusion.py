@@ -8,16 +8,29 @@ import torch
 from monai.networks.nets import DiffusionModelUNet
 from monai.networks.utils import pixelshuffle, pixelunshuffle
 from torch import nn
+from torch.nn import functional
 
 from synthaug.networks.condition_encoder import ConditionEncoder
 from synthaug.networks.rectified_flow import TIME_SCALE
+from synthaug.networks.voxel_norm import normalise_each_voxel
 
-LEAST_NOISE = 0.05
+LEAST_NOISE = 0.02
 """Noise fraction below which a velocity is no longer divided by it."""
 
 
+CAUTION = 4.0
+
+
 class MaskDiffusionUNet(nn.Module):
-    """Diffusion U-Net on label-map latents (Ruschke et al., with more controls than one).
+    """Diffusion U-Net on label-map latents (Ruschke et al., with more controls than one) that begins as a denoiser.
+
+    Heads of one field of view are alike: where a voxel lies tells most of what it holds. Mean and deviation of the
+    training latents, voxel by voxel, give an estimate of a noisy voxel from that voxel alone; the U-Net learns what is
+    left, in units of that estimate's error (the preconditioning of Karras et al. 2022, with the place in the head
+    told). Fresh weights already give a mean head, and no step is spent on learning it.
+
+    The estimate takes the noise to be ``CAUTION`` times as strong as it is, so that hardly any of it passes: a folded
+    block holds more noise than a narrow network could take back, but little that is not noise (Li and He 2025).
 
     The condition enters twice: as cross-attention tokens, and as constant input channels, which a small network
     learns to obey within far fewer steps.
@@ -25,64 +38,93 @@ class MaskDiffusionUNet(nn.Module):
     Args:
         latent_channels: channels of the label-map latent.
         num_controls: number of volume controls.
+        grid: voxels of the latent along x, y, z.
         channels: channels of each level; every level but the last halves the grid.
         attention_levels: levels with self- and cross-attention.
         num_res_blocks: residual blocks in each level.
         condition_dimension: size of a condition token.
         head_channels: channels of an attention head.
-        norm_groups: groups of the group norms.
         patch: edge length, in latent voxels, of the blocks that are folded into channels before the first layer: fine
             latents at the cost of coarse ones.
-        predicts_data: the U-Net gives the clean latent, from which the velocity follows. A folded block holds more
-            noise than a narrow layer can pass on, but little that is not noise (Li and He 2025).
     """
 
     def __init__(
         self,
         latent_channels: int,
         num_controls: int,
+        grid: Sequence[int],
         *,
-        channels: Sequence[int] = (64, 128, 128),
-        attention_levels: Sequence[bool] = (False, True, True),
+        channels: Sequence[int] = (48, 96, 160),
+        attention_levels: Sequence[bool] = (False, False, True),
         num_res_blocks: int = 1,
         condition_dimension: int = 64,
         head_channels: int = 32,
-        norm_groups: int = 16,
-        patch: int = 1,
-        predicts_data: bool = False,
+        patch: int = 2,
     ) -> None:
         super().__init__()
         self.patch = patch
-        self.predicts_data = predicts_data
+        coarse = [size // patch for size in grid]
+        self.prior_mean: torch.Tensor
+        self.register_buffer("prior_mean", torch.zeros(1, latent_channels, *coarse))
+        self.prior_deviation: torch.Tensor
+        self.register_buffer("prior_deviation", torch.ones(1, 1, *coarse))
         self.condition_encoder = ConditionEncoder(num_controls, condition_dimension)
         self.unet = DiffusionModelUNet(
             spatial_dims=3,
-            in_channels=latent_channels * patch**3 + 2 * num_controls,
+            in_channels=latent_channels * (patch**3 + 1) + 2 * num_controls,
             out_channels=latent_channels * patch**3,
             channels=channels,
             attention_levels=attention_levels,
             num_res_blocks=[num_res_blocks] * len(channels),
             num_head_channels=[head_channels if attends else 0 for attends in attention_levels],
-            norm_num_groups=norm_groups,
+            norm_num_groups=1,
             with_conditioning=True,
             cross_attention_dim=condition_dimension,
             use_flash_attention=True,
         )
+        normalise_each_voxel(self.unet)
 
     def forward(self, latent: torch.Tensor, time: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """Velocity of ``(B, C, x, y, z)`` noisy latents at times ``(B,)`` in 0 (data) to 1000 (noise).
 
         Args:
-            latent: noisy latents.
+            latent: noisy latents, scaled.
             time: 1000 times the noise fraction.
             condition: ``(B, controls, 2)`` from :func:`condition_vector`; zeros are the null condition.
         """
-        folded = pixelunshuffle(latent, spatial_dims=3, scale_factor=self.patch) if self.patch > 1 else latent
-        planes = condition.flatten(1)[:, :, None, None, None].expand(-1, -1, *folded.shape[2:]).to(latent.dtype)
-        given = self.unet(torch.cat([folded, planes], dim=1), time, context=self.condition_encoder(condition))
+        noise = (time / TIME_SCALE).view(-1, 1, 1, 1, 1)
+        mean, deviation = self._prior()
+        offset = latent - (1 - noise) * mean
+        learned = self._unet(offset / self.state_deviation(noise), time, condition)
+        share = (1 - noise) * deviation**2 / (((1 - noise) * deviation) ** 2 + (CAUTION * noise) ** 2)
+        error = (((1 - share * (1 - noise)) * deviation) ** 2 + (share * noise) ** 2).sqrt()
+        data = mean + share * offset + error * learned
+        return (latent - data) / noise.clamp(min=LEAST_NOISE)
+
+    def state_deviation(self, noise: torch.Tensor) -> torch.Tensor:
+        """Deviation ``(B, 1, x, y, z)`` of noisy latents from the mean head at noise fractions ``(B, 1, 1, 1, 1)``."""
+        return (((1 - noise) * self._prior()[1]) ** 2 + noise**2).sqrt()
+
+    def set_prior(self, mean: torch.Tensor, deviation: torch.Tensor) -> None:
+        """Take over the mean ``(1, C, x, y, z)`` and deviation ``(1, 1, x, y, z)`` of the scaled training latents over
+        blocks of ``patch`` voxels.
+        """
+        self.prior_mean.copy_(mean)
+        self.prior_deviation.copy_(deviation)
+
+    def _prior(self) -> tuple[torch.Tensor, torch.Tensor]:
+        mean, deviation = self.prior_mean.float(), self.prior_deviation.float()
         if self.patch > 1:
-            given = pixelshuffle(given, spatial_dims=3, scale_factor=self.patch)
-        if not self.predicts_data:
-            return given
-        fraction = (time / TIME_SCALE).clamp(min=LEAST_NOISE).view(-1, 1, 1, 1, 1)
-        return (latent - given.to(fraction.dtype)) / fraction
+            mean, deviation = (
+                functional.interpolate(one, scale_factor=self.patch, mode="trilinear") for one in (mean, deviation)
+            )
+        return mean, deviation
+
+    def _unet(self, residual: torch.Tensor, time: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        folded = pixelunshuffle(residual, spatial_dims=3, scale_factor=self.patch) if self.patch > 1 else residual
+        count, size = len(folded), folded.shape[2:]
+        place = self.prior_mean.expand(count, -1, -1, -1, -1)
+        planes = condition.flatten(1)[:, :, None, None, None].expand(-1, -1, *size)
+        known = torch.cat([folded, place.to(folded.dtype), planes.to(folded.dtype)], dim=1)
+        learned = self.unet(known, time, context=self.condition_encoder(condition)).float()
+        return pixelshuffle(learned, spatial_dims=3, scale_factor=self.patch) if self.patch > 1 else learned

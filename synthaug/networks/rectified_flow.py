@@ -44,7 +44,9 @@ def integrate_flow(
         start: noise fraction to start from; below 1 for partial renewal of an existing latent.
     """
     scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=TIME_SCALE, shift=shift)
-    sigmas = torch.linspace(start, start / steps, steps)
+    # The scheduler shifts what it is given: the first one has to arrive at the start.
+    first = start / (shift - (shift - 1) * start)
+    sigmas = torch.linspace(first, first / steps, steps)
     scheduler.set_timesteps(sigmas=sigmas.tolist())
     for timestep in scheduler.timesteps:
         state = scheduler.step(velocity(state, timestep / TIME_SCALE), timestep, state).prev_sample

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from benchmarks import sample_speed
+from tests.generators.tiny_guided_ldm import write_tiny_generator
 
 
 def test_each_part_reports_its_time_and_memory() -> None:
@@ -28,6 +29,17 @@ def test_each_part_reports_its_time_and_memory() -> None:
     step = sample_speed.measure_mask_network(options)
     assert (step["timed_steps"], step["steps"]) == (1, 1000)
     assert step["seconds_per_step"] > 0
+
+
+def test_each_stage_of_a_guided_ldm_tells_its_share_of_the_convolution_peak(tmp_path: Path) -> None:
+    weights = write_tiny_generator(tmp_path / "weights")
+    options = argparse.Namespace(generator=str(weights), device="cpu", num=1, steps=None, threads=None)
+    made = sample_speed.measure_generator(options)
+    assert set(made["share_of_peak"]) == set(made["seconds_by_stage"]) == {"label_map", "image"}
+    assert made["convolution_peak_tflops"] > 0
+    for name, share in made["share_of_peak"].items():
+        assert made["tflop_by_stage"][name] > 0
+        assert 0 < share < 1
 
 
 def test_the_report_holds_the_ratio_and_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -72,12 +72,13 @@ def settings() -> FitSettings:
         shape=SHAPE,
         spacing_mm=4.0,
         controls=("ventricles", "brain"),
-        calibration_samples=2,
         limits_ml={"ventricles": (5.0, 80.0)},
-        bank=BankSettings(label_variants=2, pair_variants=1),
-        label_autoencoder=LabelAutoencoderSettings(network, LabelAutoencoderBatch(crop=crop), stage),
+        bank=BankSettings(label_variants=2, pair_variants=1, inflated_pair_variants=1),
+        label_autoencoder=LabelAutoencoderSettings(
+            {"channels": 8, "num_res_blocks": 1}, LabelAutoencoderBatch(crop=crop), stage
+        ),
         mask_diffusion=MaskDiffusionSettings(
-            {"channels": [8, 16], "attention_levels": [False, True], "norm_groups": 4, "head_channels": 8},
+            {"channels": [8, 16], "attention_levels": [False, True], "head_channels": 8},
             MaskDiffusionBatch(samples=2),
             stage,
         ),
@@ -165,7 +166,7 @@ def test_the_bank_spreads_ventricles_over_the_range_and_is_not_made_twice(
     cases: list[FittingCase], scheme: LabelScheme, tmp_path: Path
 ) -> None:
     bank = Bank(tmp_path)
-    settings = BankSettings(label_variants=4, pair_variants=2, volume_range_ml=(10.0, 80.0))
+    settings = BankSettings(label_variants=4, pair_variants=1, inflated_pair_variants=2, volume_range_ml=(10.0, 80.0))
 
     def build() -> None:
         ids = scheme.resolve("ventricles")
@@ -178,8 +179,11 @@ def test_the_bank_spreads_ventricles_over_the_range_and_is_not_made_twice(
     build()
     assert stamps == {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     ids = torch.tensor(scheme.resolve("ventricles"))
-    volumes = [float(torch.isin(Bank.read(path).label, ids).sum()) * 0.064 for path in bank.paths("labels")]
-    assert min(volumes) < 18 < 45 < max(volumes)
+    for kind, count in (("labels", 5), ("pairs", 3)):
+        paths = bank.paths(kind)
+        volumes = [float(torch.isin(Bank.read(path).label, ids).sum()) * 0.064 for path in paths]
+        assert len(paths) == count * len(cases)
+        assert min(volumes) < 20 < 42 < max(volumes)
     for path in bank.paths("pairs"):
         item = Bank.read(path)
         assert item.image is not None

@@ -8,17 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from synthaug.conditions import Condition
 from synthaug.errors import BoundsError, ConfigurationError
 from synthaug.generators.cases import CasePaths
 from synthaug.generators.counterfactual import CounterfactualGenerator
+from synthaug.generators.counterfactual_options import CounterfactualOptions
 from synthaug.generators.protocol import PairGenerator
 from synthaug.labels import LabelScheme, Structure
 from synthaug.quality import QualityConfig, check_pair
 from synthaug.quality.gate import limits_for
 from synthaug.volumes import LabeledVolume, fingerprint_array, read_image, read_label, write_label
 from tests.generators.real_cases import SCHEME, SPACING_MM, write_case
+from tests.generators.tiny_guided_ldm import write_tiny_generator
 
 
 def load(cases: list[CasePaths], **options: Any) -> CounterfactualGenerator:
@@ -186,7 +189,9 @@ def test_one_structure_at_a_time(generator: CounterfactualGenerator) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"strength": 0.5}, "strength is 0.5"),
+        ({"strength": 1.5}, "strength is 1.5; it must be a number from 0 to 1"),
+        ({"strength": 0.5, "painter": ""}, "painter is ''"),
+        ({"strength": 0.5, "painter": "nobody"}, "no generator 'nobody'"),
         ({"flips": True}, r"unknown option 'flips' \(did you mean 'flip'\?\)"),
         ({"steps": 20}, "unknown option 'steps'"),
         ({"flip": "yes"}, "flip is 'yes'; it must be true or false"),
@@ -204,3 +209,37 @@ def test_a_generator_can_be_sent_to_another_process(generator: CounterfactualGen
     sent = pickle.loads(pickle.dumps(generator))
     assert sent.fingerprint == generator.fingerprint
     assert len(pickle.dumps(generator)) < 100_000
+
+
+def test_a_strength_goes_with_a_renewal(cases: list[CasePaths]) -> None:
+    with pytest.raises(ConfigurationError, match="goes with a renewal"):
+        CounterfactualGenerator(cases, SCHEME, ("T1",), CounterfactualOptions(strength=0.5))
+
+
+def test_a_strength_makes_the_structure_anew_and_leaves_the_rest_as_it_was(
+    cases: list[CasePaths], grown: LabeledVolume, tmp_path: Path
+) -> None:
+    painter = write_tiny_generator(tmp_path / "painter")
+    renewing = load(cases[:1], strength=0.6, painter=str(painter))
+    (pair,) = renewing.generate([ventricles(6.0)], [3])
+    np.testing.assert_array_equal(pair.label, grown.label)
+    near = ndimage.distance_transform_edt(~np.isin(pair.label, SCHEME.resolve("ventricles")), sampling=SPACING_MM) <= 4
+    changed = pair.image[0] != grown.image[0]
+    assert changed[near].mean() > 0.5
+    assert not changed[~near].any()
+    assert {case.identifier for case in renewing.training_cases} == {cases[0].identifier, "case_a", "case_b"}
+    assert renewing.fingerprint != load(cases[:1]).fingerprint
+    (again,) = renewing.generate([ventricles(6.0)], [3])
+    np.testing.assert_array_equal(again.image, pair.image)
+
+
+def test_a_filled_ventricle_is_darker_within_and_everything_else_is_as_it_was(
+    cases: list[CasePaths], grown: LabeledVolume
+) -> None:
+    (filled,) = load(cases[:1], fill=True).generate([ventricles(6.0)], [3])
+    inside = np.isin(filled.label, SCHEME.resolve("ventricles"))
+    np.testing.assert_array_equal(filled.label, grown.label)
+    np.testing.assert_array_equal(filled.image[0][~inside], grown.image[0][~inside])
+    assert filled.image[0][inside].mean() < grown.image[0][inside].mean()
+    assert filled.image[0][inside].min() > 0
+    assert load(cases[:1], fill=True).fingerprint != load(cases[:1]).fingerprint

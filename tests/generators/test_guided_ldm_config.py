@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from synthaug.errors import BoundsError, SynthAugError
+from synthaug.errors import SynthAugError
 from synthaug.files.canonical_json import canonical_json
-from synthaug.generators.guided_ldm_config import CONFIG_NAME, ControlCorrection, GuidedLDMConfig
+from synthaug.generators.guided_ldm_config import CONFIG_NAME, GuidedLDMConfig
 from tests.generators.tiny_guided_ldm import tiny_config
 
 
@@ -81,9 +80,6 @@ def test_a_value_of_another_form_is_one_clear_line(tmp_path: Path, key: str, val
         ("limits_ml", {"ventricels": [5, 10]}, "'ventricels'"),
         ("limits_ml", {"ventricles": [50, 10]}, "limits_ml.ventricles is 50 to 10"),
         ("limits_ml", {}, "limits_ml is empty"),
-        ("corrections", {"ventricle": {"conditions_ml": [1], "realised_ml": [1]}}, "corrections: 'ventricle'"),
-        ("corrections", {"ventricles": {"conditions_ml": [1, 2], "realised_ml": [2, 1]}}, "realised_ml"),
-        ("corrections", {"ventricles": {"conditions_ml": [1, 2], "realised_ml": [2]}}, "as many"),
         ("training_cases", [{"identifier": 5, "image_sha256": None, "label_sha256": None}], "training_cases"),
     ],
 )
@@ -104,37 +100,7 @@ def test_the_shipped_configuration_is_read() -> None:
     )
 
 
-CURVE = ControlCorrection((10.0, 20.0, 80.0), (5.0, 20.0, 40.0))
-
-
-@pytest.mark.parametrize(("target_ml", "condition_ml"), [(5, 10), (10, 2**0.5 * 10), (20, 20), (40, 80)])
-def test_a_correction_is_followed_within_its_curve(target_ml: float, condition_ml: float) -> None:
-    assert CURVE.condition_for(target_ml) == pytest.approx(condition_ml)
-
-
-@pytest.mark.parametrize(("target_ml", "condition_ml"), [(80, 320), (160, 1280), (1.25, 5)])
-def test_a_correction_goes_on_beyond_its_ends_with_their_slopes(target_ml: float, condition_ml: float) -> None:
-    assert CURVE.condition_for(target_ml) == pytest.approx(condition_ml)
-
-
-def test_a_correction_that_levels_off_goes_on_with_a_bounded_slope() -> None:
-    flat = ControlCorrection((10.0, 80.0), (10.0, 10.01))
-    assert flat.condition_for(20.02) == pytest.approx(80 * 2**4)
-    assert math.isfinite(flat.condition_for(1e300))
-
-
-@pytest.mark.parametrize("target_ml", [0.0, -1.0, math.nan])
-def test_a_correction_refuses_what_has_no_logarithm(target_ml: float) -> None:
-    with pytest.raises(BoundsError, match="allowed: a volume above 0"):
-        CURVE.condition_for(target_ml)
-
-
 @pytest.mark.parametrize("content", ["{not json", "[1, 2]", '"text"'])
 def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, content: str) -> None:
     with pytest.raises(SynthAugError, match=CONFIG_NAME):
         GuidedLDMConfig.read(written(tmp_path, content))
-
-
-def test_a_folder_without_configuration_says_so(tmp_path: Path) -> None:
-    with pytest.raises(SynthAugError, match="is missing"):
-        GuidedLDMConfig.read(tmp_path)

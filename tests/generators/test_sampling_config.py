@@ -31,6 +31,13 @@ from synthaug.generators.sampling_config import SamplingConfig
         ("mask_shift", 0),
         ("mask_shift", "x"),
         ("image_shift", -1.0),
+        ("volume_feedback", -0.5),
+        ("volume_shift", 21),
+        ("volume_shift", "x"),
+        ("mask_temperature", 3),
+        ("complete_volumes", 1),
+        ("one_piece", "third_ventricle"),
+        ("one_piece", [1]),
     ],
 )
 def test_a_value_that_is_no_setting_is_named_with_what_is_allowed(name: str, value: Any) -> None:
@@ -41,4 +48,6 @@ def test_a_value_that_is_no_setting_is_named_with_what_is_allowed(name: str, val
 
 def test_equal_settings_have_one_form() -> None:
     typed = SamplingConfig(mask_steps=12.0, guidance_scale=4, guidance_interval=[0, 1], mask_shift=1)  # type: ignore[arg-type]
-    assert repr(typed) == repr(SamplingConfig(mask_steps=12, guidance_scale=4.0, guidance_interval=(0.0, 1.0)))
+    assert repr(typed) == repr(
+        SamplingConfig(mask_steps=12, guidance_scale=4.0, guidance_interval=(0.0, 1.0), mask_shift=1.0)
+    )

@@ -13,6 +13,7 @@ from synthaug.files.canonical_json import canonical_json
 from synthaug.generators.guided_ldm import GuidedLDMNetworks
 from synthaug.generators.guided_ldm_config import GuidedLDMConfig, LatentScale
 from synthaug.generators.sampling_config import SamplingConfig
+from synthaug.generators.volume_prior import VolumePrior
 from synthaug.labels import LabelScheme
 from synthaug.volumes import CaseRecord
 from synthaug.volumes.grid import Grid
@@ -29,11 +30,10 @@ def tiny_config(**changes: Any) -> GuidedLDMConfig:
         "channels": ("T1",),
         "grid": Grid(SHAPE, (4.0, 4.0, 4.0)),
         "limits_ml": {"ventricles": (5.0, 150.0), "brain": (900.0, 1700.0)},
-        "label_autoencoder": network,
+        "label_autoencoder": {"channels": 8, "latent_channels": 2, "num_res_blocks": 1},
         "mask_diffusion": {
             "channels": [8, 16],
             "attention_levels": [False, True],
-            "norm_groups": 4,
             "head_channels": 8,
             "condition_dimension": 8,
         },
@@ -41,6 +41,7 @@ def tiny_config(**changes: Any) -> GuidedLDMConfig:
         "image_diffusion": {"channels": [8, 16], "norm_groups": 4, "label_channels": 8},
         "mask_latent": LatentScale((0.1, -0.2), (1.5, 0.5)),
         "image_latent": LatentScale((0.0, 0.3), (1.0, 2.0)),
+        "volume_prior": VolumePrior((3.4, 7.1), ((0.5, 0.01), (0.01, 0.02))),
         "intensity_window": (120.0,),
         "sampling": SamplingConfig(mask_steps=2, image_steps=2),
         "licence": "CC0",

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from synthaug.errors import ConfigurationError
-from synthaug.networks.image_autoencoder import ImageAutoencoder
+from synthaug.networks.image_autoencoder import ImageAutoencoder, kl_divergence
 from synthaug.networks.image_diffusion import ImageDiffusionUNet
-from synthaug.networks.mask_diffusion import MaskDiffusionUNet
+from synthaug.networks.mask_diffusion import CAUTION, MaskDiffusionUNet
 from synthaug.networks.precision import autocast, choose_device, choose_dtype
 
 CLASSES = 4
@@ -25,20 +25,16 @@ def shaken(network: Any) -> Any:
     return network.eval()
 
 
+def mask_network(**arguments: Any) -> MaskDiffusionUNet:
+    sizes = {"channels": (8, 16), "attention_levels": (False, True), "condition_dimension": 8, "head_channels": 8}
+    return MaskDiffusionUNet(3, 2, (8, 8, 8), **{**sizes, **arguments})
+
+
 @torch.inference_mode()
-def test_the_condition_changes_the_mask_network_s_velocity() -> None:
-    network = shaken(
-        MaskDiffusionUNet(
-            3,
-            2,
-            channels=(8, 16),
-            attention_levels=(False, True),
-            condition_dimension=8,
-            head_channels=8,
-            norm_groups=4,
-        )
-    )
-    latent, time = torch.randn(2, 3, 4, 4, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([500.0, 500.0])
+@pytest.mark.parametrize("patch", [1, 2])
+def test_the_condition_changes_the_mask_network_s_velocity(patch: int) -> None:
+    network = shaken(mask_network(patch=patch))
+    latent, time = torch.randn(2, 3, 8, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([500.0, 500.0])
     null = torch.zeros(2, 2, 2)
     asked = null.clone()
     asked[1, 0] = torch.tensor([0.5, 1.0])
@@ -49,25 +45,35 @@ def test_the_condition_changes_the_mask_network_s_velocity() -> None:
 
 
 @torch.inference_mode()
-def test_folded_latents_keep_their_grid_and_clean_latents_become_velocities() -> None:
-    sizes: dict[str, Any] = {
-        "channels": (8, 16),
-        "attention_levels": (False, True),
-        "condition_dimension": 8,
-        "head_channels": 8,
-    }
-    network = MaskDiffusionUNet(3, 2, **sizes, norm_groups=4, patch=2, predicts_data=True)
-    latent = torch.randn(2, 3, 8, 8, 8, generator=torch.Generator().manual_seed(0))
-    time, null = torch.tensor([500.0, 250.0]), torch.zeros(2, 2, 2)
-    # a fresh U-Net gives 0: the clean latent is 0, and all of the state is noise times its fraction
-    velocity = network.eval()(latent, time, null)
-    torch.testing.assert_close(velocity, latent / torch.tensor([0.5, 0.25]).view(2, 1, 1, 1, 1))
-    shaken(network)
-    clean = latent - network(latent, time, null) * torch.tensor([0.5, 0.25]).view(2, 1, 1, 1, 1)
-    assert clean.shape == latent.shape
-    moved = latent.clone()
-    moved[0, :, 7, 7, 7] += 1
-    assert float((network(moved, time, null) - network(latent, time, null))[0].abs().max()) > 1e-4
+def test_a_fresh_mask_network_is_a_cautious_denoiser_that_sees_one_voxel_at_a_time() -> None:
+    network = mask_network().eval()
+    generator = torch.Generator().manual_seed(0)
+    mean, deviation = 2.0, 0.5
+    network.set_prior(torch.full((1, 3, 4, 4, 4), mean), torch.full((1, 1, 4, 4, 4), deviation))
+    data = mean + deviation * torch.randn(64, 3, 8, 8, 8, generator=generator)
+    noise = torch.randn(data.shape, generator=generator)
+    for fraction in (0.2, 0.5, 0.9):
+        state = (1 - fraction) * data + fraction * noise
+        velocity = network(state, torch.full((64,), 1000 * fraction), torch.zeros(64, 2, 2))
+        error = (state - fraction * velocity - data).square().mean().sqrt()
+        spread = ((1 - fraction) ** 2 * deviation**2 + fraction**2) ** 0.5
+        # Wiener's share of the offset from the mean, for noise that is taken to be stronger than it is
+        share = (1 - fraction) * deviation**2 / ((1 - fraction) ** 2 * deviation**2 + (CAUTION * fraction) ** 2)
+        expected = ((1 - share * (1 - fraction)) ** 2 * deviation**2 + (share * fraction) ** 2) ** 0.5
+        assert float(error) == pytest.approx(expected, rel=0.02)
+        assert float(error) < 1.02 * min(deviation, CAUTION * fraction)
+        assert float(network.state_deviation(torch.tensor(fraction)).mean()) == pytest.approx(spread, rel=1e-4)
+
+
+@torch.inference_mode()
+def test_noise_alone_leads_a_fresh_mask_network_to_the_mean_head() -> None:
+    network = mask_network().eval()
+    mean = torch.randn(1, 3, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    network.set_prior(mean, torch.full((1, 1, 4, 4, 4), 1e-3))
+    state = torch.randn(1, 3, 8, 8, 8, generator=torch.Generator().manual_seed(1))
+    data = state - network(state, torch.tensor([1000.0]), torch.zeros(1, 2, 2))
+    expected = torch.nn.functional.interpolate(mean, scale_factor=2, mode="trilinear")
+    torch.testing.assert_close(data, expected, atol=0.01, rtol=0)
 
 
 @torch.inference_mode()
@@ -86,6 +92,13 @@ def test_the_label_map_changes_the_image_network_s_velocity_and_the_decoded_imag
     velocities = [diffusion(mean, torch.tensor([300.0]), diffusion.label_encoder(one)) for one in (label, other)]
     assert velocities[0].shape == mean.shape
     assert not torch.equal(*velocities)
+
+
+def test_the_divergence_is_zero_for_a_standard_normal_alone() -> None:
+    mean, std = torch.zeros(1, 2, 2, 2, 2), torch.ones(1, 2, 2, 2, 2)
+    assert float(kl_divergence(mean, std)) == pytest.approx(0, abs=1e-6)
+    assert float(kl_divergence(mean + 1, std)) > 0
+    assert float(kl_divergence(mean, 2 * std)) > 0
 
 
 def test_a_device_that_is_not_there_is_one_clear_line() -> None:

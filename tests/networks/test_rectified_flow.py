@@ -42,10 +42,11 @@ def test_the_velocity_is_asked_at_the_state_s_own_noise_fraction() -> None:
     integrate_flow(velocity, noise, steps=5)
 
 
-def test_a_start_below_one_renews_only_part_of_the_noise() -> None:
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+def test_a_start_below_one_renews_only_part_of_the_noise(shift: float) -> None:
     data, noise = tensors()
     start = noisy_state(data, noise, torch.full((2,), 0.4))
-    reached = integrate_flow(lambda state, fraction: noise - data, start, steps=3, start=0.4)
+    reached = integrate_flow(lambda state, fraction: noise - data, start, steps=3, shift=shift, start=0.4)
     torch.testing.assert_close(reached, data, atol=1e-5, rtol=1e-5)
 
 

@@ -1,0 +1,114 @@
+"""Image stage of a guided LDM: the image that belongs to a label map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from synthaug.generators.guided_ldm_config import GuidedLDMConfig
+from synthaug.networks.image_autoencoder import ImageAutoencoder
+from synthaug.networks.image_diffusion import ImageDiffusionUNet
+from synthaug.networks.precision import autocast
+from synthaug.networks.rectified_flow import TIME_SCALE, integrate_flow
+
+INTENSITY_RANGE = (0.002, 1.5)
+"""Normalised intensities of tissue; above 0, so that background alone is 0."""
+
+
+class ImageStage:
+    """Samples images from a SPADE diffusion model in the latent space of a SPADE autoencoder.
+
+    Args:
+        config: of the generator.
+        autoencoder: with its weights, on the device.
+        unet: with its weights, on the device.
+        device: where they are.
+        dtype: floating-point type of the networks.
+    """
+
+    def __init__(
+        self,
+        config: GuidedLDMConfig,
+        autoencoder: ImageAutoencoder,
+        unet: ImageDiffusionUNet,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self._config = config
+        self._autoencoder = autoencoder
+        self._unet = unet
+        self._device = device
+        self._dtype = dtype
+
+    def sample(self, label: torch.Tensor, generator: torch.Generator) -> np.ndarray:
+        """Image ``(C, X, Y, Z)`` float32 for a label map ``(X, Y, Z)``; exactly 0 in the background."""
+        label = label.long().unsqueeze(0).to(self._device)
+        with autocast(self._device, self._dtype):
+            latent = integrate_flow(
+                self._velocity(label),
+                self._noise(generator),
+                steps=self._config.sampling.image_steps,
+                shift=self._config.sampling.image_shift,
+            )
+            image = self._decode(latent, label)
+        window = torch.tensor(self._config.intensity_window).view(-1, 1, 1, 1)
+        # Background is exactly zero, tissue is not: crops and normalisation of real data rely on both.
+        return (image * window * (label[0] > 0).cpu()).numpy()
+
+    def renew(
+        self,
+        image: torch.Tensor,
+        label: torch.Tensor,
+        region: torch.Tensor,
+        strength: float,
+        generator: torch.Generator,
+    ) -> np.ndarray:
+        """Image ``(C, X, Y, Z)`` float32 in normalised units whose latent was noised in part and denoised in a region.
+
+        Outside the region the latent stays that of the image, and gives the region its surroundings.
+
+        Args:
+            image: ``(C, X, Y, Z)`` in normalised units.
+            label: ``(X, Y, Z)``, what the image is to show.
+            region: ``(X, Y, Z)``, True where it is made anew.
+            strength: noise fraction to start from, 0 to 1.
+            generator: source of the noise.
+        """
+        label = label.long().unsqueeze(0).to(self._device)
+        factor = self._autoencoder.downsampling
+        inside = functional.max_pool3d(region.float()[None, None].to(self._device), factor) > 0
+        with autocast(self._device, self._dtype):
+            mean, _ = self._autoencoder.encode(image.float().unsqueeze(0).to(self._device))
+            data = self._config.image_latent.scale(mean.float())
+            noise = self._noise(generator)
+            velocity = self._velocity(label)
+            latent = integrate_flow(
+                # straight from the noise back to the image where nothing is to change
+                lambda state, fraction: torch.where(inside, velocity(state, fraction), noise - data),
+                (1 - strength) * data + strength * noise,
+                steps=max(1, round(strength * self._config.sampling.image_steps)),
+                shift=self._config.sampling.image_shift,
+                start=strength,
+            )
+            return self._decode(latent, label).numpy()
+
+    def _noise(self, generator: torch.Generator) -> torch.Tensor:
+        shape = [size // self._autoencoder.downsampling for size in self._config.grid.shape]
+        return torch.randn(1, self._autoencoder.latent_channels, *shape, generator=generator).to(self._device)
+
+    def _velocity(self, label: torch.Tensor) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+        features = self._unet.label_encoder(label)
+
+        def velocity(state: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
+            return self._unet(state, (fraction * TIME_SCALE).to(self._device).expand(1), features).float()
+
+        return velocity
+
+    def _decode(self, latent: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """Image ``(C, X, Y, Z)`` in normalised units on the CPU, tissue everywhere."""
+        image = self._autoencoder.decode(self._config.image_latent.unscale(latent), label)[0]
+        return image.float().clamp(*INTENSITY_RANGE).cpu()

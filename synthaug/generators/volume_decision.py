@@ -1,0 +1,76 @@
+"""The last decision about a voxel's label, taken so that structures have the volumes asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+ROUNDS = 6
+"""Several structures are settled in turn, so many times over."""
+
+REACH_VOXELS = 3
+"""A structure of one piece may be so far from the piece that it was most probable to have."""
+
+
+def decide_labels(logits: torch.Tensor, voxels: Mapping[tuple[int, ...], int], *, largest_shift: float) -> torch.Tensor:
+    """Most probable label of each voxel, borders moved a little so that structures have the voxels asked for.
+
+    Where a border lies, within a voxel or two, is a matter of a small advantage of one label over another. One
+    advantage for all labels of a structure, the least that will do, moves its whole border by a fraction of a voxel.
+
+    Args:
+        logits: ``(classes, ...)`` float32.
+        voxels: how many voxels the labels with these ids are to have together.
+        largest_shift: of the logits of a structure, either way; one that would need more gets what this gives.
+
+    Returns:
+        ``(...)`` integers.
+    """
+    shifts = dict.fromkeys(voxels, 0.0)
+    label = logits.argmax(dim=0)
+    if not voxels:
+        return label
+    # Most voxels are far from any border that may move; the others are all that has to be looked at.
+    everything = tuple({one for ids in voxels for one in ids})
+    movable = _margin(logits, everything) > -largest_shift * len(voxels)
+    near = logits[:, movable]
+    shifts = dict.fromkeys(voxels, 0.0)
+    for _ in range(ROUNDS if len(voxels) > 1 else 1):
+        for ids, count in voxels.items():
+            margin = _margin(_shifted(near, {**shifts, ids: 0.0}), ids)
+            if margin.numel() == 0:
+                continue
+            last_inside = margin.kthvalue(margin.numel() + 1 - min(max(count, 1), margin.numel())).values
+            shifts[ids] = min(max(-float(last_inside), -largest_shift), largest_shift)
+    label[movable] = _shifted(near, shifts).argmax(dim=0)
+    return label
+
+
+def reach_of_main_piece(inside: np.ndarray) -> np.ndarray:
+    """Voxels ``(X, Y, Z)`` of a structure's largest piece, and those within reach of it; all where there is none."""
+    pieces, count = ndimage.label(inside)
+    if count == 0:
+        return np.ones_like(inside)
+    box = ndimage.find_objects(pieces)
+    main = 1 + int(np.bincount(pieces.ravel())[1:].argmax())
+    near = tuple(slice(max(one.start - REACH_VOXELS, 0), one.stop + REACH_VOXELS) for one in box[main - 1])
+    reach = np.zeros_like(inside)
+    reach[near] = ndimage.binary_dilation(pieces[near] == main, iterations=REACH_VOXELS)
+    return reach
+
+
+def _shifted(logits: torch.Tensor, shifts: Mapping[tuple[int, ...], float]) -> torch.Tensor:
+    offsets = torch.zeros(len(logits), device=logits.device)
+    for ids, shift in shifts.items():
+        offsets[list(ids)] += shift
+    return logits + offsets.view(-1, *[1] * (logits.ndim - 1))
+
+
+def _margin(logits: torch.Tensor, ids: tuple[int, ...]) -> torch.Tensor:
+    """How much more likely the likeliest of some labels is than the likeliest of the others."""
+    inside = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
+    inside[list(ids)] = True
+    return logits[inside].amax(dim=0) - logits[~inside].amax(dim=0)
