@@ -71,6 +71,10 @@ def sample(
     ] = False,
     dataset: DatasetOption = None,
     fold: FoldOption = DEFAULT_FOLD,
+    case: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option("--case", metavar="IMAGE LABEL", help="For counterfactual: the one real pair to change."),
+    ] = None,
     cases: CasesOption = None,
     scheme: SchemeOption = DEFAULT_SCHEME,
     check: Annotated[
@@ -94,7 +98,7 @@ def sample(
         device=device,
         dataset=dataset,
         fold=fold,
-        cases=cases,
+        cases=[*([",".join(map(str, case))] if case else []), *(cases or [])],
         scheme=scheme,
     )
     requests = plan_requests(opened, targets_ml, schedule, num=num, seed=seed, extrapolate=extrapolate)

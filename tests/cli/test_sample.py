@@ -12,6 +12,7 @@ from synthaug.cli import app
 from synthaug.cli.sample import parse_targets
 from synthaug.errors import ConfigurationError
 from synthaug.volumes import read_image, read_label
+from tests.generators.real_cases import write_case
 
 GENERATOR = "python:tests.stand_in_generator:make"
 
@@ -127,3 +128,14 @@ def test_the_table_shows_what_was_asked_for_and_realised(tmp_path: Path, capsys:
 def test_a_target_given_twice_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="once"):
         parse_targets(["ventricles=40", "ventricles=50"])
+
+
+def test_a_case_is_changed_to_the_volume_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = write_case(tmp_path, "subject", 3.0)
+    case = ["--case", str(paths.images[0]), str(paths.label)]
+    asked = ["--generator", "counterfactual", "--target", "ventricles=6", "--option", "fill=true"]
+    assert app.run(["sample", *asked, *case, "--out", str(tmp_path / "out"), "--json"]) == 0
+    (pair,) = json.loads(capsys.readouterr().out)["pairs"]
+    assert pair["realised_ml"]["ventricles"] == pytest.approx(6.0, abs=0.5)
+    assert app.run(["sample", *asked, "--case", "nowhere.nii.gz", str(paths.label), "--out", str(tmp_path)]) == 2
+    assert "nowhere.nii.gz is not there" in capsys.readouterr().err
