@@ -194,9 +194,10 @@ def _print_volumes(console: Console, synthetic: Sequence[dict[str, Any]]) -> Non
     from rich.table import Table
 
     table = Table(title="synthetic pairs: volumes in mL")
-    for heading, justify in (("case", "left"), ("structure", "left"), ("requested", "right"), ("realised", "right")):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
-    table.add_column("ratio", justify="right")
+    for heading in ("case", "structure"):
+        table.add_column(heading)
+    for heading in ("requested", "realised", "ratio"):
+        table.add_column(heading, justify="right")
     for case in synthetic:
         for name, asked in case["requested_ml"].items():
             got = case["realised_ml"][name]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -264,8 +265,8 @@ class GuidedLDMFit:
             seed=self._settings.seed,
         )
 
-    def _update(self, **changes: object) -> None:
-        self._config = replace(self._config, **changes)  # type: ignore[arg-type]
+    def _update(self, **changes: Any) -> None:
+        self._config = replace(self._config, **changes)
 
     def _show_sample(self, networks: GuidedLDMNetworks, writer: SummaryWriter, step: int) -> None:
         """Write the middle slices of a sample at the middle of the first control's range to TensorBoard."""

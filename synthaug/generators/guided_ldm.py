@@ -134,10 +134,10 @@ class GuidedLDM:
         for network in networks.by_name().values():
             network.to(self.device).to(memory_format=torch.channels_last_3d).eval().requires_grad_(False)
         self._mask_stage = MaskStage(
-            config, networks.label_autoencoder, networks.mask_diffusion, device=self.device, dtype=self.dtype
+            config, networks.label_autoencoder, networks.mask_diffusion, self.device, self.dtype
         )
         self._image_stage = ImageStage(
-            config, networks.image_autoencoder, networks.image_diffusion, device=self.device, dtype=self.dtype
+            config, networks.image_autoencoder, networks.image_diffusion, self.device, self.dtype
         )
         self._last_label: _TimedLabel | None = None
 

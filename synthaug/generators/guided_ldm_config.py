@@ -92,7 +92,10 @@ class GuidedLDMConfig:
                     f"unknown sampler option {key!r}{did_you_mean(key, known)}; "
                     f"the options are {', '.join(sorted(known))}"
                 )
-        return replace(self, sampling=replace(self.sampling, **given))
+        sampling = replace(self.sampling, **given)
+        for name in sampling.one_piece:
+            self.scheme.resolve(name)
+        return replace(self, sampling=sampling)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,10 +19,11 @@ INTENSITY_RANGE = (0.002, 1.5)
 """Normalised intensities of tissue; above 0, so that background alone is 0."""
 
 
+@dataclass(frozen=True, eq=False)
 class ImageStage:
     """Samples images from a SPADE diffusion model in the latent space of a SPADE autoencoder.
 
-    Args:
+    Attributes:
         config: of the generator.
         autoencoder: with its weights, on the device.
         unet: with its weights, on the device.
@@ -29,33 +31,24 @@ class ImageStage:
         dtype: floating-point type of the networks.
     """
 
-    def __init__(
-        self,
-        config: GuidedLDMConfig,
-        autoencoder: ImageAutoencoder,
-        unet: ImageDiffusionUNet,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
-    ) -> None:
-        self._config = config
-        self._autoencoder = autoencoder
-        self._unet = unet
-        self._device = device
-        self._dtype = dtype
+    config: GuidedLDMConfig
+    autoencoder: ImageAutoencoder
+    unet: ImageDiffusionUNet
+    device: torch.device
+    dtype: torch.dtype
 
     def sample(self, label: torch.Tensor, generator: torch.Generator) -> np.ndarray:
         """Image ``(C, X, Y, Z)`` float32 for a label map ``(X, Y, Z)``; exactly 0 in the background."""
-        label = label.long().unsqueeze(0).to(self._device)
-        with autocast(self._device, self._dtype):
+        label = label.long().unsqueeze(0).to(self.device)
+        with autocast(self.device, self.dtype):
             latent = integrate_flow(
                 self._velocity(label),
                 self._noise(generator),
-                steps=self._config.sampling.image_steps,
-                shift=self._config.sampling.image_shift,
+                steps=self.config.sampling.image_steps,
+                shift=self.config.sampling.image_shift,
             )
             image = self._decode(latent, label)
-        window = torch.tensor(self._config.intensity_window).view(-1, 1, 1, 1)
+        window = torch.tensor(self.config.intensity_window).view(-1, 1, 1, 1)
         # Background is exactly zero, tissue is not: crops and normalisation of real data rely on both.
         return (image * window * (label[0] > 0).cpu()).numpy()
 
@@ -78,37 +71,37 @@ class ImageStage:
             strength: noise fraction to start from, 0 to 1.
             generator: source of the noise.
         """
-        label = label.long().unsqueeze(0).to(self._device)
-        factor = self._autoencoder.downsampling
-        inside = functional.max_pool3d(region.float()[None, None].to(self._device), factor) > 0
-        with autocast(self._device, self._dtype):
-            mean, _ = self._autoencoder.encode(image.float().unsqueeze(0).to(self._device))
-            data = self._config.image_latent.scale(mean.float())
+        label = label.long().unsqueeze(0).to(self.device)
+        factor = self.autoencoder.downsampling
+        inside = functional.max_pool3d(region.float()[None, None].to(self.device), factor) > 0
+        with autocast(self.device, self.dtype):
+            mean, _ = self.autoencoder.encode(image.float().unsqueeze(0).to(self.device))
+            data = self.config.image_latent.scale(mean.float())
             noise = self._noise(generator)
             velocity = self._velocity(label)
             latent = integrate_flow(
                 # straight from the noise back to the image where nothing is to change
                 lambda state, fraction: torch.where(inside, velocity(state, fraction), noise - data),
                 (1 - strength) * data + strength * noise,
-                steps=max(1, round(strength * self._config.sampling.image_steps)),
-                shift=self._config.sampling.image_shift,
+                steps=max(1, round(strength * self.config.sampling.image_steps)),
+                shift=self.config.sampling.image_shift,
                 start=strength,
             )
             return self._decode(latent, label).numpy()
 
     def _noise(self, generator: torch.Generator) -> torch.Tensor:
-        shape = [size // self._autoencoder.downsampling for size in self._config.grid.shape]
-        return torch.randn(1, self._autoencoder.latent_channels, *shape, generator=generator).to(self._device)
+        shape = [size // self.autoencoder.downsampling for size in self.config.grid.shape]
+        return torch.randn(1, self.autoencoder.latent_channels, *shape, generator=generator).to(self.device)
 
     def _velocity(self, label: torch.Tensor) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-        features = self._unet.label_encoder(label)
+        features = self.unet.label_encoder(label)
 
         def velocity(state: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
-            return self._unet(state, (fraction * TIME_SCALE).to(self._device).expand(1), features).float()
+            return self.unet(state, (fraction * TIME_SCALE).to(self.device).expand(1), features).float()
 
         return velocity
 
     def _decode(self, latent: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """Image ``(C, X, Y, Z)`` in normalised units on the CPU, tissue everywhere."""
-        image = self._autoencoder.decode(self._config.image_latent.unscale(latent), label)[0]
+        image = self.autoencoder.decode(self.config.image_latent.unscale(latent), label)[0]
         return image.float().clamp(*INTENSITY_RANGE).cpu()

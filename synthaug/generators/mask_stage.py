@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy as copy
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,10 +23,11 @@ from synthaug.networks.precision import autocast
 from synthaug.networks.rectified_flow import TIME_SCALE, integrate_flow
 
 
+@dataclass(frozen=True, eq=False)
 class MaskStage:
     """Samples label maps from a mask diffusion model in the latent space of a label-map autoencoder.
 
-    Args:
+    Attributes:
         config: of the generator.
         autoencoder: with its weights, on the device.
         unet: with its weights, on the device.
@@ -34,38 +35,30 @@ class MaskStage:
         dtype: floating-point type of the networks.
     """
 
-    def __init__(
-        self,
-        config: GuidedLDMConfig,
-        autoencoder: LabelAutoencoder | KLLabelAutoencoder,
-        unet: MaskDiffusionUNet | KLMaskDiffusionUNet,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
-    ) -> None:
-        self._config = config
-        self._autoencoder = autoencoder
-        self._unet = unet
-        self._device = device
-        self._dtype = dtype
+    config: GuidedLDMConfig
+    autoencoder: LabelAutoencoder | KLLabelAutoencoder
+    unet: MaskDiffusionUNet | KLMaskDiffusionUNet
+    device: torch.device
+    dtype: torch.dtype
 
     def sample(self, targets_ml: Mapping[str, float], generator: torch.Generator) -> torch.Tensor:
         """Label map ``(X, Y, Z)`` on the CPU with volumes asked for, in mL by control, from one noise."""
-        sampling = self._config.sampling
-        shape = [size // self._autoencoder.downsampling for size in self._config.grid.shape]
-        noise = torch.randn(1, self._autoencoder.latent_channels, *shape, generator=generator)
-        noise = sampling.mask_temperature * noise.to(self._device)
-        limits_ml = dict(self._config.limits_ml)
+        sampling = self.config.sampling
+        shape = [size // self.autoencoder.downsampling for size in self.config.grid.shape]
+        noise = torch.randn(1, self.autoencoder.latent_channels, *shape, generator=generator)
+        noise = sampling.mask_temperature * noise.to(self.device)
+        limits_ml = dict(self.config.limits_ml)
         for name, target_ml in targets_ml.items():  # an extrapolated target widens what a condition may be
             low, high = limits_ml[name]
             limits_ml[name] = (min(low, target_ml), max(high, target_ml))
-        rng = np.random.default_rng(int(torch.randint(2**53, (1,), generator=generator)))
+        volume_seed = int(torch.randint(2**53, (1,), generator=generator))
 
         def aims_of(asked_ml: Mapping[str, float]) -> dict[str, float]:
             """Volumes of all controls that go with those asked for; the same deviate in every round."""
             if not sampling.complete_volumes:
                 return dict(asked_ml)
-            return self._config.volume_prior.complete(asked_ml, limits_ml, self._config.scheme, copy(rng))
+            rng = np.random.default_rng(volume_seed)
+            return self.config.volume_prior.complete(asked_ml, limits_ml, self.config.scheme, rng)
 
         settled_ml = self._settled(targets_ml, aims_of(targets_ml))
         search = VolumeSearch(targets_ml, sampling.volume_tolerance, sampling.volume_rounds)
@@ -78,51 +71,51 @@ class MaskStage:
 
     def _settled(self, targets_ml: Mapping[str, float], aims_ml: Mapping[str, float]) -> dict[str, float]:
         """Volumes that the decision settles: members of what is asked for, and last, to prevail, what is asked for."""
-        members = [one for name in targets_ml for one in members_of(name, list(aims_ml), self._config.scheme)]
+        members = [one for name in targets_ml for one in members_of(name, list(aims_ml), self.config.scheme)]
         return {**{one: aims_ml[one] for one in members if one not in targets_ml}, **targets_ml}
 
     def reconstruct(self, label: torch.Tensor) -> torch.Tensor:
         """Label map ``(X, Y, Z)`` after a round trip through the autoencoder, which caps all anatomy."""
-        with autocast(self._device, self._dtype):
-            latent = self._autoencoder.encode(label.long().unsqueeze(0).to(self._device))
-            return self._autoencoder.decode_label(latent)[0].cpu()
+        with autocast(self.device, self.dtype):
+            latent = self.autoencoder.encode(label.long().unsqueeze(0).to(self.device))
+            return self.autoencoder.decode_label(latent)[0].cpu()
 
     def _sample_latent(self, noise: torch.Tensor, feedback: VolumeFeedback) -> torch.Tensor:
         """Latent ``(1, C, x, y, z)`` that a noise leads to under a condition that is fed back."""
-        sampling, limits_ml = self._config.sampling, self._config.limits_ml
+        sampling, limits_ml = self.config.sampling, self.config.limits_ml
         low, high = sampling.guidance_interval
 
         def velocity(state: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
             vector = condition_vector(feedback.condition_ml, tuple(limits_ml), limits_ml)
-            both = torch.stack([vector, torch.zeros_like(vector)]).to(self._device)
+            both = torch.stack([vector, torch.zeros_like(vector)]).to(self.device)
             guided = sampling.guidance_scale != 1 and low <= float(fraction) <= high
             count = 2 if guided else 1
-            times = (fraction * TIME_SCALE).to(self._device).expand(count)
-            with autocast(self._device, self._dtype):
-                outcome = self._unet(state.expand(count, -1, -1, -1, -1), times, both[:count]).float()
+            times = (fraction * TIME_SCALE).to(self.device).expand(count)
+            with autocast(self.device, self.dtype):
+                outcome = self.unet(state.expand(count, -1, -1, -1, -1), times, both[:count]).float()
             if guided:
                 outcome = outcome[1:] + sampling.guidance_scale * (outcome[:1] - outcome[1:])
             if feedback.active:
-                data = self._config.mask_latent.unscale(state - fraction * outcome)
-                expected_ml = self._volumes_ml(self._autoencoder.expected_voxels(data)[0], feedback.controls)
+                data = self.config.mask_latent.unscale(state - fraction * outcome)
+                expected_ml = self._volumes_ml(self.autoencoder.expected_voxels(data)[0], feedback.controls)
                 feedback.observe(expected_ml)
             return outcome
 
         latent = integrate_flow(velocity, noise, steps=sampling.mask_steps, shift=sampling.mask_shift)
-        return self._config.mask_latent.unscale(latent)
+        return self.config.mask_latent.unscale(latent)
 
     def _decide(self, latent: torch.Tensor, volumes_ml: Mapping[str, float]) -> torch.Tensor:
         """Label map ``(X, Y, Z)`` of a latent, borders moved a little towards volumes in mL by control."""
-        sampling, scheme = self._config.sampling, self._config.scheme
-        with autocast(self._device, self._dtype):
-            logits = self._autoencoder.decision_logits(latent)[0]
+        sampling, scheme = self.config.sampling, self.config.scheme
+        with autocast(self.device, self.dtype):
+            logits = self.autoencoder.decision_logits(latent)[0]
         label = LabelAutoencoder.unfold(logits.argmax(dim=0, keepdim=True))[0].cpu().numpy()
         for name in sampling.one_piece:
             for one in scheme.resolve(name):
-                reach = torch.from_numpy(reach_of_main_piece(label == one)).to(self._device)
+                reach = torch.from_numpy(reach_of_main_piece(label == one)).to(self.device)
                 logits[one].masked_fill_(~LabelAutoencoder.fold(reach[None].float())[0].bool(), -torch.inf)
         voxels = {
-            tuple(scheme.resolve(name)): round(volume_ml / self._config.grid.voxel_volume_ml)
+            tuple(scheme.resolve(name)): round(volume_ml / self.config.grid.voxel_volume_ml)
             for name, volume_ml in volumes_ml.items()
         }
         folded = decide_labels(logits, voxels, largest_shift=sampling.volume_shift)
@@ -130,9 +123,9 @@ class MaskStage:
 
     def _volumes_ml(self, voxels: torch.Tensor, controls: tuple[str, ...]) -> dict[str, float]:
         """Volumes in mL of controls from voxels by label id; above 0, since they are taken the logarithm of."""
-        counts = [*voxels.tolist(), *[0] * (self._config.scheme.num_classes - len(voxels))]
-        found = {name: sum(counts[one] for one in self._config.scheme.resolve(name)) for name in controls}
-        return {name: max(count, 1) * self._config.grid.voxel_volume_ml for name, count in found.items()}
+        counts = [*voxels.tolist(), *[0] * (self.config.scheme.num_classes - len(voxels))]
+        found = {name: sum(counts[one] for one in self.config.scheme.resolve(name)) for name in controls}
+        return {name: max(count, 1) * self.config.grid.voxel_volume_ml for name, count in found.items()}
 
 
 def _largest_component(label: torch.Tensor) -> torch.Tensor:
