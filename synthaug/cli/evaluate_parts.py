@@ -145,7 +145,7 @@ class EvaluationParts:
         if self.anatomy or self.memorisation:
             first = store.read(entries[0].name)
             grid = Grid(first.label.shape, first.spacing_mm)
-            look = self._look(first.scheme, grid, store.info.training_cases)
+            look = self._look(first.scheme, grid, store.info.training_cases)()
             for entry in track(entries, "looking at pairs", quiet=self.quiet):
                 look.add(entry.name, store.read(entry.name))
             self._add_look(look, self.out / "cache_worst_anatomy.png", found)
@@ -153,14 +153,17 @@ class EvaluationParts:
     def add_control(self, generator: PairGenerator, schedules: Sequence[VolumeSchedule], plan: ControlPlan) -> None:
         """Volume control, one structure or group after the other, each asked for alone."""
         from synthaug.evaluation.control import plan_control
+        from synthaug.volumes.grid import Grid
 
         planned = [plan_control(generator, schedule, **vars(plan)) for schedule in schedules]
         real_volumes = self._real_volumes(generator.scheme)
         self.out.mkdir(parents=True, exist_ok=True)
         self.result["generator"] = {"name": generator.name, "sha256": generator.fingerprint}
         self.result["control"] = {}
+        x, y, z = np.linalg.norm(generator.affine[:3, :3], axis=0).tolist()
+        new_look = self._look(generator.scheme, Grid(generator.shape, (x, y, z)), generator.training_cases)
         for schedule, requests in zip(schedules, planned, strict=True):
-            self._add_one_control(generator, schedule, requests, real_volumes, plan.seed)
+            self._add_one_control(generator, schedule, requests, real_volumes, plan.seed, new_look())
 
     def _add_one_control(
         self,
@@ -169,16 +172,14 @@ class EvaluationParts:
         requests: Sequence[Any],
         real_volumes: Sequence[dict[str, float]],
         seed: int,
+        look: PairLook,
     ) -> None:
         from synthaug.cli.progress import track
         from synthaug.evaluation.control import ControlReport, sample_control, spread_indices
         from synthaug.evaluation.volume_table import VolumeTable
         from synthaug.reports.control_picture import draw_control
-        from synthaug.volumes.grid import Grid
 
         structure = schedule.structure
-        x, y, z = np.linalg.norm(generator.affine[:3, :3], axis=0).tolist()
-        look = self._look(generator.scheme, Grid(generator.shape, (x, y, z)), generator.training_cases)
         shown = spread_indices([request.condition.targets_ml[structure] for request in requests], PAIRS_IN_PICTURE)
         points, pairs, volumes = [], {}, []
         for index in track(range(len(requests)), f"sampling {structure}", quiet=self.quiet):
@@ -243,19 +244,21 @@ class EvaluationParts:
         replace_file(self.out / "evaluation.json", canonical_json(self.result).encode())
         return text
 
-    def _look(self, scheme: LabelScheme, grid: Grid, fitted_on: Sequence[CaseRecord]) -> PairLook:
+    def _look(self, scheme: LabelScheme, grid: Grid, fitted_on: Sequence[CaseRecord]) -> Callable[[], PairLook]:
+        """Read the real cases, once; each call of the result begins to look at other pairs beside them."""
         from synthaug.evaluation.anatomy_survey import AnatomySurvey, real_anatomies
         from synthaug.evaluation.memorisation import MemorisationAudit
         from synthaug.evaluation.seen_cases import seen_and_unseen
 
-        survey = audit = None
-        if self.anatomy:
-            real = [one for folder in self.real for one in real_anatomies(folder, scheme, grid, self.mapping)]
-            survey = AnatomySurvey(scheme, tuple(real))
-        if self.memorisation:
-            seen, unseen = seen_and_unseen(self.real, scheme, self.mapping, fitted_on, grid)
-            audit = MemorisationAudit(scheme, seen, unseen)
-        return PairLook(scheme, grid, survey, audit)
+        folders = self.real if self.anatomy else ()
+        real = tuple(one for folder in folders for one in real_anatomies(folder, scheme, grid, self.mapping))
+        cases = seen_and_unseen(self.real, scheme, self.mapping, fitted_on, grid) if self.memorisation else None
+
+        def begin() -> PairLook:
+            survey = AnatomySurvey(scheme, real) if self.anatomy else None
+            return PairLook(scheme, grid, survey, MemorisationAudit(scheme, *cases) if cases else None)
+
+        return begin
 
     def _add_look(self, look: PairLook, worst: Path, found: dict[str, Any]) -> None:
         """Add what was seen of the pairs, and draw the worst five anatomies."""
