@@ -11,12 +11,10 @@ import torch
 
 from synthaug.errors import ConfigurationError, GeometryError, LabelError
 from synthaug.generators.cases import CasePaths
+from synthaug.generators.guided_ldm_config import WINDOW_PERCENTILE
 from synthaug.labels import LabelMapping, LabelScheme
 from synthaug.volumes import CaseRecord, fingerprint_array, read_label, read_pair
 from synthaug.volumes.grid import Grid, box_centre_mm, place_on_grid
-
-WINDOW_PERCENTILE = 99.5
-"""Foreground percentile that normalised intensity 1 stands for."""
 
 NEGATIVE_SHARE = 0.01
 """At most this share of the foreground may be below 0: the generator makes intensities above 0 only."""

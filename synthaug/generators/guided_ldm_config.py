@@ -21,6 +21,9 @@ from synthaug.volumes.grid import Grid
 FORMAT_VERSION = 2
 CONFIG_NAME = "config.json"
 
+WINDOW_PERCENTILE = 99.5
+"""Foreground percentile of an image that normalised intensity 1 stands for."""
+
 
 def refuse_no_volume(name: str, volume_ml: float) -> None:
     """Refuse a target whose logarithm, which the networks are given, does not exist.

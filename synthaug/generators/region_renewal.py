@@ -10,12 +10,10 @@ from scipy import ndimage
 
 from synthaug.errors import AmbiguousMappingError, ConfigurationError
 from synthaug.generators.guided_ldm import GuidedLDM
+from synthaug.generators.guided_ldm_config import WINDOW_PERCENTILE
 from synthaug.labels import LabelScheme, propose_mapping
 from synthaug.volumes import CaseRecord, LabeledVolume
 from synthaug.volumes.grid import Grid, box_centre_mm, place_on_grid
-
-WINDOW_PERCENTILE = 99.5
-"""Foreground percentile that normalised intensity 1 stands for, as in fitting."""
 
 BLEND_MM = 3.0
 """Width of the zone at the region's edge in which the new image takes over."""
