@@ -112,15 +112,13 @@ class Bank:
         """
         refuse_repeated_identifiers(cases)
         work = list(_work(cases, settings))
+        variants = _Variants(settings, growth, fluid_ids, spacing_mm)
+        make = {"labels": variants.label, "pairs": variants.pair}
         for done, (kind, index, case, variant) in enumerate(work):
             path = self.folder / f"{kind}_{case.identifier}_{variant:02d}.safetensors"
             if not path.exists():
                 rng = np.random.default_rng([seed, index, variant, kind == "pairs"])
-                if kind == "labels":
-                    item = _label_variant(case, variant, settings, growth, fluid_ids, spacing_mm, rng)
-                else:
-                    item = _pair_variant(case, variant, settings, growth, fluid_ids, spacing_mm, rng)
-                _write(path, item)
+                _write(path, make[kind](case, variant, rng))
             progress(done + 1, len(work))
 
 
@@ -150,107 +148,90 @@ def _work(cases: Sequence[FittingCase], settings: BankSettings) -> Iterator[tupl
                 yield "labels", index, case, variant
 
 
-def _label_variant(
-    case: FittingCase,
-    variant: int,
-    settings: BankSettings,
-    growth: Mapping[int, float],
-    fluid_ids: Sequence[int],
-    spacing_mm: float,
-    rng: np.random.Generator,
-) -> BankItem:
-    if variant == 0:
-        return BankItem(case.label, None)
-    inflation = Inflation(variant - 1, settings.label_variants - 1, growth, fluid_ids)
-    field = _draw_field(case, settings, spacing_mm, rng, inflation)
-    return BankItem(warp_labels(case.label.long(), field).to(torch.uint8), None)
-
-
-def _pair_variant(
-    case: FittingCase,
-    variant: int,
-    settings: BankSettings,
-    growth: Mapping[int, float],
-    fluid_ids: Sequence[int],
-    spacing_mm: float,
-    rng: np.random.Generator,
-) -> BankItem:
-    assert case.image is not None
-    if variant == 0:
-        return BankItem(case.label, case.image.half())
-    inflation = None
-    if variant >= settings.pair_variants:
-        number = variant - settings.pair_variants
-        inflation = Inflation(number, settings.inflated_pair_variants, growth, fluid_ids)
-    field = _draw_field(case, settings, spacing_mm, rng, inflation)
-    label = warp_labels(case.label.long(), field)
-    # Background stays exactly zero: the generator's contract.
-    image = warp_image(case.image.float(), field) * (label > 0)
-    if inflation is not None:
-        growing = torch.tensor(list(growth))
-        inside, own = torch.isin(label, growing).numpy(), torch.isin(case.label.long(), growing)
-        seed, spacing = int(rng.integers(2**53)), (spacing_mm,) * 3
-        filled = [
-            fill_fluid(warped.numpy(), inside, before[own].numpy(), spacing_mm=spacing, seed=seed)
-            for warped, before in zip(image, case.image.float(), strict=True)
-        ]
-        image = torch.from_numpy(np.stack(filled))
-    return BankItem(label.to(torch.uint8), image.half())
-
-
 @dataclass(frozen=True)
-class Inflation:
-    """Ventricles taken to another volume.
+class _Variants:
+    """Makes the items of a bank.
 
     Attributes:
-        number: 0, 1... within the range; as many as ``among`` or more for the upper quarter of it.
-        among: variants that cover the range between them.
+        settings: how many variants, and their ranges.
         growth: ids that grow, with their relative rates.
         fluid_ids: ids that give way first.
+        spacing_mm: isotropic spacing of the grid.
     """
 
-    number: int
-    among: int
+    settings: BankSettings
     growth: Mapping[int, float]
     fluid_ids: Sequence[int]
+    spacing_mm: float
+
+    def label(self, case: FittingCase, variant: int, rng: np.random.Generator) -> BankItem:
+        """The label map itself, then inflated and warped copies."""
+        if variant == 0:
+            return BankItem(case.label, None)
+        field = self._inflated(case, self._random_warp(case, rng), variant - 1, self.settings.label_variants - 1, rng)
+        return BankItem(warp_labels(case.label.long(), field).to(torch.uint8), None)
+
+    def pair(self, case: FittingCase, variant: int, rng: np.random.Generator) -> BankItem:
+        """The pair itself, then warped copies, then inflated, warped and filled ones."""
+        assert case.image is not None
+        if variant == 0:
+            return BankItem(case.label, case.image.half())
+        field = self._random_warp(case, rng)
+        number = variant - self.settings.pair_variants
+        if number >= 0:
+            field = self._inflated(case, field, number, self.settings.inflated_pair_variants, rng)
+        label = warp_labels(case.label.long(), field)
+        # Background stays exactly zero: the generator's contract.
+        image = warp_image(case.image.float(), field) * (label > 0)
+        if number >= 0:
+            image = self._filled(case, image, label, seed=int(rng.integers(2**53)))
+        return BankItem(label.to(torch.uint8), image.half())
+
+    def _random_warp(self, case: FittingCase, rng: np.random.Generator) -> torch.Tensor:
+        return self.settings.warp.draw(case.label.shape, self.spacing_mm, rng)
+
+    def _inflated(
+        self, case: FittingCase, field: torch.Tensor, number: int, among: int, rng: np.random.Generator
+    ) -> torch.Tensor:
+        """Field after an inflation of what grows: the ``number``-th of ``among``, or beyond them one of the tail."""
+        label, growing = case.label.long(), torch.tensor(list(self.growth))
+        if not bool(torch.isin(label, growing).any()):
+            return field
+        inflator = VentricleInflator(
+            label,
+            list(self.growth),
+            fluid_ids=self.fluid_ids,
+            spacing_mm=self.spacing_mm,
+            head=movable_head(label, label > 0, growing, self.spacing_mm),
+            rates=self.growth,
+        )
+        factor = math.exp(_draw_log_factor(inflator.volume_ml, number, among, self.settings, rng))
+        return compose(field, inflator.search_field(inflator.volume_ml * factor))
+
+    def _filled(self, case: FittingCase, image: torch.Tensor, label: torch.Tensor, *, seed: int) -> torch.Tensor:
+        """Warped image whose inflated interior has the intensities of the case's own fluid."""
+        assert case.image is not None
+        growing = torch.tensor(list(self.growth))
+        inside, own = torch.isin(label, growing).numpy(), torch.isin(case.label.long(), growing)
+        filled = [
+            fill_fluid(warped.numpy(), inside, before[own].numpy(), spacing_mm=(self.spacing_mm,) * 3, seed=seed)
+            for warped, before in zip(image, case.image.float(), strict=True)
+        ]
+        return torch.from_numpy(np.stack(filled))
 
 
-def _draw_field(
-    case: FittingCase,
-    settings: BankSettings,
-    spacing_mm: float,
-    rng: np.random.Generator,
-    inflation: Inflation | None,
-) -> torch.Tensor:
-    """Displacement field of a random warp, after an inflation where there is something to inflate."""
-    field = settings.warp.draw(case.label.shape, spacing_mm, rng)
-    label = case.label.long()
-    if inflation is None or not bool(torch.isin(label, torch.tensor(list(inflation.growth))).any()):
-        return field
-    growing = torch.tensor(list(inflation.growth))
-    head = movable_head(label, label > 0, growing, spacing_mm)
-    inflator = VentricleInflator(
-        label,
-        list(inflation.growth),
-        fluid_ids=inflation.fluid_ids,
-        spacing_mm=spacing_mm,
-        head=head,
-        rates=inflation.growth,
-    )
-    target_ml = inflator.volume_ml * math.exp(_draw_log_factor(inflator.volume_ml, inflation, settings, rng))
-    return compose(field, inflator.search_field(target_ml))
-
-
-def _draw_log_factor(volume_ml: float, inflation: Inflation, settings: BankSettings, rng: np.random.Generator) -> float:
+def _draw_log_factor(
+    volume_ml: float, number: int, among: int, settings: BankSettings, rng: np.random.Generator
+) -> float:
     """Logarithm of the growth of a case's ventricles, within what the settings allow from its own volume."""
     reach = math.log(settings.max_factor)
     lowest, highest = (math.log(limit) for limit in settings.volume_range_ml)
-    if inflation.number >= inflation.among:
+    if number >= among:
         lowest = highest - (highest - lowest) / 4
         share = rng.random()
     else:
         # Stratified over the variants, so that a handful of them covers the range evenly.
-        share = (inflation.number + rng.random()) / max(inflation.among, 1)
+        share = (number + rng.random()) / max(among, 1)
     low, high = (min(max(limit - math.log(volume_ml), -reach), reach) for limit in (lowest, highest))
     return low + share * (high - low)
 
