@@ -19,7 +19,7 @@ class ImageDiffusionBatch:
 
     Attributes:
         crop: voxels of the image under a latent crop; a multiple of the autoencoder's downsampling.
-        whole_probability: share of steps that see the whole field of view, so that the group norms meet its statistics.
+        whole_probability: share of steps that see the whole field of view, which crops show in part only.
         coarsest: largest factor between image and the U-Net's coarsest level; crops are multiples of it.
     """
 

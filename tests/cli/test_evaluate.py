@@ -175,3 +175,21 @@ def test_anatomy_of_control_pairs_and_of_a_cache_is_looked_at_beside_real_label_
         assert (out / picture).read_bytes().startswith(b"\x89PNG")
     assert run(["evaluate", "--anatomy", "--round-trip", str(label_maps), "--out", str(out)]) == 2
     assert "--anatomy: changes nothing here" in capsys.readouterr().err
+
+
+def test_pairs_are_audited_for_memorisation_beside_seen_and_unseen_cases(
+    tmp_path: Path, label_maps: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (label_maps / "0_label.nii.gz").rename(label_maps / "case_a.nii.gz")  # a training case of the tiny generator
+    weights, out = write_tiny_generator(tmp_path / "weights"), tmp_path / "out"
+    asked = ["--generator", str(weights), "--device", "cpu", "--control", "2", "--schedule", "uniform:20:40"]
+    audit = ["--memorisation", "--real", str(label_maps), "--out", str(out)]
+    (label_maps / "1_label.nii.gz").rename(label_maps / "new.nii.gz")
+    assert run(["evaluate", *asked, *audit, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["control"]["ventricles"]["memorisation"]
+    assert set(found) == {"masks"}  # the real cases have no images
+    masks = found["masks"]
+    assert (masks["training_cases"], masks["held_out_cases"], masks["samples"]) == (1, 1, 2)
+    assert "## Memorisation" in (out / "evaluation.md").read_text()
+    assert run(["evaluate", *asked, "--memorisation", "--out", str(out)]) == 2
+    assert "--memorisation: changes nothing here; give --real DIR" in capsys.readouterr().err
