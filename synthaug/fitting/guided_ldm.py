@@ -1,4 +1,4 @@
-"""Fit the four networks of a guided LDM in turn; every part of the work is resumed where it stopped."""
+"""Fit the networks of a guided LDM in turn; every part of the work is resumed where it stopped."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from synthaug.fitting.crops import LabelMirror
 from synthaug.fitting.image_autoencoder import ImageAutoencoderLoss
 from synthaug.fitting.image_diffusion import ImageDiffusionLoss
 from synthaug.fitting.label_autoencoder import LabelAutoencoderLoss, balanced_class_weights
-from synthaug.fitting.latents import encode_images, latent_scale, survey_labels
+from synthaug.fitting.latents import MaskSurvey, encode_images, latent_scale, survey_labels
+from synthaug.fitting.mask_detail import MaskDetailLoss
 from synthaug.fitting.mask_diffusion import MaskDiffusionLoss
 from synthaug.fitting.settings import FitSettings
 from synthaug.fitting.stage import Loss, Network, Stage, StageSettings
@@ -39,6 +40,8 @@ from synthaug.labels import LabelScheme
 from synthaug.networks.image_autoencoder import ImageAutoencoder
 from synthaug.networks.image_diffusion import ImageDiffusionUNet
 from synthaug.networks.label_autoencoder import LabelAutoencoder, decision_offset
+from synthaug.networks.latent_pyramid import BLOCK
+from synthaug.networks.mask_detail import MaskDetailUNet
 from synthaug.networks.mask_diffusion import MaskDiffusionUNet
 from synthaug.networks.precision import choose_dtype
 from synthaug.volumes.grid import Grid
@@ -96,6 +99,7 @@ class GuidedLDMFit:
             limits_ml={control: settings.limits_ml.get(control, (0.0, 0.0)) for control in settings.controls},
             label_autoencoder=settings.label_autoencoder.network,
             mask_diffusion=settings.mask_diffusion.network,
+            mask_detail=settings.mask_detail.network,
             image_autoencoder=settings.image_autoencoder.network,
             image_diffusion=settings.image_diffusion.network,
             mask_latent=LatentScale((), ()),
@@ -137,10 +141,12 @@ class GuidedLDMFit:
                 progress=progress,
             )
         label_autoencoder = self._fit_label_autoencoder(deadline)
-        mask_diffusion = self._fit_mask_diffusion(label_autoencoder, deadline)
+        survey = self._survey(label_autoencoder)
+        mask_diffusion = self._fit_mask_diffusion(label_autoencoder, survey, deadline)
+        mask_detail = self._fit_mask_detail(label_autoencoder, survey, deadline)
         image_autoencoder = self._fit_image_autoencoder(deadline)
         untrained = GuidedLDMNetworks.build(self._config).image_diffusion
-        networks = GuidedLDMNetworks(label_autoencoder, mask_diffusion, image_autoencoder, untrained)
+        networks = GuidedLDMNetworks(label_autoencoder, mask_diffusion, mask_detail, image_autoencoder, untrained)
         networks = replace(networks, image_diffusion=self._fit_image_diffusion(networks, deadline))
         self._write(networks)
         return self._folder
@@ -177,12 +183,12 @@ class GuidedLDMFit:
             deadline=deadline
         )
 
-    def _fit_mask_diffusion(self, autoencoder: LabelAutoencoder, deadline: float | None) -> MaskDiffusionUNet:
-        paths, controls = self._bank.paths("labels"), self._settings.controls
-        voxel_ml = self._config.grid.voxel_volume_ml
+    def _survey(self, autoencoder: LabelAutoencoder) -> MaskSurvey:
+        """Survey the bank, and take over what the configuration says of it."""
+        controls, voxel_ml = self._settings.controls, self._config.grid.voxel_volume_ml
         survey = survey_labels(
             autoencoder,
-            paths,
+            self._bank.paths("labels"),
             self._mirror,
             self._config.scheme,
             controls,
@@ -199,20 +205,39 @@ class GuidedLDMFit:
         self._update(
             limits_ml=limits, mask_latent=survey.scale(), volume_prior=VolumePrior.of(volumes_ml.double().numpy())
         )
+        return survey
+
+    def _fit_mask_diffusion(
+        self, autoencoder: LabelAutoencoder, survey: MaskSurvey, deadline: float | None
+    ) -> MaskDiffusionUNet:
         loss = MaskDiffusionLoss(
-            paths,
+            self._bank.paths("labels"),
             self._mirror,
             autoencoder,
             survey,
-            limits,
+            self._config.limits_ml,
             self._settings.mask_diffusion.batch,
             device=self._device,
         )
-        network = MaskDiffusionUNet(
-            autoencoder.latent_channels, len(limits), survey.occupancy.shape, **self._config.mask_diffusion
-        )
+        network = GuidedLDMNetworks.build(self._config).mask_diffusion
         network.set_prior(*survey.prior(network.patch))
         return self._stage("mask_diffusion", network, loss, self._settings.mask_diffusion.stage).run(deadline=deadline)
+
+    def _fit_mask_detail(
+        self, autoencoder: LabelAutoencoder, survey: MaskSurvey, deadline: float | None
+    ) -> MaskDetailUNet:
+        network = GuidedLDMNetworks.build(self._config).mask_detail
+        network.deviation.copy_(survey.detail_deviation())
+        loss = MaskDetailLoss(
+            self._bank.paths("labels"),
+            self._mirror,
+            autoencoder,
+            survey.scale(),
+            self._settings.mask_detail.batch,
+            multiple=autoencoder.downsampling * BLOCK,
+            device=self._device,
+        )
+        return self._stage("mask_detail", network, loss, self._settings.mask_detail.stage).run(deadline=deadline)
 
     def _fit_image_autoencoder(self, deadline: float | None) -> ImageAutoencoder:
         network = GuidedLDMNetworks.build(self._config).image_autoencoder

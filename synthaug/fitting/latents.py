@@ -17,6 +17,7 @@ from synthaug.generators.latent_scale import LatentScale
 from synthaug.labels import LabelScheme
 from synthaug.networks.image_autoencoder import ImageAutoencoder
 from synthaug.networks.label_autoencoder import LabelAutoencoder
+from synthaug.networks.latent_pyramid import BLOCK, coarsen, detail_of
 from synthaug.networks.precision import autocast
 
 LEAST_DEVIATION = 0.02
@@ -29,35 +30,40 @@ class MaskSurvey:
 
     Attributes:
         volumes_ml: ``(N, 2, controls)`` float32: of each label map, and of its mirror image.
-        occupancy: ``(x, y, z)`` float32, share of the label maps' voxels under a latent voxel that the first control
-            holds.
-        mean: ``(C, x, y, z)`` float32, mean of the unscaled latents.
+        occupancy: ``(x, y, z)`` float32, share of the label maps' voxels under a coarse latent voxel that the first
+            control holds.
+        mean: ``(C, x, y, z)`` float32, mean of the unscaled coarse latents.
         square: ``(C, x, y, z)`` float32, mean of their squares.
+        detail_square: ``(C,)`` float32, mean of the squares of what the latents add to the coarse ones.
     """
 
     volumes_ml: torch.Tensor
     occupancy: torch.Tensor
     mean: torch.Tensor
     square: torch.Tensor
+    detail_square: torch.Tensor
 
     def scale(self) -> LatentScale:
-        """Mean and deviation by channel."""
+        """Mean by channel, and the deviation of all: all labels' codes stay as far from each other."""
         axes = (1, 2, 3)
         mean = self.mean.mean(axes)
-        deviation = (self.square.mean(axes) - mean**2).clamp(min=1e-8).sqrt()
-        return LatentScale(tuple(mean.tolist()), tuple(deviation.tolist()))
+        deviation = float((self.square.mean(axes) - mean**2).mean().sqrt())
+        return LatentScale(tuple(mean.tolist()), (deviation,) * len(mean))
+
+    def detail_deviation(self) -> torch.Tensor:
+        """Deviation ``()`` of the scaled detail."""
+        return self.detail_square.mean().sqrt() / self.scale().std[0]
 
     def prior(self, patch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean ``(1, C, x, y, z)`` and deviation ``(1, 1, x, y, z)`` of the scaled latents over blocks of ``patch``
-        voxels.
+        """Mean ``(1, C, x, y, z)`` and deviation ``(1, 1, x, y, z)`` of the scaled coarse latents over blocks of
+        ``patch`` voxels.
         """
         statistics = self.scale()
         mean = functional.avg_pool3d(statistics.scale(self.mean.unsqueeze(0)), patch)
         smooth = statistics.unscale(functional.interpolate(mean, scale_factor=patch, mode="trilinear"))[0]
         # Deviation from the mean as the network sees it, which lost its detail.
         squared = (self.square - 2 * smooth * self.mean + smooth**2).clamp(min=0)
-        relative = squared / torch.tensor(statistics.std).view(-1, 1, 1, 1) ** 2
-        deviation = functional.avg_pool3d(relative.mean(0)[None, None], patch).sqrt()
+        deviation = functional.avg_pool3d(squared.mean(0)[None, None], patch).sqrt() / statistics.std[0]
         return mean, deviation.clamp(min=LEAST_DEVIATION)
 
 
@@ -89,16 +95,18 @@ def survey_labels(
     """Survey every label map of the bank and its mirror image; ``cache`` keeps the result."""
     if not cache.exists():
         first_control = torch.tensor(scheme.resolve(controls[0]))
-        mean, square, occupancy = (torch.zeros(1) for _ in range(3))
+        mean, square, detail_square, occupancy = (torch.zeros(1) for _ in range(4))
         volumes = []
         for path in paths:
             label = Bank.read(path).label
             both = torch.stack([label, mirror(label)])
             latents = network.encode(both.long().to(device)).cpu()
-            mean = mean + latents.mean(0) / len(paths)
-            square = square + latents.square().mean(0) / len(paths)
+            coarse = coarsen(latents)
+            mean = mean + coarse.mean(0) / len(paths)
+            square = square + coarse.square().mean(0) / len(paths)
+            detail_square = detail_square + detail_of(latents).square().mean((0, 2, 3, 4)) / len(paths)
             inside = torch.isin(both, first_control).float()
-            occupancy = occupancy + functional.avg_pool3d(inside, network.downsampling).mean(0) / len(paths)
+            occupancy = occupancy + functional.avg_pool3d(inside, network.downsampling * BLOCK).mean(0) / len(paths)
             counts = torch.bincount(label.flatten(), minlength=scheme.num_classes)
             volumes.append(
                 [
@@ -106,8 +114,8 @@ def survey_labels(
                     for one in (counts, mirror.swap(counts))
                 ]
             )
-        tensors = {"volumes_ml": torch.tensor(volumes), "occupancy": occupancy, "mean": mean, "square": square}
-        write_tensors(cache, tensors)
+        survey = MaskSurvey(torch.tensor(volumes), occupancy, mean, square, detail_square)
+        write_tensors(cache, vars(survey))
     return MaskSurvey(**load_file(cache))
 
 

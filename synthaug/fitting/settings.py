@@ -10,6 +10,7 @@ from synthaug.fitting.bank import BankSettings
 from synthaug.fitting.image_autoencoder import ImageAutoencoderBatch
 from synthaug.fitting.image_diffusion import ImageDiffusionBatch
 from synthaug.fitting.label_autoencoder import LabelAutoencoderBatch
+from synthaug.fitting.mask_detail import MaskDetailBatch
 from synthaug.fitting.mask_diffusion import MaskDiffusionBatch
 from synthaug.fitting.stage import StageSettings
 from synthaug.generators.sampling_config import SamplingConfig
@@ -30,7 +31,16 @@ class MaskDiffusionSettings:
 
     network: dict[str, Any] = field(default_factory=dict)
     batch: MaskDiffusionBatch = field(default_factory=MaskDiffusionBatch)
-    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.5, learning_rate=1e-3, ema_decay=0.997))
+    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.4))
+
+
+@dataclass(frozen=True)
+class MaskDetailSettings:
+    """Network, batch and schedule of the model that adds detail to coarse label maps."""
+
+    network: dict[str, Any] = field(default_factory=dict)
+    batch: MaskDetailBatch = field(default_factory=MaskDetailBatch)
+    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.15))
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,7 @@ class FitSettings:
     """How a guided LDM is fitted.
 
     Attributes:
-        shape: voxels of the field of view along x, y, z (RAS+); multiples of 16.
+        shape: voxels of the field of view along x, y, z (RAS+); multiples of 32.
         spacing_mm: isotropic voxel spacing in mm.
         controls: structures or groups whose volumes can be asked for; the first is the one that is augmented.
         limits_ml: bounds of a control in mL; a control that is not named takes the range of the augmented training
@@ -68,8 +78,9 @@ class FitSettings:
         bank: augmentation of the training cases.
         label_autoencoder: first stage.
         mask_diffusion: second stage.
-        image_autoencoder: third stage.
-        image_diffusion: fourth stage.
+        mask_detail: third stage.
+        image_autoencoder: fourth stage.
+        image_diffusion: fifth stage.
     """
 
     shape: tuple[int, int, int] = (160, 192, 160)
@@ -83,6 +94,7 @@ class FitSettings:
     bank: BankSettings = field(default_factory=BankSettings)
     label_autoencoder: LabelAutoencoderSettings = field(default_factory=LabelAutoencoderSettings)
     mask_diffusion: MaskDiffusionSettings = field(default_factory=MaskDiffusionSettings)
+    mask_detail: MaskDetailSettings = field(default_factory=MaskDetailSettings)
     image_autoencoder: ImageAutoencoderSettings = field(default_factory=ImageAutoencoderSettings)
     image_diffusion: ImageDiffusionSettings = field(default_factory=ImageDiffusionSettings)
 
@@ -91,6 +103,7 @@ class FitSettings:
         shares = {
             "label_autoencoder": self.label_autoencoder.stage.share,
             "mask_diffusion": self.mask_diffusion.stage.share,
+            "mask_detail": self.mask_detail.stage.share,
             "image_autoencoder": self.image_autoencoder.stage.share,
             "image_diffusion": self.image_diffusion.stage.share,
         }

@@ -1,7 +1,8 @@
 """Guided synthesis with two latent diffusion models (Ruschke et al., arXiv 2411.01351).
 
-A mask diffusion model makes a label map with the volumes asked for, by classifier-free guidance; a SPADE image
-diffusion model makes the image that belongs to it. Both follow a rectified flow in the latent space of an autoencoder.
+A mask diffusion model makes a coarse label map with the volumes asked for, by classifier-free guidance; a second one
+adds the detail, and a SPADE image diffusion model makes the image that belongs to it. All follow a rectified flow in
+the latent space of an autoencoder.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from synthaug.generators.image_stage import ImageStage
 from synthaug.generators.mask_stage import MaskStage
 from synthaug.networks.image_autoencoder import ImageAutoencoder
 from synthaug.networks.image_diffusion import ImageDiffusionUNet
-from synthaug.networks.kl_label_autoencoder import KLLabelAutoencoder
-from synthaug.networks.kl_mask_diffusion import KLMaskDiffusionUNet
 from synthaug.networks.label_autoencoder import LabelAutoencoder
+from synthaug.networks.latent_pyramid import BLOCK
+from synthaug.networks.mask_detail import MaskDetailUNet
 from synthaug.networks.mask_diffusion import MaskDiffusionUNet
 from synthaug.networks.precision import choose_device, choose_dtype
 from synthaug.volumes import LabeledVolume
@@ -42,10 +43,11 @@ IMAGE_STREAM = 0x5EED
 
 @dataclass(frozen=True)
 class GuidedLDMNetworks:
-    """The four networks, each kept in a file of its own under the name that it has here."""
+    """The networks, each kept in a file of its own under the name that it has here."""
 
-    label_autoencoder: LabelAutoencoder | KLLabelAutoencoder
-    mask_diffusion: MaskDiffusionUNet | KLMaskDiffusionUNet
+    label_autoencoder: LabelAutoencoder
+    mask_diffusion: MaskDiffusionUNet
+    mask_detail: MaskDetailUNet
     image_autoencoder: ImageAutoencoder
     image_diffusion: ImageDiffusionUNet
 
@@ -53,11 +55,14 @@ class GuidedLDMNetworks:
     def build(cls, config: GuidedLDMConfig) -> GuidedLDMNetworks:
         """The networks of a configuration, with fresh weights."""
         num_classes = config.scheme.num_classes
-        label_autoencoder, mask_diffusion = _mask_networks(config)
+        label_autoencoder = LabelAutoencoder(num_classes, **config.label_autoencoder)
+        latent_channels = label_autoencoder.latent_channels
+        coarse = [size // (label_autoencoder.downsampling * BLOCK) for size in config.grid.shape]
         image_autoencoder = ImageAutoencoder(len(config.channels), num_classes, **config.image_autoencoder)
         return cls(
             label_autoencoder,
-            mask_diffusion,
+            MaskDiffusionUNet(latent_channels, len(config.limits_ml), coarse, **config.mask_diffusion),
+            MaskDetailUNet(latent_channels, **config.mask_detail),
             image_autoencoder,
             ImageDiffusionUNet(
                 image_autoencoder.latent_channels, num_classes, image_autoencoder.downsampling, **config.image_diffusion
@@ -71,7 +76,8 @@ class GuidedLDMNetworks:
             mask_latent_channels=label.latent_channels,
             image_latent_channels=image.latent_channels,
             shape_multiple=math.lcm(
-                label.downsampling * self.mask_diffusion.patch * 2 ** (_levels(self.mask_diffusion.unet) - 1),
+                label.downsampling * BLOCK * self.mask_diffusion.patch * 2 ** (_levels(self.mask_diffusion.unet) - 1),
+                label.downsampling * BLOCK * 2 ** (_levels(self.mask_detail.unet) - 1),
                 image.downsampling * 2 ** (_levels(self.image_diffusion.unet) - 1),
             ),
         )
@@ -79,19 +85,6 @@ class GuidedLDMNetworks:
     def by_name(self) -> dict[str, nn.Module]:
         """Networks by the stem of their file's name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
-
-
-def _mask_networks(
-    config: GuidedLDMConfig,
-) -> tuple[LabelAutoencoder | KLLabelAutoencoder, MaskDiffusionUNet | KLMaskDiffusionUNet]:
-    """Networks of the mask stage; a label-map autoencoder with an encoder to learn is that of earlier weights."""
-    num_classes, num_controls = config.scheme.num_classes, len(config.limits_ml)
-    if "embedding_channels" in config.label_autoencoder:
-        learned = KLLabelAutoencoder(num_classes, **config.label_autoencoder)
-        return learned, KLMaskDiffusionUNet(learned.latent_channels, num_controls, **config.mask_diffusion)
-    coded = LabelAutoencoder(num_classes, **config.label_autoencoder)
-    grid = [size // coded.downsampling for size in config.grid.shape]
-    return coded, MaskDiffusionUNet(coded.latent_channels, num_controls, grid, **config.mask_diffusion)
 
 
 def _levels(unet: nn.Module) -> int:
@@ -112,7 +105,7 @@ class GuidedLDM:
 
     Args:
         config: configuration of the weights.
-        networks: the four networks; they are moved to the device, and never trained further.
+        networks: they are moved to the device, and never trained further.
         fingerprint: sha256 (hex) of weights and configuration.
         device: where the networks run: ``auto``, ``cpu``, ``cuda:0``...
     """
@@ -134,7 +127,12 @@ class GuidedLDM:
         for network in networks.by_name().values():
             network.to(self.device).to(memory_format=torch.channels_last_3d).eval().requires_grad_(False)
         self._mask_stage = MaskStage(
-            config, networks.label_autoencoder, networks.mask_diffusion, self.device, self.dtype
+            config,
+            networks.label_autoencoder,
+            networks.mask_diffusion,
+            networks.mask_detail,
+            self.device,
+            self.dtype,
         )
         self._image_stage = ImageStage(
             config, networks.image_autoencoder, networks.image_diffusion, self.device, self.dtype

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from synthaug.generators.guided_ldm_config import GuidedLDMConfig
     from synthaug.generators.latent_scale import LatentScale
 
-NETWORKS = ("label_autoencoder", "mask_diffusion", "image_autoencoder", "image_diffusion")
+NETWORKS = ("label_autoencoder", "mask_diffusion", "mask_detail", "image_autoencoder", "image_diffusion")
 REQUIRED = (
     "format_version", "name", "scheme", "channels", "grid", "limits_ml", *NETWORKS, "mask_latent", "image_latent",
     "volume_prior", "intensity_window", "sampling", "licence", "training_cases", "versions",

@@ -10,7 +10,7 @@ from typing import Any
 
 from synthaug.conditions import VolumeBounds
 from synthaug.errors import BoundsError, ConfigurationError, SynthAugError, did_you_mean
-from synthaug.generators.guided_ldm_checks import check_keys, check_values
+from synthaug.generators.guided_ldm_checks import NETWORKS, check_keys, check_values
 from synthaug.generators.latent_scale import LatentScale
 from synthaug.generators.sampling_config import SamplingConfig
 from synthaug.generators.volume_prior import VolumePrior
@@ -18,7 +18,7 @@ from synthaug.labels import LabelScheme
 from synthaug.volumes import CaseRecord
 from synthaug.volumes.grid import Grid
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 CONFIG_NAME = "config.json"
 
 WINDOW_PERCENTILE = 99.5
@@ -47,6 +47,7 @@ class GuidedLDMConfig:
         limits_ml: bounds of each volume control in mL; the controls and their order.
         label_autoencoder: arguments of :class:`~synthaug.networks.label_autoencoder.LabelAutoencoder`.
         mask_diffusion: arguments of :class:`~synthaug.networks.mask_diffusion.MaskDiffusionUNet`.
+        mask_detail: arguments of :class:`~synthaug.networks.mask_detail.MaskDetailUNet`.
         image_autoencoder: arguments of :class:`~synthaug.networks.image_autoencoder.ImageAutoencoder`.
         image_diffusion: arguments of :class:`~synthaug.networks.image_diffusion.ImageDiffusionUNet`.
         mask_latent: scale of the label-map latents.
@@ -66,6 +67,7 @@ class GuidedLDMConfig:
     limits_ml: Mapping[str, tuple[float, float]]
     label_autoencoder: Mapping[str, Any]
     mask_diffusion: Mapping[str, Any]
+    mask_detail: Mapping[str, Any]
     image_autoencoder: Mapping[str, Any]
     image_diffusion: Mapping[str, Any]
     mask_latent: LatentScale
@@ -83,11 +85,11 @@ class GuidedLDMConfig:
         return VolumeBounds(dict(self.limits_ml))
 
     def with_sampling(self, **options: Any) -> GuidedLDMConfig:
-        """Copy with other sampler settings; None leaves a setting as it is, ``steps`` sets both stages' steps."""
+        """Copy with other sampler settings; None leaves a setting as it is, ``steps`` sets the steps of all."""
         given = {key: value for key, value in options.items() if value is not None}
         steps = given.pop("steps", None)
         if steps is not None:
-            given = {"mask_steps": steps, "image_steps": steps, **given}
+            given = {"mask_steps": steps, "detail_steps": steps, "image_steps": steps, **given}
         known = set(asdict(self.sampling))
         for key in given:
             if key not in known:
@@ -102,15 +104,11 @@ class GuidedLDMConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
-        content = {
-            key: getattr(self, key)
-            for key in ("name", "channels", "limits_ml", "label_autoencoder", "mask_diffusion", "image_autoencoder")
-        }
+        content = {key: getattr(self, key) for key in ("name", "channels", "limits_ml", *NETWORKS)}
         return {
             "format_version": FORMAT_VERSION,
             "system": "guided-ldm",
             **content,
-            "image_diffusion": self.image_diffusion,
             "scheme": self.scheme.to_dict(),
             "grid": {**asdict(self.grid), "orientation": "RAS"},
             "mask_latent": asdict(self.mask_latent),
@@ -149,6 +147,7 @@ class GuidedLDMConfig:
                 limits_ml={key: (float(low), float(high)) for key, (low, high) in content["limits_ml"].items()},
                 label_autoencoder=content["label_autoencoder"],
                 mask_diffusion=content["mask_diffusion"],
+                mask_detail=content["mask_detail"],
                 image_autoencoder=content["image_autoencoder"],
                 image_diffusion=content["image_diffusion"],
                 mask_latent=LatentScale(**{key: tuple(value) for key, value in content["mask_latent"].items()}),

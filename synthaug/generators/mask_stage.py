@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,9 +16,9 @@ from synthaug.generators.volume_feedback import VolumeFeedback
 from synthaug.generators.volume_prior import members_of
 from synthaug.generators.volume_search import VolumeSearch
 from synthaug.networks.condition_encoder import condition_vector
-from synthaug.networks.kl_label_autoencoder import KLLabelAutoencoder
-from synthaug.networks.kl_mask_diffusion import KLMaskDiffusionUNet
 from synthaug.networks.label_autoencoder import LabelAutoencoder
+from synthaug.networks.latent_pyramid import BLOCK, detail_of, spread
+from synthaug.networks.mask_detail import MaskDetailUNet
 from synthaug.networks.mask_diffusion import MaskDiffusionUNet
 from synthaug.networks.precision import autocast
 from synthaug.networks.rectified_flow import TIME_SCALE, integrate_flow
@@ -25,28 +26,30 @@ from synthaug.networks.rectified_flow import TIME_SCALE, integrate_flow
 
 @dataclass(frozen=True, eq=False)
 class MaskStage:
-    """Samples label maps from a mask diffusion model in the latent space of a label-map autoencoder.
+    """Samples label maps in the latent space of a label-map autoencoder: a coarse latent, which has the volumes asked
+    for, then its detail, which leaves them as they are.
 
     Attributes:
         config: of the generator.
         autoencoder: with its weights, on the device.
-        unet: with its weights, on the device.
+        unet: for the coarse latent, with its weights, on the device.
+        detail_unet: likewise, for its detail.
         device: where they are.
         dtype: floating-point type of the networks.
     """
 
     config: GuidedLDMConfig
-    autoencoder: LabelAutoencoder | KLLabelAutoencoder
-    unet: MaskDiffusionUNet | KLMaskDiffusionUNet
+    autoencoder: LabelAutoencoder
+    unet: MaskDiffusionUNet
+    detail_unet: MaskDetailUNet
     device: torch.device
     dtype: torch.dtype
 
     def sample(self, targets_ml: Mapping[str, float], generator: torch.Generator) -> torch.Tensor:
         """Label map ``(X, Y, Z)`` on the CPU with volumes asked for, in mL by control, from one noise."""
         sampling = self.config.sampling
-        shape = [size // self.autoencoder.downsampling for size in self.config.grid.shape]
-        noise = torch.randn(1, self.autoencoder.latent_channels, *shape, generator=generator)
-        noise = sampling.mask_temperature * noise.to(self.device)
+        noise = sampling.mask_temperature * self._draw_noise(self.autoencoder.downsampling * BLOCK, generator)
+        detail_noise = detail_of(self._draw_noise(self.autoencoder.downsampling, generator))
         limits_ml = dict(self.config.limits_ml)
         for name, target_ml in targets_ml.items():  # an extrapolated target widens what a condition may be
             low, high = limits_ml[name]
@@ -65,7 +68,8 @@ class MaskStage:
 
         def sample(asked_ml: Mapping[str, float]) -> torch.Tensor:
             feedback = VolumeFeedback(aims_of(asked_ml), settled_ml, limits_ml, sampling.volume_feedback)
-            return self._decide(self._sample_latent(noise, feedback), settled_ml)
+            coarse = self._sample_coarse(noise, feedback)
+            return self._decide(self._add_detail(coarse, detail_noise), settled_ml)
 
         return search.run(sample, lambda label: self._volumes_ml(torch.bincount(label.flatten()), tuple(targets_ml)))
 
@@ -80,8 +84,13 @@ class MaskStage:
             latent = self.autoencoder.encode(label.long().unsqueeze(0).to(self.device))
             return self.autoencoder.decode_label(latent)[0].cpu()
 
-    def _sample_latent(self, noise: torch.Tensor, feedback: VolumeFeedback) -> torch.Tensor:
-        """Latent ``(1, C, x, y, z)`` that a noise leads to under a condition that is fed back."""
+    def _draw_noise(self, voxel: int, generator: torch.Generator) -> torch.Tensor:
+        """Noise ``(1, C, x, y, z)`` on a grid of so many voxels of the label map along an axis."""
+        shape = [size // voxel for size in self.config.grid.shape]
+        return torch.randn(1, self.autoencoder.latent_channels, *shape, generator=generator).to(self.device)
+
+    def _sample_coarse(self, noise: torch.Tensor, feedback: VolumeFeedback) -> torch.Tensor:
+        """Scaled coarse latent ``(1, C, x, y, z)`` that a noise leads to under a condition that is fed back."""
         sampling, limits_ml = self.config.sampling, self.config.limits_ml
         low, high = sampling.guidance_interval
 
@@ -97,12 +106,21 @@ class MaskStage:
                 outcome = outcome[1:] + sampling.guidance_scale * (outcome[:1] - outcome[1:])
             if feedback.active:
                 data = self.config.mask_latent.unscale(state - fraction * outcome)
-                expected_ml = self._volumes_ml(self.autoencoder.expected_voxels(data)[0], feedback.controls)
-                feedback.observe(expected_ml)
+                voxels = self.autoencoder.label_shares(data)[0] * math.prod(self.config.grid.shape)
+                feedback.observe(self._volumes_ml(voxels, feedback.controls))
             return outcome
 
-        latent = integrate_flow(velocity, noise, steps=sampling.mask_steps, shift=sampling.mask_shift)
-        return self.config.mask_latent.unscale(latent)
+        return integrate_flow(velocity, noise, steps=sampling.mask_steps, shift=sampling.mask_shift)
+
+    def _add_detail(self, coarse: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Latent ``(1, C, 2x, 2y, 2z)`` whose means over blocks are those of a scaled coarse one."""
+
+        def velocity(state: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
+            with autocast(self.device, self.dtype):
+                return self.detail_unet(state, (fraction * TIME_SCALE).to(self.device).expand(1), coarse).float()
+
+        detail = integrate_flow(velocity, noise, steps=self.config.sampling.detail_steps)
+        return self.config.mask_latent.unscale(spread(coarse) + detail)
 
     def _decide(self, latent: torch.Tensor, volumes_ml: Mapping[str, float]) -> torch.Tensor:
         """Label map ``(X, Y, Z)`` of a latent, borders moved a little towards volumes in mL by control."""

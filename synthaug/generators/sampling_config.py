@@ -24,14 +24,15 @@ class SamplingConfig:
     """How latents are sampled. Values are brought to their types, so that equal settings have one fingerprint.
 
     Attributes:
-        mask_steps: network evaluations of the mask stage.
+        mask_steps: network evaluations for the coarse label-map latent.
+        detail_steps: network evaluations for its detail.
         image_steps: network evaluations of the image stage.
         guidance_scale: classifier-free guidance; 1 is the conditional model alone.
         guidance_interval: noise fractions between which guidance is applied (Kynkäänniemi et al. 2024).
         mask_shift: above 1 spends more mask steps at high noise.
         image_shift: the same for the image stage.
-        mask_temperature: deviation of the noise that a label map begins from; below 1 heads are more typical and more
-            alike.
+        mask_temperature: deviation of the noise that a coarse latent begins from; below 1 heads are more typical and
+            more alike.
         complete_volumes: draw the volumes of the controls that are not asked for, to go with those that are; else they
             are left to the model.
         volume_feedback: share of what the volumes are going to miss that the condition is corrected by at each mask
@@ -49,6 +50,7 @@ class SamplingConfig:
     """
 
     mask_steps: int = 12
+    detail_steps: int = 4
     image_steps: int = 8
     guidance_scale: float = 2.0
     guidance_interval: tuple[float, float] = (0.1, 1.0)
@@ -65,6 +67,7 @@ class SamplingConfig:
     def __post_init__(self) -> None:
         values: dict[str, Any] = {
             "mask_steps": _count("mask_steps", self.mask_steps, 1, MOST_STEPS),
+            "detail_steps": _count("detail_steps", self.detail_steps, 1, MOST_STEPS),
             "image_steps": _count("image_steps", self.image_steps, 1, MOST_STEPS),
             "guidance_scale": _number("guidance_scale", self.guidance_scale, 0.0, LARGEST_SCALE),
             "guidance_interval": _interval("guidance_interval", self.guidance_interval),

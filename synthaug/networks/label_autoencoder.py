@@ -12,38 +12,33 @@ from synthaug.networks.voxel_norm import VoxelNorm, normalise_each_voxel
 
 FIRST_SHARPNESS = 8.0
 
-COUNTING_SHARPNESS = 16.0
-"""At which the voxels of each label are told from the latents of real label maps to within a per cent."""
-
 
 class LabelAutoencoder(nn.Module):
     """Compress an integer label map to a continuous latent and back to class logits.
 
-    Every label has a code, a point on the unit sphere of the latent space, as far from the others as there is room. A
-    latent voxel is the mean of the codes of its 2x2x2 voxels, so that it tells how much of each label it holds, and
-    nothing has to be learned for that. The decoder begins as the nearest code of the interpolated latent, and learns
-    where in a latent voxel the borders run, which its neighbours tell.
+    Every label has a code, a corner of the regular simplex. A latent voxel is the mean of the codes of its 2x2x2
+    voxels, which tells how much of each label it holds: nothing has to be learned for that, and the volumes of all
+    structures are linear in the latent, at whatever size latent voxels are averaged to. The decoder begins as the
+    nearest code of the interpolated latent, and learns where in a latent voxel the borders run, which its neighbours
+    tell.
 
-    Beside the KL autoencoder of Ruschke et al. this keeps latents that mean the same in every generator, in which the
-    volume of a structure is linear, and whose decoder can be trained without the diffusion model on top of them.
+    Beside the KL autoencoder of Ruschke et al. this keeps latents that mean the same in every generator, and whose
+    decoder can be trained without the diffusion model on top of them.
 
     Args:
         num_classes: number of label values, background included.
-        latent_channels: channels of the latent.
         channels: channels of the decoder, which works on the grid of the latent.
         num_res_blocks: residual blocks of the decoder.
     """
 
     downsampling = 2
 
-    def __init__(
-        self, num_classes: int, *, latent_channels: int = 8, channels: int = 32, num_res_blocks: int = 3
-    ) -> None:
+    def __init__(self, num_classes: int, *, channels: int = 32, num_res_blocks: int = 3) -> None:
         super().__init__()
         self.num_classes = num_classes
-        self.latent_channels = latent_channels
+        self.latent_channels = num_classes - 1
         self.codes: torch.Tensor
-        self.register_buffer("codes", spread_codes(num_classes, latent_channels))
+        self.register_buffer("codes", simplex_codes(num_classes), persistent=False)
         self.decision_offset: torch.Tensor
         self.register_buffer("decision_offset", torch.zeros(num_classes))
         self.sharpness = nn.Parameter(torch.tensor(FIRST_SHARPNESS))
@@ -51,7 +46,9 @@ class LabelAutoencoder(nn.Module):
             AEKLResBlock(3, channels, norm_num_groups=1, norm_eps=1e-6, out_channels=channels)
             for _ in range(num_res_blocks)
         ]
-        self.decoder = nn.Sequential(nn.Conv3d(latent_channels, channels, 3, padding=1), *blocks, VoxelNorm(channels))
+        self.decoder = nn.Sequential(
+            nn.Conv3d(self.latent_channels, channels, 3, padding=1), *blocks, VoxelNorm(channels)
+        )
         normalise_each_voxel(self.decoder)
         self.head = nn.Conv3d(channels, num_classes * self.downsampling**3, kernel_size=1)
         for parameter in self.head.parameters():
@@ -59,7 +56,11 @@ class LabelAutoencoder(nn.Module):
 
     def encode(self, label: torch.Tensor) -> torch.Tensor:
         """Latent ``(B, C, X / 2, Y / 2, Z / 2)`` of a ``(B, X, Y, Z)`` label map."""
-        return functional.embedding(self.fold(label), self.codes).mean(1).movedim(-1, 1)
+        folded = self.fold(label)
+        count, size = len(folded), folded.shape[2:]
+        held = torch.zeros(count, self.num_classes, *size, device=label.device)
+        held.scatter_add_(1, folded, held.new_ones(()).expand(folded.shape))
+        return torch.einsum("bnxyz,nc->bcxyz", held / self.downsampling**3, self.codes)
 
     def decode_folded(self, latent: torch.Tensor) -> torch.Tensor:
         """Logits ``(B, classes, 8, X / 2, Y / 2, Z / 2)``; axis 2 runs over the voxels of each 2x2x2 block."""
@@ -85,14 +86,15 @@ class LabelAutoencoder(nn.Module):
         """Most probable label map, ``(B, X, Y, Z)`` integers."""
         return self.unfold(self.decision_logits(latent).argmax(dim=1))
 
-    def expected_voxels(self, latent: torch.Tensor) -> torch.Tensor:
-        """Voxels that each label is going to have, ``(B, classes)``, told from a latent without decoding it.
+    def label_shares(self, latent: torch.Tensor) -> torch.Tensor:
+        """Share of the field of view that each label holds, ``(B, classes)``, told from a latent without decoding it.
 
-        Each latent voxel is shared among the labels by how near their codes are. Where a border runs through it, the
-        shares are those of the labels' voxels.
+        Latent voxels may be averaged to any size. Those that hold no mixture of labels, as the noisy ones of a sampler,
+        count as the nearest mixture.
         """
-        likeness = COUNTING_SHARPNESS * torch.einsum("bcxyz,nc->bnxyz", latent, self.codes.to(latent.dtype))
-        return likeness.softmax(dim=1).sum(dim=(2, 3, 4)) * self.downsampling**3
+        nearness = torch.einsum("bcxyz,nc->bnxyz", latent, self.codes.to(latent.dtype))
+        held = (nearness * (self.num_classes - 1) + 1) / self.num_classes
+        return nearest_mixture(held).mean(dim=(2, 3, 4))
 
     @classmethod
     def fold(cls, label: torch.Tensor) -> torch.Tensor:
@@ -107,14 +109,23 @@ class LabelAutoencoder(nn.Module):
         return pixelshuffle(folded.float(), spatial_dims=3, scale_factor=cls.downsampling).squeeze(1).long()
 
 
-def spread_codes(count: int, dimensions: int, *, rounds: int = 500, rate: float = 0.05) -> torch.Tensor:
-    """Unit vectors ``(count, dimensions)`` that repel each other; the same ones every time."""
-    codes = functional.normalize(torch.randn(count, dimensions, generator=torch.Generator().manual_seed(0)), dim=1)
-    others = ~torch.eye(count, dtype=torch.bool)
-    for _ in range(rounds):
-        push = torch.where(others, torch.exp(8 * (codes @ codes.T)), 0.0)
-        codes = functional.normalize(codes - rate * (push / push.sum(1, keepdim=True)) @ codes, dim=1)
-    return codes
+def simplex_codes(count: int) -> torch.Tensor:
+    """Corners ``(count, count - 1)`` of the regular simplex with its centre at 0 and corners at distance 1."""
+    # Coordinate k tells corner k from those after it.
+    codes = torch.zeros(count, count - 1, dtype=torch.float64)
+    for k in range(count - 1):
+        codes[k, k] = (1 - codes[k, :k].square().sum()).sqrt()
+        codes[k + 1 :, k] = (-1 / (count - 1) - codes[k, :k] @ codes[k + 1, :k]) / codes[k, k]
+    return codes.float()
+
+
+def nearest_mixture(held: torch.Tensor) -> torch.Tensor:
+    """Nearest ``(B, N, ...)`` that is nowhere negative and adds up to 1 over axis 1 (Duchi et al. 2008)."""
+    falling = held.sort(dim=1, descending=True).values
+    excess = falling.cumsum(dim=1) - 1
+    rank = torch.arange(1, held.shape[1] + 1, device=held.device).view(1, -1, *[1] * (held.ndim - 2))
+    kept = (falling * rank > excess).sum(dim=1, keepdim=True)
+    return (held - excess.gather(1, kept - 1) / kept).clamp(min=0)
 
 
 DECISION_SHARE = 0.3

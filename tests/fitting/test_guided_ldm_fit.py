@@ -1,4 +1,4 @@
-"""The whole fit on small volumes: bank, four stages, stop and resume, and a generator that loads and obeys its
+"""The whole fit on small volumes: bank, five stages, stop and resume, and a generator that loads and obeys its
 contract.
 """
 
@@ -23,12 +23,14 @@ from synthaug.fitting.guided_ldm import GuidedLDMFit
 from synthaug.fitting.image_autoencoder import ImageAutoencoderBatch
 from synthaug.fitting.image_diffusion import ImageDiffusionBatch
 from synthaug.fitting.label_autoencoder import LabelAutoencoderBatch
+from synthaug.fitting.mask_detail import MaskDetailBatch
 from synthaug.fitting.mask_diffusion import MaskDiffusionBatch
 from synthaug.fitting.settings import (
     FitSettings,
     ImageAutoencoderSettings,
     ImageDiffusionSettings,
     LabelAutoencoderSettings,
+    MaskDetailSettings,
     MaskDiffusionSettings,
 )
 from synthaug.fitting.stage import StageSettings
@@ -82,6 +84,7 @@ def settings() -> FitSettings:
             MaskDiffusionBatch(samples=2),
             stage,
         ),
+        mask_detail=MaskDetailSettings({"channels": [8, 16]}, MaskDetailBatch(crop=crop), stage),
         image_autoencoder=ImageAutoencoderSettings(network, ImageAutoencoderBatch(crop=crop), stage),
         image_diffusion=ImageDiffusionSettings(network, ImageDiffusionBatch(crop=crop, coarsest=8), stage),
     )
@@ -145,13 +148,13 @@ def test_a_fit_stopped_at_its_deadline_goes_on_where_it_stopped(
     cases: list[FittingCase], scheme: LabelScheme, settings: FitSettings, tmp_path: Path
 ) -> None:
     stops = 0
-    for _ in range(4 * STEPS + 1):
+    for _ in range(5 * STEPS + 1):
         try:
             make_fit(cases, scheme, settings, tmp_path / "tiny").run(deadline=time.time() - 1)
             break
         except TimeoutError:
             stops += 1
-    assert stops == 4 * STEPS, "each run makes one step of one stage"
+    assert stops == 5 * STEPS, "each run makes one step of one stage"
     assert (tmp_path / "tiny" / "config.json").exists()
 
 

@@ -10,6 +10,8 @@ import torch
 from synthaug.errors import ConfigurationError
 from synthaug.networks.image_autoencoder import ImageAutoencoder, kl_divergence
 from synthaug.networks.image_diffusion import ImageDiffusionUNet
+from synthaug.networks.latent_pyramid import coarsen, detail_of
+from synthaug.networks.mask_detail import MaskDetailUNet
 from synthaug.networks.mask_diffusion import CAUTION, MaskDiffusionUNet
 from synthaug.networks.precision import autocast, choose_device, choose_dtype
 
@@ -74,6 +76,23 @@ def test_noise_alone_leads_a_fresh_mask_network_to_the_mean_head() -> None:
     data = state - network(state, torch.tensor([1000.0]), torch.zeros(1, 2, 2))
     expected = torch.nn.functional.interpolate(mean, scale_factor=2, mode="trilinear")
     torch.testing.assert_close(data, expected, atol=0.01, rtol=0)
+
+
+@torch.inference_mode()
+def test_detail_leaves_the_means_of_blocks_and_depends_on_the_neighbourhood_alone() -> None:
+    network = shaken(MaskDetailUNet(3, channels=(8, 16)))
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.randn(1, 3, 48, 8, 8, generator=generator)
+    detail = detail_of(torch.randn(1, 3, 96, 16, 16, generator=generator))
+    velocity = network(detail, torch.tensor([500.0]), coarse)
+    assert velocity.shape == detail.shape
+    assert float(velocity.std()) > 0.1
+    torch.testing.assert_close(coarsen(velocity), torch.zeros_like(coarse), atol=1e-5, rtol=0)
+    other = coarse.clone()
+    other[:, :, 0] += 1
+    changed = network(detail, torch.tensor([500.0]), other)
+    assert float((changed - velocity)[:, :, :2].abs().max()) > 1e-3
+    torch.testing.assert_close(changed[:, :, 88:], velocity[:, :, 88:])
 
 
 @torch.inference_mode()

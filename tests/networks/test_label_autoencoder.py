@@ -11,8 +11,10 @@ from monai.networks.utils import pixelshuffle
 from synthaug.networks.label_autoencoder import (
     LabelAutoencoder,
     label_reconstruction_loss,
-    spread_codes,
+    nearest_mixture,
+    simplex_codes,
 )
+from synthaug.networks.latent_pyramid import coarsen
 
 CLASSES = 5
 
@@ -20,7 +22,7 @@ CLASSES = 5
 @pytest.fixture(scope="module")
 def network() -> LabelAutoencoder:
     torch.manual_seed(0)
-    return LabelAutoencoder(CLASSES, channels=8, latent_channels=4, num_res_blocks=2).eval()
+    return LabelAutoencoder(CLASSES, channels=8, num_res_blocks=2).eval()
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +89,34 @@ def test_a_latent_voxel_is_the_mean_of_its_voxels_codes(network: LabelAutoencode
 
 
 @torch.inference_mode()
-def test_voxels_of_each_label_are_told_from_the_latent(network: LabelAutoencoder) -> None:
-    label = blocks_of_labels().repeat(2, 1, 1, 1)
-    label[1] = 0
-    expected = torch.stack([torch.bincount(one.flatten(), minlength=CLASSES) for one in label]).float()
-    found = network.expected_voxels(network.encode(label))
-    torch.testing.assert_close(found, expected, atol=0.02 * label[0].numel(), rtol=0.02)
-    torch.testing.assert_close(found.sum(1), expected.sum(1))
+def test_the_share_of_each_label_is_told_exactly_from_the_latent_at_any_size(network: LabelAutoencoder) -> None:
+    label = torch.cat([blocks_of_labels(), torch.zeros(1, 32, 32, 32, dtype=torch.long)])
+    expected = torch.stack([torch.bincount(one.flatten(), minlength=CLASSES) for one in label]) / label[0].numel()
+    latent = network.encode(label)
+    for coarse in (latent, coarsen(latent), coarsen(coarsen(latent))):
+        torch.testing.assert_close(network.label_shares(coarse), expected, atol=1e-6, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_noise_on_a_latent_hardly_changes_the_shares(network: LabelAutoencoder) -> None:
+    label = blocks_of_labels()
+    latent = network.encode(label)
+    noisy = latent + 0.02 * torch.randn(latent.shape, generator=torch.Generator().manual_seed(0))
+    found, expected = network.label_shares(noisy), network.label_shares(latent)
+    torch.testing.assert_close(found.sum(1), torch.ones(1))
+    torch.testing.assert_close(found, expected, atol=0.01, rtol=0)
+
+
+def test_the_nearest_mixture_is_a_mixture_and_leaves_mixtures_as_they_are() -> None:
+    held = torch.randn(2, CLASSES, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    found = nearest_mixture(held)
+    assert float(found.min()) >= 0
+    torch.testing.assert_close(found.sum(1), torch.ones(2, 3, 4, 5))
+    torch.testing.assert_close(nearest_mixture(found), found)
+    # nearest: no other mixture lies beyond the plane through it, seen from what was given
+    for corner in torch.eye(CLASSES):
+        towards = corner.view(1, -1, 1, 1, 1) - found
+        assert float(((held - found) * towards).sum(1).max()) < 1e-5
 
 
 @torch.inference_mode()
@@ -124,10 +147,9 @@ def test_the_decoder_learns_where_borders_run(network: LabelAutoencoder) -> None
     assert not torch.equal(network.decode_label(latent), label)
 
 
-@pytest.mark.parametrize(("count", "dimensions", "most"), [(14, 8, 0.05), (3, 16, -0.49), (5, 3, 0.1)])
-def test_codes_are_far_apart_and_always_the_same(count: int, dimensions: int, most: float) -> None:
-    codes = spread_codes(count, dimensions)
-    likeness = codes @ codes.T - 2 * torch.eye(count)
-    torch.testing.assert_close(codes.norm(dim=1), torch.ones(count))
-    assert float(likeness.max()) <= most
-    assert torch.equal(codes, spread_codes(count, dimensions))
+@pytest.mark.parametrize("count", [2, 3, 14, 120])
+def test_codes_are_the_corners_of_a_simplex(count: int) -> None:
+    codes = simplex_codes(count)
+    expected = torch.full((count, count), -1 / (count - 1)).fill_diagonal_(1)
+    torch.testing.assert_close(codes @ codes.T, expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(codes.sum(0), torch.zeros(count - 1), atol=1e-4, rtol=0)

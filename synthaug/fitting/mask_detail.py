@@ -1,0 +1,91 @@
+"""Training loss of the model that adds detail to coarse label-map latents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from synthaug.fitting.bank import Bank
+from synthaug.fitting.crops import LabelMirror, draw_bool, draw_crop, draw_index
+from synthaug.generators.latent_scale import LatentScale
+from synthaug.networks.label_autoencoder import LabelAutoencoder
+from synthaug.networks.latent_pyramid import coarsen, detail_of
+from synthaug.networks.mask_detail import MaskDetailUNet
+from synthaug.networks.mask_diffusion import LEAST_NOISE
+from synthaug.networks.rectified_flow import TIME_SCALE, draw_times, noisy_state
+
+
+@dataclass(frozen=True)
+class MaskDetailBatch:
+    """What a step sees.
+
+    Attributes:
+        crop: voxels of the label map under a crop.
+        crops: crops in a batch.
+        coarse_noise: up to so much noise, in units of the latents' deviation, is on the coarse latents: what the mask
+            diffusion model makes is never quite a latent of a real label map (Ho et al. 2022).
+        time_shift: above 0 trains more at high noise.
+    """
+
+    crop: tuple[int, int, int] = (96, 96, 96)
+    crops: int = 2
+    coarse_noise: float = 0.3
+    time_shift: float = 0.0
+
+
+class MaskDetailLoss:
+    """Velocity matching on what scaled label-map latents add to coarse ones.
+
+    Args:
+        paths: label files of the bank.
+        mirror: left-right flip.
+        autoencoder: encodes label maps.
+        statistics: scale of the latents.
+        batch: what a step sees.
+        multiple: crops start at a multiple of this (the voxels of a block along an axis).
+        device: where the network is.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        mirror: LabelMirror,
+        autoencoder: LabelAutoencoder,
+        statistics: LatentScale,
+        batch: MaskDetailBatch,
+        *,
+        multiple: int,
+        device: torch.device,
+    ) -> None:
+        self._paths = paths
+        self._mirror = mirror
+        self._autoencoder = autoencoder.to(device)
+        self._statistics = statistics
+        self._batch = batch
+        self._multiple = multiple
+        self._device = device
+
+    def __call__(self, network: MaskDetailUNet, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
+        """Loss of one batch, and figures to log."""
+        label = torch.stack([self._draw(generator) for _ in range(self._batch.crops)]).long().to(self._device)
+        with torch.no_grad():
+            latent = self._statistics.scale(self._autoencoder.encode(label))
+            coarse, data = coarsen(latent), detail_of(latent)
+        level = self._batch.coarse_noise * torch.rand(len(label), 1, 1, 1, 1, generator=generator)
+        coarse = coarse + (level * torch.randn(coarse.shape, generator=generator)).to(coarse)
+        noise = detail_of(torch.randn(data.shape, generator=generator)).to(data)
+        times = draw_times(len(data), generator=generator, shift=self._batch.time_shift).clamp(min=LEAST_NOISE)
+        times = times.to(self._device)
+        velocity = network(noisy_state(data, noise, times), times * TIME_SCALE, coarse)
+        error = velocity.float() - (noise - data)
+        loss = (error * network.state_deviation(times.view(-1, 1, 1, 1, 1)) / network.deviation).square().mean()
+        return loss, {}
+
+    def _draw(self, generator: torch.Generator) -> torch.Tensor:
+        label = Bank.read(self._paths[draw_index(len(self._paths), generator)]).label
+        if draw_bool(0.5, generator):
+            label = self._mirror(label)
+        return label[draw_crop(label, self._batch.crop, multiple=self._multiple, generator=generator)]
