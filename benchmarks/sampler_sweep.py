@@ -27,12 +27,17 @@ ROWS: dict[str, dict[str, Any]] = {
     "open loop, guidance 4": {**OPEN, "guidance_scale": 4.0},
     "feedback alone": {**OPEN, "volume_feedback": 1.0},
     "no guidance": {"guidance_scale": 1.0},
+    "guidance 1.5": {"guidance_scale": 1.5},
+    "guidance 2": {"guidance_scale": 2.0},
+    "other volumes left to the model": {"complete_volumes": False},
     "guidance 4": {"guidance_scale": 4.0},
     "guidance between 0.8 and 1": {"guidance_interval": [0.8, 1.0]},
     "6 steps": {"mask_steps": 6},
     "8 steps": {"mask_steps": 8},
     "24 steps": {"mask_steps": 24},
     "50 steps": {"mask_steps": 50},
+    "2 steps for the detail": {"detail_steps": 2},
+    "50 steps for the detail": {"detail_steps": 50},
 }
 
 

@@ -71,6 +71,14 @@ def evaluate(
             "are? Both kinds are looked for among --real.",
         ),
     ] = False,
+    fidelity: Annotated[
+        bool,
+        typer.Option(
+            "--fidelity",
+            help="Compare the images of the pairs of --control or --generated with those of --real: Fréchet distances, "
+            "diversity, intensities by structure.",
+        ),
+    ] = False,
     round_trip: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Send these label maps through the label-map autoencoder of --generator."),
@@ -113,6 +121,7 @@ def evaluate(
         (bool(real) and not samples, "--real", "--generated CACHE or --control N"),
         (anatomy and not samples, "--anatomy", "--generated CACHE or --control N"),
         (memorisation and not (samples and real), "--memorisation", "--real DIR and --generated CACHE or --control N"),
+        (fidelity and not (samples and real), "--fidelity", "--real DIR and --generated CACHE or --control N"),
         (bool(schedule) and control is None, "--schedule", "--control N"),
         (seed is not None and control is None, "--seed", "--control N"),
         (extrapolate and control is None, "--extrapolate", "--control N"),
@@ -131,7 +140,9 @@ def evaluate(
     structures = [one.structure for one in schedules]
     if len(set(structures)) < len(structures):
         raise ConfigurationError(f"--schedule: names {', '.join(structures)}; give each structure once")
-    parts = EvaluationParts(out, real or [], mapping, anatomy=anatomy, memorisation=memorisation, quiet=as_json)
+    parts = EvaluationParts(
+        out, real or [], mapping, anatomy=anatomy, memorisation=memorisation, fidelity=fidelity, quiet=as_json
+    )
     if generated is not None:
         parts.add_cache(generated)
     if control is not None or round_trip is not None:

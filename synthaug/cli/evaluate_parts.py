@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,8 @@ from synthaug.files.canonical_json import canonical_json
 if TYPE_CHECKING:
     from synthaug.evaluation.anatomy_survey import AnatomySurvey
     from synthaug.evaluation.control import ControlReport
+    from synthaug.evaluation.extractors import Extractor
+    from synthaug.evaluation.fidelity import Fidelity
     from synthaug.evaluation.label_maps import LabelMaps
     from synthaug.evaluation.memorisation import MemorisationAudit
     from synthaug.generators.guided_ldm import GuidedLDM
@@ -52,19 +54,27 @@ class PairLook:
         grid: on which they are compared.
         survey: of their anatomy, or None.
         audit: of their likeness to training cases, or None.
+        fidelity: of their images, or None.
+        extractors: of the images' features.
     """
 
     scheme: LabelScheme
     grid: Grid
     survey: AnatomySurvey | None
     audit: MemorisationAudit | None
+    fidelity: Fidelity | None
+    extractors: Mapping[str, Extractor]
 
     def add(self, name: str, pair: LabeledVolume) -> None:
         """Look at a pair."""
+        from synthaug.evaluation.fidelity import Appearance
         from synthaug.evaluation.memorisation import CaseFeatures
 
         if self.survey is not None:
             self.survey.add(name, pair)
+        if self.fidelity is not None:
+            case = (pair.image, pair.label, pair.affine)
+            self.fidelity.add(Appearance.of(name, *case, self.scheme, self.grid, self.extractors))
         if self.audit is not None:
             self.audit.add(CaseFeatures.of(name, pair.label, pair.image, pair.affine, self.scheme, self.grid))
 
@@ -79,6 +89,7 @@ class EvaluationParts:
         mapping: from their scheme to the generator's; None where they are the same.
         anatomy: look at the anatomy of the pairs.
         memorisation: compare the pairs with what the generator was fitted on.
+        fidelity: compare their images with real ones.
         quiet: no progress.
         result: figures so far, JSON-ready.
         text: Markdown so far.
@@ -89,6 +100,7 @@ class EvaluationParts:
     mapping: LabelMapping | None
     anatomy: bool
     memorisation: bool
+    fidelity: bool
     quiet: bool
     result: dict[str, Any] = field(default_factory=dict)
     text: list[str] = field(default_factory=list)
@@ -142,7 +154,7 @@ class EvaluationParts:
             "note": "the pairs of a cache have passed quality control; --control measures a generator unfiltered",
         }
         self.text.append(table.to_markdown())
-        if self.anatomy or self.memorisation:
+        if self.anatomy or self.memorisation or self.fidelity:
             first = store.read(entries[0].name)
             grid = Grid(first.label.shape, first.spacing_mm)
             look = self._look(first.scheme, grid, store.info.training_cases)()
@@ -247,17 +259,29 @@ class EvaluationParts:
     def _look(self, scheme: LabelScheme, grid: Grid, fitted_on: Sequence[CaseRecord]) -> Callable[[], PairLook]:
         """Read the real cases, once; each call of the result begins to look at other pairs beside them."""
         from synthaug.evaluation.anatomy_survey import AnatomySurvey, real_anatomies
+        from synthaug.evaluation.fidelity import Appearance, Fidelity
         from synthaug.evaluation.memorisation import MemorisationAudit
+        from synthaug.evaluation.offline_extractors import offline_extractors
+        from synthaug.evaluation.real_cases import read_real_cases
         from synthaug.evaluation.seen_cases import seen_and_unseen
 
         folders = self.real if self.anatomy else ()
         real = tuple(one for folder in folders for one in real_anatomies(folder, scheme, grid, self.mapping))
         cases = seen_and_unseen(self.real, scheme, self.mapping, fitted_on, grid) if self.memorisation else None
+        extractors = offline_extractors() if self.fidelity else {}
+        appearances = [
+            Appearance.of(one.identifier, one.image, one.label, one.affine, scheme, grid, extractors)
+            for one in (read_real_cases(self.real, scheme, self.mapping) if self.fidelity else ())
+            if one.image is not None
+        ]
 
         def begin() -> PairLook:
             survey = AnatomySurvey(scheme, real) if self.anatomy else None
-            return PairLook(scheme, grid, survey, MemorisationAudit(scheme, *cases) if cases else None)
+            audit = MemorisationAudit(scheme, *cases) if cases else None
+            fidelity = Fidelity(scheme, appearances) if self.fidelity else None
+            return PairLook(scheme, grid, survey, audit, fidelity, extractors)
 
+        begin()  # tells at once what is missing, not after an hour of sampling
         return begin
 
     def _add_look(self, look: PairLook, worst: Path, found: dict[str, Any]) -> None:
@@ -270,6 +294,9 @@ class EvaluationParts:
             names, pairs = zip(*look.survey.worst(), strict=True)
             preview_pairs(worst, pairs, names, title="Worst anatomy first")
             self.text.append(report.to_markdown())
+        if look.fidelity is not None:
+            found["fidelity"] = look.fidelity.to_dict()
+            self.text.append(look.fidelity.to_markdown())
         if look.audit is not None:
             found["memorisation"] = look.audit.to_dict()
             self.text.append(look.audit.to_markdown())
