@@ -10,6 +10,7 @@ from monai.networks.utils import pixelshuffle, pixelunshuffle
 from torch import nn
 
 from synthaug.networks.label_encoder import LabelEncoder
+from synthaug.networks.label_modulation import modulate_by_label
 from synthaug.networks.voxel_norm import normalise_each_voxel
 
 STEM_FACTOR = 2
@@ -72,6 +73,7 @@ class ImageAutoencoder(nn.Module):
             normalise_each_voxel(self.autoencoder.encoder)
         if (norm_groups if decoder_norm_groups is None else decoder_norm_groups) == 0:
             normalise_each_voxel(self.autoencoder.decoder)
+        modulate_by_label(self.autoencoder.decoder)
 
     def encode(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Posterior mean and standard deviation, each ``(B, c, X / d, Y / d, Z / d)``, of a ``(B, C, X, Y, Z)``

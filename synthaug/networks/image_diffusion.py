@@ -9,6 +9,7 @@ from monai.networks.nets import SPADEDiffusionModelUNet
 from torch import nn
 
 from synthaug.networks.label_encoder import LabelEncoder
+from synthaug.networks.label_modulation import modulate_by_label
 from synthaug.networks.voxel_norm import normalise_each_voxel
 
 
@@ -56,6 +57,7 @@ class ImageDiffusionUNet(nn.Module):
         )
         if norm_groups == 0:
             normalise_each_voxel(self.unet)
+        modulate_by_label(self.unet)
 
     def forward(self, latent: torch.Tensor, time: torch.Tensor, label_features: torch.Tensor) -> torch.Tensor:
         """Velocity of ``(B, C, x, y, z)`` noisy latents at times ``(B,)`` in 0 (data) to 1000 (noise).
