@@ -61,7 +61,9 @@ class SegmenterLoss:
         crop = draw_crop(label, CROP, multiple=1, generator=generator)
         gamma = torch.exp(GAMMA * torch.randn((), generator=generator))
         image = image[(slice(None), *crop)].clamp(min=0) ** gamma
-        image = image + WHITE_NOISE * torch.rand((), generator=generator) * torch.randn(image.shape, generator=generator)
+        image = image + WHITE_NOISE * torch.rand((), generator=generator) * torch.randn(
+            image.shape, generator=generator
+        )
         logits = network(image[None].to(self._device)).float()
         return self._loss(logits, label[crop][None, None].long().to(self._device)), {}
 

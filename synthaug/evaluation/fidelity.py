@@ -114,8 +114,8 @@ class Fidelity:
             "intensity": {name: self._intensity(index) for index, name in enumerate(self._scheme.names)},
         }
 
-    def _distance(self, extractor: str) -> dict[str, float]:
-        """From the samples to the real cases, and between random halves of the real cases."""
+    def _distance(self, extractor: str) -> dict[str, float | None]:
+        """From the samples to the real cases, and between random halves of the real cases; None for too few vectors."""
 
         def joined(cases: Sequence[Appearance]) -> np.ndarray:
             return np.concatenate([one.features[extractor] for one in cases])
@@ -127,9 +127,9 @@ class Fidelity:
         for _ in range(SPLITS):
             order = [self._real[index] for index in rng.permutation(len(self._real))]
             middle = len(order) // 2
-            halves.append(frechet_distance(joined(order[:middle]) / scale, joined(order[middle:]) / scale))
-        samples = frechet_distance(joined(self._samples) / scale, joined(self._real) / scale)
-        return {"samples": samples, "real_halves": float(np.mean(halves))}
+            halves.append(_distance_if_enough(joined(order[:middle]) / scale, joined(order[middle:]) / scale))
+        samples = _distance_if_enough(joined(self._samples) / scale, joined(self._real) / scale)
+        return {"samples": samples, "real_halves": None if None in halves else float(np.mean(halves))}
 
     def _intensity(self, index: int) -> dict[str, float | None]:
         """Mean of a structure, and distance of its histogram to that of the real cases together."""
@@ -158,7 +158,8 @@ class Fidelity:
             "real cases.", "",
             "| | samples | real cases |", "|---|---:|---:|",
             *(
-                f"| Fréchet distance, {name} (real: between halves) | {one['samples']:.3f} | {one['real_halves']:.3f} |"
+                f"| Fréchet distance, {name} (real: between halves) | {_shown(one['samples'])} | "
+                f"{_shown(one['real_halves'])} |"
                 for name, one in facts["frechet_distance"].items()
             ),
             f"| MS-SSIM between two images | {_shown(facts['ms_ssim']['samples'])} | "
@@ -174,6 +175,13 @@ class Fidelity:
             ),
         ]  # fmt: skip
         return "\n".join(lines) + "\n"
+
+
+def _distance_if_enough(one: np.ndarray, other: np.ndarray) -> float | None:
+    """Fréchet distance; None where a set has no more vectors than they have dimensions, and no covariance."""
+    if min(len(one), len(other)) <= one.shape[1]:
+        return None
+    return frechet_distance(one, other)
 
 
 def _mean_similarity(cases: Sequence[Appearance]) -> float | None:

@@ -32,9 +32,7 @@ class RealCase:
     fingerprint: str
 
 
-def read_real_cases(
-    folders: Sequence[Path], scheme: LabelScheme, mapping: LabelMapping | None
-) -> Iterator[RealCase]:
+def read_real_cases(folders: Sequence[Path], scheme: LabelScheme, mapping: LabelMapping | None) -> Iterator[RealCase]:
     """Read the cases one by one; the images are those of an nnU-Net raw dataset.
 
     Args:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import agreement
-from synthaug.conditions import Condition
 from synthaug.store import Store, StoreInfo
-from synthaug.volumes import CaseRecord, write_image, write_label
+from synthaug.volumes import CaseRecord
+from tests.raw_dataset import write_raw_dataset
 from tests.stand_in_generator import StandInGenerator
 from tests.stand_in_store import fill
 
@@ -19,17 +19,8 @@ SEEN = ("seen_0", "seen_1", "seen_2")
 
 @pytest.fixture
 def raw(tmp_path: Path) -> Path:
-    folder, generator = tmp_path / "Dataset001_Heads", StandInGenerator()
-    (folder / "labelsTr").mkdir(parents=True)
-    (folder / "imagesTr").mkdir()
-    labels = {"background": 0, **{name: generator.scheme.id_of(name) for name in generator.scheme.names}}
-    described = {"channel_names": {"0": "T1"}, "labels": labels, "file_ending": ".nii.gz"}
-    (folder / "dataset.json").write_text(json.dumps(described))
-    for seed, name in enumerate((*SEEN, "new")):
-        (pair,) = generator.generate([Condition({"ventricles": 60.0})], [100 + seed])
-        write_label(folder / "labelsTr" / f"{name}.nii.gz", pair.label, pair.affine)
-        write_image(folder / "imagesTr" / f"{name}_0000.nii.gz", pair.image, pair.affine)
-    return folder
+    write_raw_dataset(tmp_path / "Dataset001_Heads", (*SEEN, "new"), volume_ml=60.0)
+    return tmp_path / "Dataset001_Heads"
 
 
 def test_pairs_are_compared_with_the_cases_that_nobody_saw(

@@ -10,6 +10,7 @@ import pytest
 from synthaug.cli.app import run
 from synthaug.conditions import Condition
 from synthaug.volumes import write_label
+from tests.raw_dataset import write_raw_dataset
 from tests.generators.tiny_guided_ldm import write_tiny_generator
 from tests.stand_in_generator import StandInGenerator
 
@@ -193,3 +194,21 @@ def test_pairs_are_audited_for_memorisation_beside_seen_and_unseen_cases(
     assert "## Memorisation" in (out / "evaluation.md").read_text()
     assert run(["evaluate", *asked, "--memorisation", "--out", str(out)]) == 2
     assert "--memorisation: changes nothing here; give --real DIR" in capsys.readouterr().err
+
+
+def test_images_are_compared_with_real_ones(
+    tmp_path: Path, label_maps: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_raw_dataset(tmp_path / "Dataset001_Heads", [f"head_{index}" for index in range(4)])
+    out = tmp_path / "out"
+    asked = ["--generator", STAND_IN, "--control", "2", "--out", str(out), "--fidelity"]
+    assert run(["evaluate", *asked, "--real", str(tmp_path / "Dataset001_Heads"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["control"]["ventricles"]["fidelity"]
+    assert (found["real_cases"], found["samples"]) == (4, 2)
+    assert set(found["frechet_distance"]) == {"random convolutions", "image autoencoder"}
+    assert found["intensity"]["cerebral_white_matter"]["sample_mean"] > found["intensity"]["csf"]["sample_mean"]
+    assert "## Fidelity" in (out / "evaluation.md").read_text()
+    assert run(["evaluate", *asked, "--real", str(label_maps)]) == 2  # label maps without images
+    assert "0 real case(s) with an image among --real" in capsys.readouterr().err
+    assert run(["evaluate", *asked]) == 2
+    assert "--fidelity: changes nothing here; give --real DIR" in capsys.readouterr().err

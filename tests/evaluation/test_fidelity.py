@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -21,7 +23,9 @@ GRID = Grid((64, 64, 64), (2.0, 2.0, 2.0))
 
 
 def head(seed: int) -> LabeledVolume:
-    (pair,) = StandInGenerator(shape=GRID.shape, spacing_mm=2.0).generate([Condition({"ventricles": 20.0 + 8 * seed})], [seed])
+    (pair,) = StandInGenerator(shape=GRID.shape, spacing_mm=2.0).generate(
+        [Condition({"ventricles": 20.0 + 8 * seed})], [seed]
+    )
     return pair
 
 
@@ -92,6 +96,13 @@ def test_one_sample_has_no_diversity(real: list[Appearance]) -> None:
     fidelity = report(real, real[:1])
     assert fidelity.to_dict()["ms_ssim"]["samples"] is None
     assert "| MS-SSIM between two images | - |" in fidelity.to_markdown()
+
+
+def test_too_few_vectors_have_no_distance(real: list[Appearance]) -> None:
+    few = [replace(one, features={"latents": one.features["latents"][:1]}) for one in real]
+    fidelity = report(few, few)
+    assert fidelity.to_dict()["frechet_distance"] == {"latents": {"samples": None, "real_halves": None}}
+    assert "| Fréchet distance, latents (real: between halves) | - | - |" in fidelity.to_markdown()
 
 
 def test_too_few_real_images_are_refused(real: list[Appearance]) -> None:

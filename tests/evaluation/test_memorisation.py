@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,9 @@ from synthaug.errors import ConfigurationError
 from synthaug.evaluation.memorisation import CaseFeatures, MemorisationAudit, image_distance, mask_distance
 from synthaug.evaluation.seen_cases import seen_and_unseen
 from synthaug.labels import LabelScheme
-from synthaug.volumes import CaseRecord, LabeledVolume, fingerprint_array, write_image, write_label
+from synthaug.volumes import CaseRecord, LabeledVolume, fingerprint_array
 from synthaug.volumes.grid import Grid
+from tests.raw_dataset import write_raw_dataset
 from tests.stand_in_generator import StandInGenerator
 
 SCHEME = LabelScheme.load("ventricles-t1")
@@ -94,17 +94,7 @@ def test_cases_of_both_kinds_are_needed(training: list[CaseFeatures]) -> None:
 
 def test_seen_cases_are_known_by_name_or_content_and_bring_their_images(tmp_path: Path) -> None:
     raw = tmp_path / "Dataset001_Heads"
-    (raw / "labelsTr").mkdir(parents=True)
-    (raw / "imagesTr").mkdir()
-    names = {name: index + 1 for index, name in enumerate(SCHEME.names)}
-    pairs = {name: head(30.0, seed) for seed, name in enumerate(("by_name", "by_content", "new"))}
-    labels = {"background": 0, **{name: SCHEME.id_of(name) for name in names}}
-    (raw / "dataset.json").write_text(
-        json.dumps({"channel_names": {"0": "T1"}, "labels": labels, "file_ending": ".nii.gz"})
-    )
-    for name, pair in pairs.items():
-        write_label(raw / "labelsTr" / f"{name}.nii.gz", pair.label, pair.affine)
-        write_image(raw / "imagesTr" / f"{name}_0000.nii.gz", pair.image, pair.affine)
+    pairs = write_raw_dataset(raw, ("by_name", "by_content", "new"))
     records = [
         CaseRecord("by_name", None, None),
         CaseRecord("renamed", None, fingerprint_array(pairs["by_content"].label)),
