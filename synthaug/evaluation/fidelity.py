@@ -1,4 +1,4 @@
-"""Fidelity of synthetic images: how near they are to real ones as a set, how unlike each other, how grey each structure.
+"""Fidelity of synthetic images: how near to real ones as a set, how unlike each other, how grey each structure.
 
 Every figure is given beside the same figure among real cases: sets of a few tens of images are never at distance 0.
 """
@@ -165,8 +165,8 @@ class Fidelity:
             f"| MS-SSIM between two images | {_shown(facts['ms_ssim']['samples'])} | "
             f"{_shown(facts['ms_ssim']['real'])} |",
             "",
-            "Intensities in units of the head's 99.5th percentile. Distance: earth mover's, from one case's histogram to "
-            "that of all (other) real cases; median over cases.", "",
+            "Intensities in units of the head's 99.5th percentile. Distance: earth mover's, from one case's histogram "
+            "to that of all (other) real cases; median over cases.", "",
             "| structure | mean: samples, real | distance: samples, real |", "|---|---:|---:|",
             *(
                 f"| {name.replace('_', ' ')} | {_shown(one['sample_mean'])}, {_shown(one['real_mean'])} | "

@@ -10,8 +10,8 @@ import pytest
 from synthaug.cli.app import run
 from synthaug.conditions import Condition
 from synthaug.volumes import write_label
-from tests.raw_dataset import write_raw_dataset
 from tests.generators.tiny_guided_ldm import write_tiny_generator
+from tests.raw_dataset import write_raw_dataset
 from tests.stand_in_generator import StandInGenerator
 
 STAND_IN = "python:tests.stand_in_generator:make"
