@@ -14,19 +14,26 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import nn
 
+from synthaug.errors import SynthAugError
 from synthaug.fitting.crops import LabelMirror, draw_bool, draw_crop, draw_index
+from synthaug.generators.guided_ldm_config import WINDOW_PERCENTILE
 from synthaug.labels import LabelScheme
+from synthaug.networks.voxel_norm import normalise_each_voxel
 
 if TYPE_CHECKING:
     from synthaug.evaluation.agreement import Agreement
     from synthaug.fitting.cases import FittingCase
+    from synthaug.store import Store
+    from synthaug.volumes.grid import Grid
 
 CHANNELS = (16, 32, 64, 96)
 CROP = (96, 96, 96)
@@ -72,21 +79,74 @@ def segmenter(scheme: LabelScheme, channels: int) -> nn.Module:
     """The network that is asked."""
     from monai.networks.nets import UNet
 
-    return UNet(3, channels, scheme.num_classes, channels=CHANNELS, strides=(2, 2, 2), num_res_units=1)
+    strides = [2] * (len(CHANNELS) - 1)
+    norm = ("GROUP", {"num_groups": 1})
+    network = UNet(3, channels, scheme.num_classes, CHANNELS, strides, num_res_units=1, norm=norm)
+    normalise_each_voxel(network)
+    return network
 
 
-def read_cases(raw: Path, scheme: LabelScheme, channels: Sequence[str], grid: Any) -> list[FittingCase]:
-    """All cases of a raw data set, on the grid of the pairs and brought to their intensities."""
-    from synthaug.evaluation.label_maps import case_identifier
-    from synthaug.fitting.cases import load_pair_case
-    from synthaug.generators.cases import CasePaths
+@dataclass(frozen=True)
+class Cases:
+    """Real cases on the grid of the pairs, brought to their intensities.
 
-    found = []
-    for label in sorted((raw / "labelsTr").glob("*.nii*")):
-        name = case_identifier(label)
-        images = tuple(sorted((raw / "imagesTr").glob(f"{name}_[0-9]*.nii*")))
-        found.append(load_pair_case(CasePaths(name, images, label), scheme, channels, grid))
-    return found
+    Attributes:
+        training: those that a cache's generator was fitted on.
+        held_out: the others.
+    """
+
+    training: list[FittingCase]
+    held_out: list[FittingCase]
+
+    @classmethod
+    def read(cls, raw: Path, stores: Mapping[str, Store], grid: Grid) -> Cases:
+        """All cases of a raw data set.
+
+        Raises:
+            ConfigurationError: labels or channels of a cache are others, or one of the two kinds is missing.
+        """
+        from synthaug.errors import ConfigurationError
+        from synthaug.evaluation.real_cases import refuse_other_labels
+        from synthaug.fitting.cases import load_pair_case
+        from synthaug.integrations.nnunet.dataset import NnunetDataset
+
+        dataset = NnunetDataset(raw.name, raw, raw)
+        for path, store in stores.items():
+            refuse_other_labels(store.info.scheme, dataset.scheme, path)
+            if len(store.info.channels) != len(dataset.channels):
+                raise ConfigurationError(
+                    f"{path}: has {len(store.info.channels)} channel(s), {raw} {len(dataset.channels)}"
+                )
+        records = [record for store in stores.values() for record in store.info.training_cases]
+        names = {one.identifier for one in records}
+        contents = {one.label_sha256 for one in records if one.label_sha256}
+        found = cls([], [])
+        for paths in dataset.cases.values():
+            case = load_pair_case(paths, dataset.scheme, dataset.channels, grid)
+            seen = case.identifier in names or case.record.label_sha256 in contents
+            (found.training if seen else found.held_out).append(case)
+        for what, cases in (("that the generator was fitted on", found.training), ("held out from it", found.held_out)):
+            if not cases:
+                raise ConfigurationError(f"{raw}: holds no case {what}; both kinds are needed")
+        return found
+
+
+def check_work(work: Path, cases: Cases) -> None:
+    """Refuse a folder whose network learned other cases.
+
+    Raises:
+        ConfigurationError: names the folder.
+    """
+    from synthaug.errors import ConfigurationError
+    from synthaug.files.atomic import replace_file
+
+    identity = json.dumps([asdict(one.record) for one in cases.training])
+    path = work / "cases.json"
+    if not path.exists():
+        work.mkdir(parents=True, exist_ok=True)
+        replace_file(path, identity.encode())
+    elif path.read_text(encoding="utf-8") != identity:
+        raise ConfigurationError(f"{work}: holds a network that learned other cases; choose another folder")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,6 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from accelerate import Accelerator
 
     from synthaug.cli.fit import parse_duration
+    from synthaug.errors import ConfigurationError
     from synthaug.evaluation.agreement import Agreement, AgreementReport
     from synthaug.fitting.stage import Stage, StageSettings
     from synthaug.networks.precision import autocast, choose_dtype
@@ -109,15 +170,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
-    scheme = LabelScheme.from_nnunet(options.raw / "dataset.json")
     stores = {str(path): Store.open(path) for path in options.generated}
+    for path, store in stores.items():
+        if not store.entries():
+            raise ConfigurationError(f"{path}: holds no pair; make some with `synthaug precompute --out {path}`")
     first = next(iter(stores.values()))
     example = first.read(first.entries()[0].name)
-    grid = Grid(example.label.shape, example.spacing_mm)
-    seen = {case.identifier for store in stores.values() for case in store.info.training_cases}
-    cases = read_cases(options.raw, scheme, first.info.channels, grid)
-    training = [one for one in cases if one.identifier in seen]
-    held_out = [one for one in cases if one.identifier not in seen]
+    grid, scheme = Grid(example.label.shape, example.spacing_mm), first.info.scheme
+    cases = Cases.read(options.raw, stores, grid)
+    check_work(options.work, cases)
 
     dtype = choose_dtype(torch.device("cpu"))
     accelerator = Accelerator(cpu=True, mixed_precision="bf16" if dtype == torch.bfloat16 else "no")
@@ -125,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "segmenter",
         options.work,
         segmenter(scheme, len(first.info.channels)),
-        SegmenterLoss(training, scheme, accelerator.device),
+        SegmenterLoss(cases.training, scheme, accelerator.device),
         StageSettings(share=1.0),
         budget_seconds=parse_duration(options.budget, "--budget"),
         accelerator=accelerator,
@@ -138,15 +199,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found = network(image[None].to(accelerator.device))[0].argmax(0)
         return Agreement.of(name, label.numpy(), found.cpu().numpy(), scheme, grid.voxel_volume_ml)
 
-    real = [ask(one.identifier, one.image, one.label) for one in held_out if one.image is not None]
+    real = [ask(one.identifier, one.image, one.label) for one in cases.held_out if one.image is not None]
     results = {}
     for path, store in stores.items():
         samples = []
         for entry in store.entries():
             pair = store.read(entry.name)
-            image = torch.from_numpy(pair.image)
-            high = torch.quantile(image[:, torch.from_numpy(pair.label > 0)][:, ::7], 0.995, dim=1)
-            samples.append(ask(entry.name, image / high.view(-1, 1, 1, 1), torch.from_numpy(pair.label)))
+            head = pair.label > 0
+            bright = [np.percentile(one[head], WINDOW_PERCENTILE) if head.any() else 1.0 for one in pair.image]
+            image = torch.from_numpy(pair.image / np.array(bright, dtype=np.float32)[:, None, None, None])
+            samples.append(ask(entry.name, image, torch.from_numpy(pair.label)))
         report = AgreementReport(real, samples)
         results[path] = report.to_dict()
         print(f"{path}\n\n{report.to_markdown()}")
@@ -156,4 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except SynthAugError as error:
+        sys.exit(f"agreement: {error}")

@@ -28,7 +28,6 @@ ROWS: dict[str, dict[str, Any]] = {
     "feedback alone": {**OPEN, "volume_feedback": 1.0},
     "no guidance": {"guidance_scale": 1.0},
     "guidance 1.5": {"guidance_scale": 1.5},
-    "guidance 2": {"guidance_scale": 2.0},
     "other volumes left to the model": {"complete_volumes": False},
     "guidance 4": {"guidance_scale": 4.0},
     "guidance between 0.8 and 1": {"guidance_interval": [0.8, 1.0]},

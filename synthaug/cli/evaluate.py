@@ -104,9 +104,10 @@ def evaluate(
     scheme: SchemeOption = DEFAULT_SCHEME,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Measure what a generator or a cache is worth: control, volumes by structure, round trip; parts can be combined.
+    """Measure what a generator or a cache is worth; parts can be combined.
 
-    Writes evaluation.json and evaluation.md, and for each control measurement a picture.
+    Control, volumes by structure, anatomy, fidelity, memorisation, round trip. Writes evaluation.json and
+    evaluation.md, and for each control measurement a picture.
 
     Example: synthaug evaluate --generator ventricles-t1-1mm --control 32 --schedule log-uniform:8:120 --out report
     """

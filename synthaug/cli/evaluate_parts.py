@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from synthaug.evaluation.anatomy_survey import AnatomySurvey
     from synthaug.evaluation.control import ControlReport
     from synthaug.evaluation.extractors import Extractor
-    from synthaug.evaluation.fidelity import Fidelity
+    from synthaug.evaluation.fidelity import Appearance, RealAppearances
     from synthaug.evaluation.label_maps import LabelMaps
     from synthaug.evaluation.memorisation import MemorisationAudit
     from synthaug.generators.guided_ldm import GuidedLDM
@@ -54,16 +54,18 @@ class PairLook:
         grid: on which they are compared.
         survey: of their anatomy, or None.
         audit: of their likeness to training cases, or None.
-        fidelity: of their images, or None.
+        real_images: to compare their images with, or None.
         extractors: of the images' features.
+        appearances: of the images seen so far.
     """
 
     scheme: LabelScheme
     grid: Grid
     survey: AnatomySurvey | None
     audit: MemorisationAudit | None
-    fidelity: Fidelity | None
+    real_images: RealAppearances | None
     extractors: Mapping[str, Extractor]
+    appearances: list[Appearance] = field(default_factory=list)
 
     def add(self, name: str, pair: LabeledVolume) -> None:
         """Look at a pair."""
@@ -72,9 +74,9 @@ class PairLook:
 
         if self.survey is not None:
             self.survey.add(name, pair)
-        if self.fidelity is not None:
+        if self.real_images is not None and (pair.label > 0).any():
             case = (pair.image, pair.label, pair.affine)
-            self.fidelity.add(Appearance.of(name, *case, self.scheme, self.grid, self.extractors))
+            self.appearances.append(Appearance.of(name, *case, self.scheme, self.grid, self.extractors))
         if self.audit is not None:
             self.audit.add(CaseFeatures.of(name, pair.label, pair.image, pair.affine, self.scheme, self.grid))
 
@@ -126,6 +128,8 @@ class EvaluationParts:
             )
         table = VolumeTable([entry.realised_ml for entry in entries], self._real_volumes(store.info.scheme))
         volumes = table.to_dict()
+        first = store.read(entries[0].name)
+        look = self._look(first.scheme, Grid(first.label.shape, first.spacing_mm), store.info.training_cases)()
         self.out.mkdir(parents=True, exist_ok=True)
         made_by = store.info.generator
         self.text.append(f"{len(entries)} pairs of {cache}, made by {made_by}; they have passed quality control.\n")
@@ -155,9 +159,6 @@ class EvaluationParts:
         }
         self.text.append(table.to_markdown())
         if self.anatomy or self.memorisation or self.fidelity:
-            first = store.read(entries[0].name)
-            grid = Grid(first.label.shape, first.spacing_mm)
-            look = self._look(first.scheme, grid, store.info.training_cases)()
             for entry in track(entries, "looking at pairs", quiet=self.quiet):
                 look.add(entry.name, store.read(entry.name))
             self._add_look(look, self.out / "cache_worst_anatomy.png", found)
@@ -169,11 +170,11 @@ class EvaluationParts:
 
         planned = [plan_control(generator, schedule, **vars(plan)) for schedule in schedules]
         real_volumes = self._real_volumes(generator.scheme)
+        x, y, z = np.linalg.norm(generator.affine[:3, :3], axis=0).tolist()
+        new_look = self._look(generator.scheme, Grid(generator.shape, (x, y, z)), generator.training_cases)
         self.out.mkdir(parents=True, exist_ok=True)
         self.result["generator"] = {"name": generator.name, "sha256": generator.fingerprint}
         self.result["control"] = {}
-        x, y, z = np.linalg.norm(generator.affine[:3, :3], axis=0).tolist()
-        new_look = self._look(generator.scheme, Grid(generator.shape, (x, y, z)), generator.training_cases)
         for schedule, requests in zip(schedules, planned, strict=True):
             self._add_one_control(generator, schedule, requests, real_volumes, plan.seed, new_look())
 
@@ -220,6 +221,7 @@ class EvaluationParts:
             ConfigurationError: a generator without label-map autoencoder, no label maps, or those of another scheme.
         """
         from synthaug.evaluation.label_maps import LabelMaps
+        from synthaug.evaluation.real_cases import refuse_other_labels
         from synthaug.generators.guided_ldm import GuidedLDM
 
         if not isinstance(generator, GuidedLDM):
@@ -228,11 +230,7 @@ class EvaluationParts:
                 "guided-ldm"
             )
         maps = LabelMaps.find(folder, generator.scheme, self.mapping)
-        if _structures(maps.scheme) != _structures(generator.scheme):
-            raise ConfigurationError(
-                f"--round-trip {folder}: its labels are not those of {generator.scheme.name}; give --label-mapping to "
-                "that scheme"
-            )
+        refuse_other_labels(maps.scheme, generator.scheme, f"--round-trip {folder}")
         return lambda: self._add_round_trip(generator, maps)
 
     def _add_round_trip(self, generator: GuidedLDM, maps: LabelMaps) -> None:
@@ -259,7 +257,7 @@ class EvaluationParts:
     def _look(self, scheme: LabelScheme, grid: Grid, fitted_on: Sequence[CaseRecord]) -> Callable[[], PairLook]:
         """Read the real cases, once; each call of the result begins to look at other pairs beside them."""
         from synthaug.evaluation.anatomy_survey import AnatomySurvey, real_anatomies
-        from synthaug.evaluation.fidelity import Appearance, Fidelity
+        from synthaug.evaluation.fidelity import Appearance, RealAppearances
         from synthaug.evaluation.memorisation import MemorisationAudit
         from synthaug.evaluation.offline_extractors import offline_extractors
         from synthaug.evaluation.real_cases import read_real_cases
@@ -269,17 +267,17 @@ class EvaluationParts:
         real = tuple(one for folder in folders for one in real_anatomies(folder, scheme, grid, self.mapping))
         cases = seen_and_unseen(self.real, scheme, self.mapping, fitted_on, grid) if self.memorisation else None
         extractors = offline_extractors() if self.fidelity else {}
-        appearances = [
+        appearances = tuple(
             Appearance.of(one.identifier, one.image, one.label, one.affine, scheme, grid, extractors)
             for one in (read_real_cases(self.real, scheme, self.mapping) if self.fidelity else ())
             if one.image is not None
-        ]
+        )
+        real_images = RealAppearances(scheme, appearances) if self.fidelity else None
 
         def begin() -> PairLook:
             survey = AnatomySurvey(scheme, real) if self.anatomy else None
             audit = MemorisationAudit(scheme, *cases) if cases else None
-            fidelity = Fidelity(scheme, appearances) if self.fidelity else None
-            return PairLook(scheme, grid, survey, audit, fidelity, extractors)
+            return PairLook(scheme, grid, survey, audit, real_images, extractors)
 
         begin()  # tells at once what is missing, not after an hour of sampling
         return begin
@@ -294,9 +292,10 @@ class EvaluationParts:
             names, pairs = zip(*look.survey.worst(), strict=True)
             preview_pairs(worst, pairs, names, title="Worst anatomy first")
             self.text.append(report.to_markdown())
-        if look.fidelity is not None:
-            found["fidelity"] = look.fidelity.to_dict()
-            self.text.append(look.fidelity.to_markdown())
+        if look.real_images is not None:
+            fidelity = look.real_images.compare(look.appearances)
+            found["fidelity"] = fidelity.facts
+            self.text.append(fidelity.to_markdown())
         if look.audit is not None:
             found["memorisation"] = look.audit.to_dict()
             self.text.append(look.audit.to_markdown())
@@ -306,7 +305,3 @@ class EvaluationParts:
 
         found = [LabelMaps.find(folder, scheme, self.mapping) for folder in self.real]
         return [volumes for maps in found for _, volumes in maps.volumes_ml()]
-
-
-def _structures(scheme: LabelScheme) -> dict[str, int]:
-    return {name: scheme.id_of(name) for name in scheme.names}

@@ -61,10 +61,11 @@ class AgreementReport:
         for name, (low, high) in groups.items():
             real = [one for one in self.real if low <= one.volume_ml < high]
             samples = [one for one in self.samples if low <= one.volume_ml < high]
-            reference, reached = _mean(real) or every, _mean(samples)
+            reached, of_size = _mean(samples), _mean(real)
+            reference = every if of_size is None else of_size
             found[name] = {
                 "real_cases": len(real),
-                "real_dice": _mean(real),
+                "real_dice": of_size,
                 "samples": len(samples),
                 "sample_dice": reached,
                 "share": reached / reference if reached is not None and reference else None,

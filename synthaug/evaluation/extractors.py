@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -27,7 +26,7 @@ class Extractor(Protocol):
     """Feature vectors of an image."""
 
     def features(self, image: torch.Tensor, head: torch.Tensor) -> np.ndarray:
-        """Vectors ``(N, D)`` of an image ``(X, Y, Z)``, 0 to about 1, and the mask of its head."""
+        """Vectors ``(N, D)`` of an image ``(X, Y, Z)``, 0 to about 1 and 0 outside its head, and the head's mask."""
 
 
 class RandomConvolutions:
@@ -115,8 +114,3 @@ def frechet_distance(one: np.ndarray, other: np.ndarray) -> float:
     from monai.metrics.fid import get_fid_score
 
     return float(get_fid_score(torch.from_numpy(one).double(), torch.from_numpy(other).double()))
-
-
-def feature_sets(extractors: Mapping[str, Extractor], image: torch.Tensor, head: torch.Tensor) -> dict[str, np.ndarray]:
-    """Feature vectors of an image by extractor."""
-    return {name: extractor.features(image, head) for name, extractor in extractors.items()}

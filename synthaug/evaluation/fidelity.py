@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,10 @@ import torch
 from torch.nn import functional
 
 from synthaug.errors import ConfigurationError
-from synthaug.evaluation.extractors import Extractor, feature_sets, frechet_distance
+from synthaug.evaluation.extractors import Extractor, frechet_distance
+from synthaug.generators.guided_ldm_config import WINDOW_PERCENTILE
 from synthaug.labels import LabelScheme
 from synthaug.volumes.grid import Grid, box_centre_mm, place_on_grid
-
-WINDOW_PERCENTILE = 99.5
-"""Foreground percentile that is brought to 1: scanners give intensities no unit."""
 
 BINS = 150
 HIGHEST = 1.5
@@ -28,6 +27,9 @@ HIGHEST = 1.5
 SIMILARITY_BLOCK_MM = 2.0
 SIMILARITY_WEIGHTS = (0.0710, 0.4530, 0.4760)
 """Of the three finest scales of MS-SSIM (Wang et al. 2003), brought to the sum of 1."""
+
+LEAST_SIZE = 20
+"""Voxels of 2 mm along an axis that three scales of MS-SSIM need."""
 
 MOST_PAIRS = 150
 SPLITS = 10
@@ -60,106 +62,157 @@ class Appearance:
         grid: Grid,
         extractors: Mapping[str, Extractor],
     ) -> Appearance:
-        """Appearance of an image ``(C, X, Y, Z)`` and its label map ``(X, Y, Z)``, with the head at a grid's centre."""
+        """Appearance of an image ``(C, X, Y, Z)`` and its label map ``(X, Y, Z)``, with the head at a grid's centre.
+
+        Raises:
+            ConfigurationError: an empty label map, or an image that is dark all over the head.
+        """
+        if not (label > 0).any():
+            raise ConfigurationError(f"fidelity: the label map of {name} is empty; leave the case out")
         centred = grid.affine_centred_at(box_centre_mm(label > 0, affine))
         placed = place_on_grid(label, affine, grid, centred, is_label=True)
         head = torch.from_numpy(placed > 0)
         channels = []
         for one in image:
             values = np.where(placed > 0, place_on_grid(one, affine, grid, centred, is_label=False), 0)
-            channels.append(torch.from_numpy(values / np.percentile(values[placed > 0], WINDOW_PERCENTILE)).float())
+            # scanners give intensities no unit
+            bright = float(np.percentile(values[placed > 0], WINDOW_PERCENTILE))
+            if not bright > 0:
+                raise ConfigurationError(
+                    f"fidelity: the image of {name} is {bright:g} at the {WINDOW_PERCENTILE:g}th percentile of its "
+                    "head; intensities above 0 are needed: leave the case out"
+                )
+            channels.append(torch.from_numpy(values / bright).float())
         first = channels[0].numpy()
         histograms = [
             np.histogram(first[placed == scheme.id_of(one)], bins=BINS, range=(0, HIGHEST))[0] for one in scheme.names
         ]
         block = [max(1, round(SIMILARITY_BLOCK_MM / spacing)) for spacing in grid.spacing_mm]
         small = functional.avg_pool3d(torch.stack(channels)[None], block).clamp(0, HIGHEST)
-        return cls(name, feature_sets(extractors, channels[0], head), small, np.stack(histograms))
+        return cls(
+            name, {key: one.features(channels[0], head) for key, one in extractors.items()}, small, np.stack(histograms)
+        )
 
 
-class Fidelity:
-    """Synthetic images beside real ones.
+@dataclass(frozen=True)
+class RealAppearances:
+    """Real images to compare with; what they have in common is computed once.
 
-    Args:
+    Attributes:
         scheme: label scheme of all cases.
-        real: of real cases.
+        cases: of real cases.
 
     Raises:
-        ConfigurationError: fewer than four real cases with an image.
+        ConfigurationError: too few real cases with an image.
     """
 
-    LEAST_REAL = 4
+    LEAST = 6
 
-    def __init__(self, scheme: LabelScheme, real: Sequence[Appearance]) -> None:
-        if len(real) < self.LEAST_REAL:
+    scheme: LabelScheme
+    cases: tuple[Appearance, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.cases) < self.LEAST:
             raise ConfigurationError(
-                f"fidelity: {len(real)} real case(s) with an image among --real; {self.LEAST_REAL} or more are needed: "
-                "give an nnU-Net raw data set, which holds images beside label maps"
+                f"fidelity: {len(self.cases)} real case(s) with an image among --real; {self.LEAST} or more are "
+                "needed: give an nnU-Net raw data set, which holds images beside label maps"
             )
-        self._scheme = scheme
-        self._real = list(real)
-        self._samples: list[Appearance] = []
 
-    def add(self, sample: Appearance) -> None:
-        """Take note of a sample."""
-        self._samples.append(sample)
+    @cached_property
+    def similarity(self) -> float | None:
+        """Mean MS-SSIM between two of them."""
+        return _mean_similarity(self.cases)
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready figures."""
-        return {
-            "real_cases": len(self._real),
-            "samples": len(self._samples),
-            "frechet_distance": {name: self._distance(name) for name in self._real[0].features},
-            "ms_ssim": {"samples": _mean_similarity(self._samples), "real": _mean_similarity(self._real)},
-            "intensity": {name: self._intensity(index) for index, name in enumerate(self._scheme.names)},
-        }
+    @cached_property
+    def scales(self) -> dict[str, np.ndarray]:
+        """Deviations ``(D,)`` of the features by extractor: figures of several extractors have one unit then."""
+        return {name: _joined(self.cases, name).std(0) + 1e-6 for name in self.cases[0].features}
 
-    def _distance(self, extractor: str) -> dict[str, float | None]:
-        """From the samples to the real cases, and between random halves of the real cases; None for too few vectors."""
-
-        def joined(cases: Sequence[Appearance]) -> np.ndarray:
-            return np.concatenate([one.features[extractor] for one in cases])
-
-        # In units of the real features' deviations, which the extractors do not share.
-        scale = joined(self._real).std(0) + 1e-6
-        rng = np.random.default_rng(0)
-        halves = []
-        for _ in range(SPLITS):
-            order = [self._real[index] for index in rng.permutation(len(self._real))]
-            middle = len(order) // 2
-            halves.append(_distance_if_enough(joined(order[:middle]) / scale, joined(order[middle:]) / scale))
-        samples = _distance_if_enough(joined(self._samples) / scale, joined(self._real) / scale)
-        return {"samples": samples, "real_halves": None if None in halves else float(np.mean(halves))}
-
-    def _intensity(self, index: int) -> dict[str, float | None]:
-        """Mean of a structure, and distance of its histogram to that of the real cases together."""
-        pooled = _shares(sum(one.histograms[index] for one in self._real))
-        others = [
-            _histogram_distance(
-                _shares(one.histograms[index]),
-                _shares(sum(other.histograms[index] for other in self._real if other is not one)),
+    @cached_property
+    def histogram_distances(self) -> list[float | None]:
+        """By structure: median distance of a case's histogram to that of all others."""
+        return [
+            _median(
+                [
+                    _histogram_distance(
+                        _shares(one.histograms[index]), _shares(self._pooled(index) - one.histograms[index])
+                    )
+                    for one in self.cases
+                ]
             )
-            for one in self._real
+            for index in range(len(self.scheme.names))
         ]
-        samples = [_histogram_distance(_shares(one.histograms[index]), pooled) for one in self._samples]
-        return {
-            "real_mean": _mean(pooled),
-            "sample_mean": _mean(_shares(sum(one.histograms[index] for one in self._samples))),
-            "real_distance": _median(others),
-            "sample_distance": _median(samples),
-        }
+
+    def compare(self, samples: Sequence[Appearance]) -> FidelityReport:
+        """Compare synthetic images with the real ones."""
+        if not samples:
+            raise ConfigurationError("fidelity: no sample to compare")
+        structures = {}
+        for index, name in enumerate(self.scheme.names):
+            pooled = _shares(self._pooled(index))
+            found = [_histogram_distance(_shares(one.histograms[index]), pooled) for one in samples]
+            structures[name] = {
+                "real_mean": _mean(pooled),
+                "sample_mean": _mean(_shares(sum(one.histograms[index] for one in samples))),
+                "real_distance": self.histogram_distances[index],
+                "sample_distance": _median(found),
+            }
+        return FidelityReport(
+            {
+                "real_cases": len(self.cases),
+                "samples": len(samples),
+                "frechet_distance": {name: self._distances(name, samples) for name in self.scales},
+                "ms_ssim": {"samples": _mean_similarity(samples), "real": self.similarity},
+                "intensity": structures,
+            }
+        )
+
+    def _pooled(self, index: int) -> np.ndarray:
+        """Histogram of a structure over all cases."""
+        return np.sum([one.histograms[index] for one in self.cases], axis=0)
+
+    def _distances(self, extractor: str, samples: Sequence[Appearance]) -> dict[str, float | None]:
+        """From one random half of the real cases to samples, and to real cases of the other half, as many of each.
+
+        Small sets are far from each other whatever they hold: only sets of one size can be compared.
+        """
+        rng = np.random.default_rng(0)
+        count = min(len(self.cases) // 2, len(samples))
+        found: dict[str, list[float | None]] = {"samples": [], "real": []}
+        for _ in range(SPLITS):
+            order = rng.permutation(len(self.cases))
+            half = len(order) // 2
+            reference = [self.cases[index] for index in order[:half]]
+            others = [self.cases[index] for index in order[half : half + count]]
+            drawn = [samples[index] for index in rng.choice(len(samples), count, replace=False)]
+            scale = self.scales[extractor]
+            for name, cases in (("samples", drawn), ("real", others)):
+                vectors = _joined(cases, extractor) / scale, _joined(reference, extractor) / scale
+                found[name].append(_distance_if_enough(*vectors))
+        return {name: None if None in values else float(np.mean(values)) for name, values in found.items()}  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class FidelityReport:
+    """Figures of synthetic images, each beside its like among real cases.
+
+    Attributes:
+        facts: JSON-ready.
+    """
+
+    facts: dict[str, Any]
 
     def to_markdown(self) -> str:
         """The figures as tables."""
-        facts = self.to_dict()
+        facts = self.facts
         lines = [
             "## Fidelity", "",
             f"{facts['samples']} samples beside {facts['real_cases']} real cases; each figure beside its like among "
-            "real cases.", "",
+            "real cases. Fréchet distances are to one half of the real cases, from as many samples, or real cases, as "
+            "the other half holds.", "",
             "| | samples | real cases |", "|---|---:|---:|",
             *(
-                f"| Fréchet distance, {name} (real: between halves) | {_shown(one['samples'])} | "
-                f"{_shown(one['real_halves'])} |"
+                f"| Fréchet distance, {name} | {_shown(one['samples'])} | {_shown(one['real'])} |"
                 for name, one in facts["frechet_distance"].items()
             ),
             f"| MS-SSIM between two images | {_shown(facts['ms_ssim']['samples'])} | "
@@ -177,6 +230,10 @@ class Fidelity:
         return "\n".join(lines) + "\n"
 
 
+def _joined(cases: Sequence[Appearance], extractor: str) -> np.ndarray:
+    return np.concatenate([one.features[extractor] for one in cases])
+
+
 def _distance_if_enough(one: np.ndarray, other: np.ndarray) -> float | None:
     """Fréchet distance; None where a set has no more vectors than they have dimensions, and no covariance."""
     if min(len(one), len(other)) <= one.shape[1]:
@@ -189,7 +246,7 @@ def _mean_similarity(cases: Sequence[Appearance]) -> float | None:
     from monai.metrics import MultiScaleSSIMMetric
 
     pairs = list(itertools.combinations(range(len(cases)), 2))
-    if not pairs:
+    if not pairs or min(cases[0].small.shape[2:]) < LEAST_SIZE:
         return None
     if len(pairs) > MOST_PAIRS:
         pairs = [pairs[index] for index in np.random.default_rng(0).choice(len(pairs), MOST_PAIRS, replace=False)]

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from synthaug.errors import ConfigurationError
 from synthaug.evaluation.label_maps import LabelMaps, case_identifier
+from synthaug.generators.cases import CasePaths
+from synthaug.integrations.nnunet.dataset import NnunetDataset
 from synthaug.labels import LabelMapping, LabelScheme
-from synthaug.volumes import fingerprint_array, read_image, read_label
+from synthaug.volumes import CaseRecord, fingerprint_array, read_label, read_pair
 
 
 @dataclass(frozen=True)
@@ -31,30 +34,62 @@ class RealCase:
     affine: np.ndarray
     fingerprint: str
 
+    def is_among(self, records: Sequence[CaseRecord]) -> bool:
+        """Whether one of the records is of this case, by its name or by its content."""
+        return any(one.identifier == self.identifier or one.label_sha256 == self.fingerprint for one in records)
+
 
 def read_real_cases(folders: Sequence[Path], scheme: LabelScheme, mapping: LabelMapping | None) -> Iterator[RealCase]:
     """Read the cases one by one; the images are those of an nnU-Net raw dataset.
 
     Args:
         folders: nnU-Net raw datasets or folders of label maps.
-        scheme: of label maps that say nothing of theirs.
+        scheme: that the label maps are wanted in.
         mapping: from the label maps' scheme, or None.
 
     Raises:
-        SynthAugError: a folder without label maps, or a file that cannot be read.
+        SynthAugError: a folder without label maps, or with those of another scheme; a file that cannot be read; an
+            image that does not fit its label map.
     """
     for folder in folders:
         maps = LabelMaps.find(folder, scheme, mapping)
+        refuse_other_labels(maps.scheme, scheme, str(folder))
+        images = _images(folder)
+        source = maps.mapping.source if maps.mapping else maps.scheme
         for path in maps.paths:
-            label, affine = read_label(path, maps.mapping.source if maps.mapping else maps.scheme)
-            fingerprint = fingerprint_array(label)
+            identifier = case_identifier(path)
+            image = None
+            if identifier in images.cases:
+                pair = read_pair(images.cases[identifier].images, path, source, images.channels)
+                label, image, affine = pair.label, pair.image, pair.affine
+            else:
+                label, affine = read_label(path, source)
             mapped = maps.mapping.apply(label, str(path)) if maps.mapping else label
-            yield RealCase(case_identifier(path), mapped, _image(path), affine, fingerprint)
+            yield RealCase(identifier, mapped, image, affine, fingerprint_array(label))
 
 
-def _image(label_path: Path) -> np.ndarray | None:
-    """Image ``(C, X, Y, Z)`` beside a label map of an nnU-Net raw dataset, or None."""
-    if label_path.parent.name != "labelsTr":
-        return None
-    files = sorted((label_path.parent.parent / "imagesTr").glob(f"{case_identifier(label_path)}_[0-9]*.nii*"))
-    return np.concatenate([read_image(path)[0] for path in files]) if files else None
+def refuse_other_labels(found: LabelScheme, wanted: LabelScheme, where: str) -> None:
+    """Refuse label maps whose ids stand for other structures.
+
+    Raises:
+        ConfigurationError: names the folder and the mend.
+    """
+    if {name: found.id_of(name) for name in found.names} != {name: wanted.id_of(name) for name in wanted.names}:
+        raise ConfigurationError(
+            f"{where}: its labels are not those of {wanted.name}; give --label-mapping to that scheme"
+        )
+
+
+@dataclass(frozen=True)
+class _Images:
+    """Cases with images, and the names of their channels."""
+
+    cases: dict[str, CasePaths]
+    channels: tuple[str, ...]
+
+
+def _images(folder: Path) -> _Images:
+    if not (folder / "imagesTr").is_dir() or not (folder / "dataset.json").is_file():
+        return _Images({}, ())
+    dataset = NnunetDataset(folder.name, folder, folder)
+    return _Images(dataset.cases, dataset.channels)

@@ -34,11 +34,9 @@ def seen_and_unseen(
     Raises:
         SynthAugError: a folder without label maps, or a file that cannot be read.
     """
-    names = {record.identifier for record in seen}
-    contents = {record.label_sha256 for record in seen if record.label_sha256}
     fitted: list[CaseFeatures] = []
     unseen: list[CaseFeatures] = []
     for case in read_real_cases(folders, scheme, mapping):
         features = CaseFeatures.of(case.identifier, case.label, case.image, case.affine, scheme, grid)
-        (fitted if case.identifier in names or case.fingerprint in contents else unseen).append(features)
+        (fitted if case.is_among(seen) else unseen).append(features)
     return fitted, unseen

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
+
+from synthaug.fitting.bank import Bank
 
 
 class LabelMirror:
@@ -38,6 +41,16 @@ def draw_index(count: int, generator: torch.Generator) -> int:
 def draw_bool(probability: float, generator: torch.Generator) -> bool:
     """True with a probability."""
     return float(torch.rand(1, generator=generator)) < probability
+
+
+def draw_label_crop(
+    paths: Sequence[Path], mirror: LabelMirror, size: Sequence[int], *, multiple: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Crop of a random label map of the bank, mirrored or not; see :func:`draw_crop`."""
+    label = Bank.read(paths[draw_index(len(paths), generator)]).label
+    if draw_bool(0.5, generator):
+        label = mirror(label)
+    return label[draw_crop(label, size, multiple=multiple, generator=generator)]
 
 
 def draw_crop(

@@ -40,7 +40,7 @@ from synthaug.labels import LabelScheme
 from synthaug.networks.image_autoencoder import ImageAutoencoder
 from synthaug.networks.image_diffusion import ImageDiffusionUNet
 from synthaug.networks.label_autoencoder import LabelAutoencoder, decision_offset
-from synthaug.networks.latent_pyramid import BLOCK
+from synthaug.networks.latent_pyramid import BLOCK, DETAIL_LEVELS
 from synthaug.networks.mask_detail import MaskDetailUNet
 from synthaug.networks.mask_diffusion import MaskDiffusionUNet
 from synthaug.networks.precision import choose_dtype
@@ -143,10 +143,10 @@ class GuidedLDMFit:
         label_autoencoder = self._fit_label_autoencoder(deadline)
         survey = self._survey(label_autoencoder)
         mask_diffusion = self._fit_mask_diffusion(label_autoencoder, survey, deadline)
-        mask_detail = self._fit_mask_detail(label_autoencoder, survey, deadline)
+        details = [self._fit_mask_detail(level, label_autoencoder, survey, deadline) for level in range(DETAIL_LEVELS)]
         image_autoencoder = self._fit_image_autoencoder(deadline)
         untrained = GuidedLDMNetworks.build(self._config).image_diffusion
-        networks = GuidedLDMNetworks(label_autoencoder, mask_diffusion, mask_detail, image_autoencoder, untrained)
+        networks = GuidedLDMNetworks(label_autoencoder, mask_diffusion, *details, image_autoencoder, untrained)
         networks = replace(networks, image_diffusion=self._fit_image_diffusion(networks, deadline))
         self._write(networks)
         return self._folder
@@ -220,24 +220,26 @@ class GuidedLDMFit:
             device=self._device,
         )
         network = GuidedLDMNetworks.build(self._config).mask_diffusion
-        network.set_prior(*survey.prior(network.patch))
+        network.set_prior(*survey.prior())
         return self._stage("mask_diffusion", network, loss, self._settings.mask_diffusion.stage).run(deadline=deadline)
 
     def _fit_mask_detail(
-        self, autoencoder: LabelAutoencoder, survey: MaskSurvey, deadline: float | None
+        self, level: int, autoencoder: LabelAutoencoder, survey: MaskSurvey, deadline: float | None
     ) -> MaskDetailUNet:
-        network = GuidedLDMNetworks.build(self._config).mask_detail
-        network.deviation.copy_(survey.detail_deviation())
+        name = f"mask_detail_{level}"
+        network = MaskDetailUNet(autoencoder.latent_channels, **self._config.mask_detail)
+        network.deviation.copy_(survey.detail_deviation(level))
         loss = MaskDetailLoss(
             self._bank.paths("labels"),
             self._mirror,
             autoencoder,
             survey.scale(),
+            level,
             self._settings.mask_detail.batch,
-            multiple=autoencoder.downsampling * BLOCK,
+            multiple=autoencoder.downsampling * BLOCK ** (DETAIL_LEVELS - level),
             device=self._device,
         )
-        return self._stage("mask_detail", network, loss, self._settings.mask_detail.stage).run(deadline=deadline)
+        return self._stage(name, network, loss, self._settings.mask_detail.stage).run(deadline=deadline)
 
     def _fit_image_autoencoder(self, deadline: float | None) -> ImageAutoencoder:
         network = GuidedLDMNetworks.build(self._config).image_autoencoder

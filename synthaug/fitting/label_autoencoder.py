@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from synthaug.fitting.bank import Bank
-from synthaug.fitting.crops import LabelMirror, draw_bool, draw_crop, draw_index
+from synthaug.fitting.crops import LabelMirror, draw_label_crop
 from synthaug.networks.label_autoencoder import LabelAutoencoder, label_reconstruction_loss
 
 
@@ -60,18 +60,16 @@ class LabelAutoencoderLoss:
 
     def __call__(self, network: LabelAutoencoder, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         """Loss of one batch, and figures to log."""
-        label = torch.stack([self._draw(generator) for _ in range(self._batch.crops)]).long().to(self._device)
+        crops = [
+            draw_label_crop(self._paths, self._mirror, self._batch.crop, multiple=self._multiple, generator=generator)
+            for _ in range(self._batch.crops)
+        ]
+        label = torch.stack(crops).long().to(self._device)
         latent = network.encode(label)
         level = self._batch.latent_noise * torch.rand(1, generator=generator)
         latent = latent + (level * torch.randn(latent.shape, generator=generator)).to(latent)
         loss = label_reconstruction_loss(network.decode_folded(latent), network.fold(label), self._weights)
         return loss, {"reconstruction": float(loss.detach())}
-
-    def _draw(self, generator: torch.Generator) -> torch.Tensor:
-        label = Bank.read(self._paths[draw_index(len(self._paths), generator)]).label
-        if draw_bool(0.5, generator):
-            label = self._mirror(label)
-        return label[draw_crop(label, self._batch.crop, multiple=self._multiple, generator=generator)]
 
 
 def balanced_class_weights(paths: Sequence[Path], num_classes: int) -> torch.Tensor:

@@ -17,7 +17,7 @@ from synthaug.generators.latent_scale import LatentScale
 from synthaug.labels import LabelScheme
 from synthaug.networks.image_autoencoder import ImageAutoencoder
 from synthaug.networks.label_autoencoder import LabelAutoencoder
-from synthaug.networks.latent_pyramid import BLOCK, coarsen, detail_of
+from synthaug.networks.latent_pyramid import BLOCK, DETAIL_LEVELS, coarsen, detail_of
 from synthaug.networks.precision import autocast
 
 LEAST_DEVIATION = 0.02
@@ -30,11 +30,11 @@ class MaskSurvey:
 
     Attributes:
         volumes_ml: ``(N, 2, controls)`` float32: of each label map, and of its mirror image.
-        occupancy: ``(x, y, z)`` float32, share of the label maps' voxels under a coarse latent voxel that the first
-            control holds.
-        mean: ``(C, x, y, z)`` float32, mean of the unscaled coarse latents.
+        occupancy: ``(x, y, z)`` float32, share of the label maps' voxels under a voxel of the coarsest latent that the
+            first control holds.
+        mean: ``(C, x, y, z)`` float32, mean of the unscaled coarsest latents.
         square: ``(C, x, y, z)`` float32, mean of their squares.
-        detail_square: ``(C,)`` float32, mean of the squares of what the latents add to the coarse ones.
+        detail_square: ``(levels, C)`` float32, mean of the squares of what each finer level adds.
     """
 
     volumes_ml: torch.Tensor
@@ -44,27 +44,22 @@ class MaskSurvey:
     detail_square: torch.Tensor
 
     def scale(self) -> LatentScale:
-        """Mean by channel, and the deviation of all: all labels' codes stay as far from each other."""
+        """Mean by channel, and one deviation, of the level above the coarsest: codes stay as far from each other."""
         axes = (1, 2, 3)
         mean = self.mean.mean(axes)
-        deviation = float((self.square.mean(axes) - mean**2).mean().sqrt())
+        deviation = float((self.square.mean(axes) + self.detail_square[0] - mean**2).mean().sqrt())
         return LatentScale(tuple(mean.tolist()), (deviation,) * len(mean))
 
-    def detail_deviation(self) -> torch.Tensor:
-        """Deviation ``()`` of the scaled detail."""
-        return self.detail_square.mean().sqrt() / self.scale().std[0]
+    def detail_deviation(self, level: int) -> torch.Tensor:
+        """Deviation ``()`` of what a level, 0 to ``DETAIL_LEVELS - 1``, adds to scaled latents."""
+        return self.detail_square[level].mean().sqrt() / self.scale().std[0]
 
-    def prior(self, patch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean ``(1, C, x, y, z)`` and deviation ``(1, 1, x, y, z)`` of the scaled coarse latents over blocks of
-        ``patch`` voxels.
-        """
+    def prior(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean ``(1, C, x, y, z)`` and deviation ``(1, 1, x, y, z)`` of the scaled coarsest latents."""
         statistics = self.scale()
-        mean = functional.avg_pool3d(statistics.scale(self.mean.unsqueeze(0)), patch)
-        smooth = statistics.unscale(functional.interpolate(mean, scale_factor=patch, mode="trilinear"))[0]
-        # Deviation from the mean as the network sees it, which lost its detail.
-        squared = (self.square - 2 * smooth * self.mean + smooth**2).clamp(min=0)
-        deviation = functional.avg_pool3d(squared.mean(0)[None, None], patch).sqrt() / statistics.std[0]
-        return mean, deviation.clamp(min=LEAST_DEVIATION)
+        variance = (self.square - self.mean**2).clamp(min=0).mean(0)
+        deviation = variance[None, None].sqrt() / statistics.std[0]
+        return statistics.scale(self.mean.unsqueeze(0)), deviation.clamp(min=LEAST_DEVIATION)
 
 
 @dataclass(frozen=True)
@@ -101,12 +96,16 @@ def survey_labels(
             label = Bank.read(path).label
             both = torch.stack([label, mirror(label)])
             latents = network.encode(both.long().to(device)).cpu()
-            coarse = coarsen(latents)
+            coarse = coarsen(latents, DETAIL_LEVELS)
+            details = [detail_of(coarsen(latents, DETAIL_LEVELS - 1 - level)) for level in range(DETAIL_LEVELS)]
             mean = mean + coarse.mean(0) / len(paths)
             square = square + coarse.square().mean(0) / len(paths)
-            detail_square = detail_square + detail_of(latents).square().mean((0, 2, 3, 4)) / len(paths)
+            detail_square = detail_square + torch.stack([one.square().mean((0, 2, 3, 4)) for one in details]) / len(
+                paths
+            )
             inside = torch.isin(both, first_control).float()
-            occupancy = occupancy + functional.avg_pool3d(inside, network.downsampling * BLOCK).mean(0) / len(paths)
+            voxel = network.downsampling * BLOCK**DETAIL_LEVELS
+            occupancy = occupancy + functional.avg_pool3d(inside, voxel).mean(0) / len(paths)
             counts = torch.bincount(label.flatten(), minlength=scheme.num_classes)
             volumes.append(
                 [

@@ -8,14 +8,12 @@ from pathlib import Path
 
 import torch
 
-from synthaug.fitting.bank import Bank
-from synthaug.fitting.crops import LabelMirror, draw_bool, draw_crop, draw_index
+from synthaug.fitting.crops import LabelMirror, draw_label_crop
 from synthaug.generators.latent_scale import LatentScale
 from synthaug.networks.label_autoencoder import LabelAutoencoder
-from synthaug.networks.latent_pyramid import coarsen, detail_of
+from synthaug.networks.latent_pyramid import DETAIL_LEVELS, coarsen, detail_of
 from synthaug.networks.mask_detail import MaskDetailUNet
-from synthaug.networks.mask_diffusion import LEAST_NOISE
-from synthaug.networks.rectified_flow import TIME_SCALE, draw_times, noisy_state
+from synthaug.networks.rectified_flow import LEAST_NOISE, TIME_SCALE, draw_times, noisy_state
 
 
 @dataclass(frozen=True)
@@ -44,6 +42,7 @@ class MaskDetailLoss:
         mirror: left-right flip.
         autoencoder: encodes label maps.
         statistics: scale of the latents.
+        level: that the network adds, 0 to ``DETAIL_LEVELS - 1``.
         batch: what a step sees.
         multiple: crops start at a multiple of this (the voxels of a block along an axis).
         device: where the network is.
@@ -55,6 +54,7 @@ class MaskDetailLoss:
         mirror: LabelMirror,
         autoencoder: LabelAutoencoder,
         statistics: LatentScale,
+        level: int,
         batch: MaskDetailBatch,
         *,
         multiple: int,
@@ -64,15 +64,20 @@ class MaskDetailLoss:
         self._mirror = mirror
         self._autoencoder = autoencoder.to(device)
         self._statistics = statistics
+        self._above = DETAIL_LEVELS - 1 - level
         self._batch = batch
         self._multiple = multiple
         self._device = device
 
     def __call__(self, network: MaskDetailUNet, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         """Loss of one batch, and figures to log."""
-        label = torch.stack([self._draw(generator) for _ in range(self._batch.crops)]).long().to(self._device)
+        crops = [
+            draw_label_crop(self._paths, self._mirror, self._batch.crop, multiple=self._multiple, generator=generator)
+            for _ in range(self._batch.crops)
+        ]
+        label = torch.stack(crops).long().to(self._device)
         with torch.no_grad():
-            latent = self._statistics.scale(self._autoencoder.encode(label))
+            latent = coarsen(self._statistics.scale(self._autoencoder.encode(label)), self._above)
             coarse, data = coarsen(latent), detail_of(latent)
         level = self._batch.coarse_noise * torch.rand(len(label), 1, 1, 1, 1, generator=generator)
         coarse = coarse + (level * torch.randn(coarse.shape, generator=generator)).to(coarse)
@@ -83,9 +88,3 @@ class MaskDetailLoss:
         error = velocity.float() - (noise - data)
         loss = (error * network.state_deviation(times.view(-1, 1, 1, 1, 1)) / network.deviation).square().mean()
         return loss, {}
-
-    def _draw(self, generator: torch.Generator) -> torch.Tensor:
-        label = Bank.read(self._paths[draw_index(len(self._paths), generator)]).label
-        if draw_bool(0.5, generator):
-            label = self._mirror(label)
-        return label[draw_crop(label, self._batch.crop, multiple=self._multiple, generator=generator)]

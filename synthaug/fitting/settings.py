@@ -14,6 +14,7 @@ from synthaug.fitting.mask_detail import MaskDetailBatch
 from synthaug.fitting.mask_diffusion import MaskDiffusionBatch
 from synthaug.fitting.stage import StageSettings
 from synthaug.generators.sampling_config import SamplingConfig
+from synthaug.networks.latent_pyramid import DETAIL_LEVELS
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,11 @@ class MaskDiffusionSettings:
 
 @dataclass(frozen=True)
 class MaskDetailSettings:
-    """Network, batch and schedule of the model that adds detail to coarse label maps."""
+    """Network, batch and schedule of each of the models that add detail to coarse label maps."""
 
     network: dict[str, Any] = field(default_factory=dict)
     batch: MaskDetailBatch = field(default_factory=MaskDetailBatch)
-    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.15))
+    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.1))
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,9 @@ class FitSettings:
         bank: augmentation of the training cases.
         label_autoencoder: first stage.
         mask_diffusion: second stage.
-        mask_detail: third stage.
-        image_autoencoder: fourth stage.
-        image_diffusion: fifth stage.
+        mask_detail: the stages after it, one for each finer level.
+        image_autoencoder: then this.
+        image_diffusion: last stage.
     """
 
     shape: tuple[int, int, int] = (160, 192, 160)
@@ -103,7 +104,7 @@ class FitSettings:
         shares = {
             "label_autoencoder": self.label_autoencoder.stage.share,
             "mask_diffusion": self.mask_diffusion.stage.share,
-            "mask_detail": self.mask_detail.stage.share,
+            **{f"mask_detail_{level}": self.mask_detail.stage.share for level in range(DETAIL_LEVELS)},
             "image_autoencoder": self.image_autoencoder.stage.share,
             "image_diffusion": self.image_diffusion.stage.share,
         }

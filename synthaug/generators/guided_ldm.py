@@ -1,8 +1,8 @@
 """Guided synthesis with two latent diffusion models (Ruschke et al., arXiv 2411.01351).
 
-A mask diffusion model makes a coarse label map with the volumes asked for, by classifier-free guidance; a second one
-adds the detail, and a SPADE image diffusion model makes the image that belongs to it. All follow a rectified flow in
-the latent space of an autoencoder.
+A mask diffusion model makes a coarse label map with the volumes asked for, by classifier-free guidance; two small ones
+add the detail, level by level, and a SPADE image diffusion model makes the image that belongs to it. All follow a
+rectified flow in the latent space of an autoencoder.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from synthaug.generators.mask_stage import MaskStage
 from synthaug.networks.image_autoencoder import ImageAutoencoder
 from synthaug.networks.image_diffusion import ImageDiffusionUNet
 from synthaug.networks.label_autoencoder import LabelAutoencoder
-from synthaug.networks.latent_pyramid import BLOCK
+from synthaug.networks.latent_pyramid import BLOCK, DETAIL_LEVELS
 from synthaug.networks.mask_detail import MaskDetailUNet
 from synthaug.networks.mask_diffusion import MaskDiffusionUNet
 from synthaug.networks.precision import choose_device, choose_dtype
@@ -47,7 +47,8 @@ class GuidedLDMNetworks:
 
     label_autoencoder: LabelAutoencoder
     mask_diffusion: MaskDiffusionUNet
-    mask_detail: MaskDetailUNet
+    mask_detail_0: MaskDetailUNet
+    mask_detail_1: MaskDetailUNet
     image_autoencoder: ImageAutoencoder
     image_diffusion: ImageDiffusionUNet
 
@@ -57,11 +58,12 @@ class GuidedLDMNetworks:
         num_classes = config.scheme.num_classes
         label_autoencoder = LabelAutoencoder(num_classes, **config.label_autoencoder)
         latent_channels = label_autoencoder.latent_channels
-        coarse = [size // (label_autoencoder.downsampling * BLOCK) for size in config.grid.shape]
+        coarsest = [size // (label_autoencoder.downsampling * BLOCK**DETAIL_LEVELS) for size in config.grid.shape]
         image_autoencoder = ImageAutoencoder(len(config.channels), num_classes, **config.image_autoencoder)
         return cls(
             label_autoencoder,
-            MaskDiffusionUNet(latent_channels, len(config.limits_ml), coarse, **config.mask_diffusion),
+            MaskDiffusionUNet(latent_channels, len(config.limits_ml), coarsest, **config.mask_diffusion),
+            MaskDetailUNet(latent_channels, **config.mask_detail),
             MaskDetailUNet(latent_channels, **config.mask_detail),
             image_autoencoder,
             ImageDiffusionUNet(
@@ -72,12 +74,13 @@ class GuidedLDMNetworks:
     def sizes(self) -> NetworkSizes:
         """What the configuration's other values have to fit."""
         label, image = self.label_autoencoder, self.image_autoencoder
+        coarsest = label.downsampling * BLOCK**DETAIL_LEVELS
         return NetworkSizes(
             mask_latent_channels=label.latent_channels,
             image_latent_channels=image.latent_channels,
             shape_multiple=math.lcm(
-                label.downsampling * BLOCK * self.mask_diffusion.patch * 2 ** (_levels(self.mask_diffusion.unet) - 1),
-                label.downsampling * BLOCK * 2 ** (_levels(self.mask_detail.unet) - 1),
+                coarsest * 2 ** (_levels(self.mask_diffusion.unet) - 1),
+                coarsest * 2 ** (_levels(self.mask_detail_0.unet) - 1),
                 image.downsampling * 2 ** (_levels(self.image_diffusion.unet) - 1),
             ),
         )
@@ -85,6 +88,21 @@ class GuidedLDMNetworks:
     def by_name(self) -> dict[str, nn.Module]:
         """Networks by the stem of their file's name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True)
+class GuidedLDMFolder:
+    """What a folder of weights holds.
+
+    Attributes:
+        config: with the sampler settings that were asked for.
+        networks: with their weights, on the CPU.
+        fingerprint: sha256 (hex) of weights and configuration.
+    """
+
+    config: GuidedLDMConfig
+    networks: GuidedLDMNetworks
+    fingerprint: str
 
 
 def _levels(unet: nn.Module) -> int:
@@ -130,7 +148,7 @@ class GuidedLDM:
             config,
             networks.label_autoencoder,
             networks.mask_diffusion,
-            networks.mask_detail,
+            (networks.mask_detail_0, networks.mask_detail_1),
             self.device,
             self.dtype,
         )
@@ -141,7 +159,7 @@ class GuidedLDM:
 
     @classmethod
     def load(cls, folder: Path, *, device: str = "auto", **sampling: Any) -> GuidedLDM:
-        """Read a folder that :mod:`synthaug.fitting` wrote.
+        """Read a folder that :mod:`synthaug.fitting` wrote, to sample from it.
 
         Args:
             folder: holds ``config.json`` and one safetensors file for each network.
@@ -151,6 +169,12 @@ class GuidedLDM:
         Raises:
             ConfigurationError: a file is missing, damaged, or does not fit the configuration.
         """
+        read = cls.read(folder, **sampling)
+        return cls(read.config, read.networks, fingerprint=read.fingerprint, device=device)
+
+    @staticmethod
+    def read(folder: Path, **sampling: Any) -> GuidedLDMFolder:
+        """Read the same without moving anything to a device; see :meth:`load`."""
         config = GuidedLDMConfig.read(folder).with_sampling(**sampling)
         try:
             networks = GuidedLDMNetworks.build(config)
@@ -180,7 +204,7 @@ class GuidedLDM:
                 raise ConfigurationError(
                     f"{path} is damaged or of another network ({reason}); fit or fetch it again"
                 ) from error
-        return cls(config, networks, fingerprint=digest.hexdigest(), device=device)
+        return GuidedLDMFolder(config, networks, digest.hexdigest())
 
     @torch.inference_mode()
     def generate(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[LabeledVolume]:

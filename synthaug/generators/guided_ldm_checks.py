@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from synthaug.generators.guided_ldm_config import GuidedLDMConfig
     from synthaug.generators.latent_scale import LatentScale
 
-NETWORKS = ("label_autoencoder", "mask_diffusion", "mask_detail", "image_autoencoder", "image_diffusion")
+SECTIONS = ("label_autoencoder", "mask_diffusion", "mask_detail", "image_autoencoder", "image_diffusion")
 REQUIRED = (
-    "format_version", "name", "scheme", "channels", "grid", "limits_ml", *NETWORKS, "mask_latent", "image_latent",
+    "format_version", "name", "scheme", "channels", "grid", "limits_ml", *SECTIONS, "mask_latent", "image_latent",
     "volume_prior", "intensity_window", "sampling", "licence", "training_cases", "versions",
 )  # fmt: skip
 INFORMATIVE = ("system", "null_condition", "noise_schedule", "weights")
@@ -53,7 +53,7 @@ def check_keys(content: Mapping[str, Any]) -> None:
     for key in REQUIRED:
         if key not in content:
             raise ConfigurationError(f"key {key!r} is missing; {MEND}")
-    objects = ("scheme", "grid", "limits_ml", *NETWORKS, "mask_latent", "image_latent", "volume_prior", "sampling")
+    objects = ("scheme", "grid", "limits_ml", *SECTIONS, "mask_latent", "image_latent", "volume_prior", "sampling")
     for kind, what, keys in (
         (str, "a text", ("name", "licence")),
         (list, "a list", ("channels", "intensity_window", "training_cases")),

@@ -10,7 +10,7 @@ from typing import Any
 
 from synthaug.conditions import VolumeBounds
 from synthaug.errors import BoundsError, ConfigurationError, SynthAugError, did_you_mean
-from synthaug.generators.guided_ldm_checks import NETWORKS, check_keys, check_values
+from synthaug.generators.guided_ldm_checks import SECTIONS, check_keys, check_values
 from synthaug.generators.latent_scale import LatentScale
 from synthaug.generators.sampling_config import SamplingConfig
 from synthaug.generators.volume_prior import VolumePrior
@@ -47,7 +47,7 @@ class GuidedLDMConfig:
         limits_ml: bounds of each volume control in mL; the controls and their order.
         label_autoencoder: arguments of :class:`~synthaug.networks.label_autoencoder.LabelAutoencoder`.
         mask_diffusion: arguments of :class:`~synthaug.networks.mask_diffusion.MaskDiffusionUNet`.
-        mask_detail: arguments of :class:`~synthaug.networks.mask_detail.MaskDetailUNet`.
+        mask_detail: arguments of each :class:`~synthaug.networks.mask_detail.MaskDetailUNet`.
         image_autoencoder: arguments of :class:`~synthaug.networks.image_autoencoder.ImageAutoencoder`.
         image_diffusion: arguments of :class:`~synthaug.networks.image_diffusion.ImageDiffusionUNet`.
         mask_latent: scale of the label-map latents.
@@ -104,7 +104,7 @@ class GuidedLDMConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
-        content = {key: getattr(self, key) for key in ("name", "channels", "limits_ml", *NETWORKS)}
+        content = {key: getattr(self, key) for key in ("name", "channels", "limits_ml", *SECTIONS)}
         return {
             "format_version": FORMAT_VERSION,
             "system": "guided-ldm",

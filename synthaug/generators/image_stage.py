@@ -12,6 +12,7 @@ from torch.nn import functional
 from synthaug.generators.guided_ldm_config import GuidedLDMConfig
 from synthaug.networks.image_autoencoder import ImageAutoencoder
 from synthaug.networks.image_diffusion import ImageDiffusionUNet
+from synthaug.networks.label_modulation import modulation_kept
 from synthaug.networks.precision import autocast
 from synthaug.networks.rectified_flow import TIME_SCALE, integrate_flow
 
@@ -41,12 +42,13 @@ class ImageStage:
         """Image ``(C, X, Y, Z)`` float32 for a label map ``(X, Y, Z)``; exactly 0 in the background."""
         label = label.long().unsqueeze(0).to(self.device)
         with autocast(self.device, self.dtype):
-            latent = integrate_flow(
-                self._velocity(label),
-                self._noise(generator),
-                steps=self.config.sampling.image_steps,
-                shift=self.config.sampling.image_shift,
-            )
+            with modulation_kept(self.unet):
+                latent = integrate_flow(
+                    self._velocity(label),
+                    self._noise(generator),
+                    steps=self.config.sampling.image_steps,
+                    shift=self.config.sampling.image_shift,
+                )
             image = self._decode(latent, label)
         window = torch.tensor(self.config.intensity_window).view(-1, 1, 1, 1)
         # Background is exactly zero, tissue is not: crops and normalisation of real data rely on both.
@@ -79,14 +81,15 @@ class ImageStage:
             data = self.config.image_latent.scale(mean.float())
             noise = self._noise(generator)
             velocity = self._velocity(label)
-            latent = integrate_flow(
-                # straight from the noise back to the image where nothing is to change
-                lambda state, fraction: torch.where(inside, velocity(state, fraction), noise - data),
-                (1 - strength) * data + strength * noise,
-                steps=max(1, round(strength * self.config.sampling.image_steps)),
-                shift=self.config.sampling.image_shift,
-                start=strength,
-            )
+            with modulation_kept(self.unet):
+                latent = integrate_flow(
+                    # straight from the noise back to the image where nothing is to change
+                    lambda state, fraction: torch.where(inside, velocity(state, fraction), noise - data),
+                    (1 - strength) * data + strength * noise,
+                    steps=max(1, round(strength * self.config.sampling.image_steps)),
+                    shift=self.config.sampling.image_shift,
+                    start=strength,
+                )
             return self._decode(latent, label).numpy()
 
     def _noise(self, generator: torch.Generator) -> torch.Tensor:

@@ -17,7 +17,7 @@ from synthaug.generators.volume_prior import members_of
 from synthaug.generators.volume_search import VolumeSearch
 from synthaug.networks.condition_encoder import condition_vector
 from synthaug.networks.label_autoencoder import LabelAutoencoder
-from synthaug.networks.latent_pyramid import BLOCK, detail_of, spread
+from synthaug.networks.latent_pyramid import BLOCK, DETAIL_LEVELS, detail_of, spread
 from synthaug.networks.mask_detail import MaskDetailUNet
 from synthaug.networks.mask_diffusion import MaskDiffusionUNet
 from synthaug.networks.precision import autocast
@@ -26,14 +26,14 @@ from synthaug.networks.rectified_flow import TIME_SCALE, integrate_flow
 
 @dataclass(frozen=True, eq=False)
 class MaskStage:
-    """Samples label maps in the latent space of a label-map autoencoder: a coarse latent, which has the volumes asked
-    for, then its detail, which leaves them as they are.
+    """Samples label maps in the latent space of a label-map autoencoder: first the coarsest level of a latent, for the
+    volumes asked for, then level by level the detail, which leaves the means of blocks as they are.
 
     Attributes:
         config: of the generator.
         autoencoder: with its weights, on the device.
-        unet: for the coarse latent, with its weights, on the device.
-        detail_unet: likewise, for its detail.
+        unet: for the coarsest level, with its weights, on the device.
+        detail_unets: likewise, for each finer level.
         device: where they are.
         dtype: floating-point type of the networks.
     """
@@ -41,15 +41,15 @@ class MaskStage:
     config: GuidedLDMConfig
     autoencoder: LabelAutoencoder
     unet: MaskDiffusionUNet
-    detail_unet: MaskDetailUNet
+    detail_unets: tuple[MaskDetailUNet, ...]
     device: torch.device
     dtype: torch.dtype
 
     def sample(self, targets_ml: Mapping[str, float], generator: torch.Generator) -> torch.Tensor:
         """Label map ``(X, Y, Z)`` on the CPU with volumes asked for, in mL by control, from one noise."""
         sampling = self.config.sampling
-        noise = sampling.mask_temperature * self._draw_noise(self.autoencoder.downsampling * BLOCK, generator)
-        detail_noise = detail_of(self._draw_noise(self.autoencoder.downsampling, generator))
+        noise = sampling.mask_temperature * self._draw_noise(0, generator)
+        detail_noises = [detail_of(self._draw_noise(level + 1, generator)) for level in range(DETAIL_LEVELS)]
         limits_ml = dict(self.config.limits_ml)
         for name, target_ml in targets_ml.items():  # an extrapolated target widens what a condition may be
             low, high = limits_ml[name]
@@ -68,8 +68,10 @@ class MaskStage:
 
         def sample(asked_ml: Mapping[str, float]) -> torch.Tensor:
             feedback = VolumeFeedback(aims_of(asked_ml), settled_ml, limits_ml, sampling.volume_feedback)
-            coarse = self._sample_coarse(noise, feedback)
-            return self._decide(self._add_detail(coarse, detail_noise), settled_ml)
+            latent = self._sample_coarsest(noise, feedback)
+            for unet, detail_noise in zip(self.detail_unets, detail_noises, strict=True):
+                latent = self._add_detail(unet, latent, detail_noise)
+            return self._decide(self.config.mask_latent.unscale(latent), settled_ml)
 
         return search.run(sample, lambda label: self._volumes_ml(torch.bincount(label.flatten()), tuple(targets_ml)))
 
@@ -84,13 +86,14 @@ class MaskStage:
             latent = self.autoencoder.encode(label.long().unsqueeze(0).to(self.device))
             return self.autoencoder.decode_label(latent)[0].cpu()
 
-    def _draw_noise(self, voxel: int, generator: torch.Generator) -> torch.Tensor:
-        """Noise ``(1, C, x, y, z)`` on a grid of so many voxels of the label map along an axis."""
+    def _draw_noise(self, level: int, generator: torch.Generator) -> torch.Tensor:
+        """Noise ``(1, C, x, y, z)`` on the grid of a level; 0 is the coarsest."""
+        voxel = self.autoencoder.downsampling * BLOCK ** (DETAIL_LEVELS - level)
         shape = [size // voxel for size in self.config.grid.shape]
         return torch.randn(1, self.autoencoder.latent_channels, *shape, generator=generator).to(self.device)
 
-    def _sample_coarse(self, noise: torch.Tensor, feedback: VolumeFeedback) -> torch.Tensor:
-        """Scaled coarse latent ``(1, C, x, y, z)`` that a noise leads to under a condition that is fed back."""
+    def _sample_coarsest(self, noise: torch.Tensor, feedback: VolumeFeedback) -> torch.Tensor:
+        """Coarsest level ``(1, C, x, y, z)``, scaled, that a noise leads to under a condition that is fed back."""
         sampling, limits_ml = self.config.sampling, self.config.limits_ml
         low, high = sampling.guidance_interval
 
@@ -112,15 +115,15 @@ class MaskStage:
 
         return integrate_flow(velocity, noise, steps=sampling.mask_steps, shift=sampling.mask_shift)
 
-    def _add_detail(self, coarse: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """Latent ``(1, C, 2x, 2y, 2z)`` whose means over blocks are those of a scaled coarse one."""
+    def _add_detail(self, unet: MaskDetailUNet, coarse: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Next level ``(1, C, 2x, 2y, 2z)``, scaled, whose means over blocks are those of a coarser one."""
 
         def velocity(state: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
             with autocast(self.device, self.dtype):
-                return self.detail_unet(state, (fraction * TIME_SCALE).to(self.device).expand(1), coarse).float()
+                return unet(state, (fraction * TIME_SCALE).to(self.device).expand(1), coarse).float()
 
         detail = integrate_flow(velocity, noise, steps=self.config.sampling.detail_steps)
-        return self.config.mask_latent.unscale(spread(coarse) + detail)
+        return spread(coarse) + detail
 
     def _decide(self, latent: torch.Tensor, volumes_ml: Mapping[str, float]) -> torch.Tensor:
         """Label map ``(X, Y, Z)`` of a latent, borders moved a little towards volumes in mL by control."""

@@ -24,14 +24,14 @@ class SamplingConfig:
     """How latents are sampled. Values are brought to their types, so that equal settings have one fingerprint.
 
     Attributes:
-        mask_steps: network evaluations for the coarse label-map latent.
-        detail_steps: network evaluations for its detail.
+        mask_steps: network evaluations for the coarsest level of the label-map latent.
+        detail_steps: network evaluations for each finer level.
         image_steps: network evaluations of the image stage.
         guidance_scale: classifier-free guidance; 1 is the conditional model alone.
         guidance_interval: noise fractions between which guidance is applied (Kynkäänniemi et al. 2024).
         mask_shift: above 1 spends more mask steps at high noise.
         image_shift: the same for the image stage.
-        mask_temperature: deviation of the noise that a coarse latent begins from; below 1 heads are more typical and
+        mask_temperature: deviation of the noise that the coarsest level begins from; below 1 heads are more typical and
             more alike.
         complete_volumes: draw the volumes of the controls that are not asked for, to go with those that are; else they
             are left to the model.

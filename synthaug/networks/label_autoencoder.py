@@ -55,12 +55,13 @@ class LabelAutoencoder(nn.Module):
             nn.init.zeros_(parameter)
 
     def encode(self, label: torch.Tensor) -> torch.Tensor:
-        """Latent ``(B, C, X / 2, Y / 2, Z / 2)`` of a ``(B, X, Y, Z)`` label map."""
+        """Latent ``(B, C, X / 2, Y / 2, Z / 2)`` float32 of a ``(B, X, Y, Z)`` label map."""
         folded = self.fold(label)
         count, size = len(folded), folded.shape[2:]
         held = torch.zeros(count, self.num_classes, *size, device=label.device)
         held.scatter_add_(1, folded, held.new_ones(()).expand(folded.shape))
-        return torch.einsum("bnxyz,nc->bcxyz", held / self.downsampling**3, self.codes)
+        with torch.autocast(label.device.type, enabled=False):  # rounding would add up to millilitres
+            return torch.einsum("bnxyz,nc->bcxyz", held / self.downsampling**3, self.codes.float())
 
     def decode_folded(self, latent: torch.Tensor) -> torch.Tensor:
         """Logits ``(B, classes, 8, X / 2, Y / 2, Z / 2)``; axis 2 runs over the voxels of each 2x2x2 block."""
@@ -89,12 +90,11 @@ class LabelAutoencoder(nn.Module):
     def label_shares(self, latent: torch.Tensor) -> torch.Tensor:
         """Share of the field of view that each label holds, ``(B, classes)``, told from a latent without decoding it.
 
-        Latent voxels may be averaged to any size. Those that hold no mixture of labels, as the noisy ones of a sampler,
-        count as the nearest mixture.
+        Latent voxels may be averaged to any size, and errors of zero mean add nothing; where the whole field of view
+        holds no mixture of labels, the nearest one counts.
         """
-        nearness = torch.einsum("bcxyz,nc->bnxyz", latent, self.codes.to(latent.dtype))
-        held = (nearness * (self.num_classes - 1) + 1) / self.num_classes
-        return nearest_mixture(held).mean(dim=(2, 3, 4))
+        nearness = latent.double().mean(dim=(2, 3, 4)) @ self.codes.double().T
+        return nearest_mixture((nearness * (self.num_classes - 1) + 1) / self.num_classes).float()
 
     @classmethod
     def fold(cls, label: torch.Tensor) -> torch.Tensor:

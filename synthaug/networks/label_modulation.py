@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from monai.networks.blocks.spade_norm import SPADE
 from torch import nn
@@ -13,9 +16,6 @@ class LabelModulation(nn.Module):
 
     MONAI's SPADE normalises scales and offsets by their statistics over the volume at hand, which differ between the
     crops of training and the whole heads of sampling; here they are what the convolutions make of the label map.
-
-    While no gradients are taken, scales and offsets are kept until other features come: they are the same at every
-    step of a sample, and take as long to compute as the convolutions that they modulate.
 
     Args:
         norm: normalisation of the activations.
@@ -29,26 +29,37 @@ class LabelModulation(nn.Module):
         self.norm = norm
         self.shared = nn.Conv3d(label_channels, hidden_channels, 3, padding=1)
         self.modulation = nn.Conv3d(hidden_channels, 2 * channels, 3, padding=1)
-        self._kept: tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]] | None = None
+        self.kept: list[torch.Tensor] | None = None
 
     def forward(self, x: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         """Modulate ``(B, C, x, y, z)`` by features ``(B, c, X, Y, Z)``, which are brought to its size."""
-        if torch.is_grad_enabled():
-            self._kept = None
-            scale, offset = self._modulate(features, x.shape[2:])
-        else:
-            # Held features cannot be freed and their place taken by others: identity is enough.
-            if self._kept is None or self._kept[0] is not features:
-                self._kept = (features, self._modulate(features, x.shape[2:]))
-            scale, offset = self._kept[1]
-        return torch.addcmul(offset, self.norm(x), scale)
+        kept = self.kept
+        modulation = kept[0] if kept else self._modulate(features, x.shape[2:])
+        if kept is not None and not kept:
+            kept.append(modulation)
+        scale, offset = modulation.chunk(2, dim=1)
+        return torch.addcmul(offset, self.norm(x), 1 + scale)
 
-    def _modulate(self, features: torch.Tensor, size: torch.Size) -> tuple[torch.Tensor, torch.Tensor]:
-        """Factor, and offset, of the normalised activations."""
+    def _modulate(self, features: torch.Tensor, size: torch.Size) -> torch.Tensor:
+        """Scale and offset, one after the other in the channels."""
         coarse = features if features.shape[2:] == size else functional.adaptive_avg_pool3d(features, size)
-        hidden = functional.leaky_relu(self.shared(coarse), 0.01)
-        scale, offset = self.modulation(hidden).chunk(2, dim=1)
-        return 1 + scale, offset
+        return self.modulation(functional.leaky_relu(self.shared(coarse), 0.01))
+
+
+@contextmanager
+def modulation_kept(network: nn.Module) -> Iterator[None]:
+    """While open, every modulation of a network is computed once: for the steps of one sample, on one label map.
+
+    They take as long to compute as the convolutions that they modulate.
+    """
+    modulations = [module for module in network.modules() if isinstance(module, LabelModulation)]
+    for one in modulations:
+        one.kept = []
+    try:
+        yield
+    finally:
+        for one in modulations:
+            one.kept = None
 
 
 def modulate_by_label(module: nn.Module) -> None:

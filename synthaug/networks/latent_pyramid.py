@@ -1,4 +1,4 @@
-"""Two levels of a label-map latent: blocks of 2x2x2 latent voxels, and how the voxels of each block differ."""
+"""Levels of a label-map latent: means over blocks, and how the voxels of each block differ from them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import torch
 from torch.nn import functional
 
 BLOCK = 2
+"""Edge of a block, in voxels of the finer level."""
+
+DETAIL_LEVELS = 2
+"""Levels above the coarsest one; the last is the latent itself."""
 
 
-def coarsen(latent: torch.Tensor) -> torch.Tensor:
-    """Mean ``(B, C, x / 2, y / 2, z / 2)`` of each block of a ``(B, C, x, y, z)`` latent."""
-    return functional.avg_pool3d(latent, BLOCK)
+def coarsen(latent: torch.Tensor, times: int = 1) -> torch.Tensor:
+    """Mean of each block of a ``(B, C, x, y, z)`` latent, a level down for each time."""
+    return functional.avg_pool3d(latent, BLOCK**times) if times else latent
 
 
 def spread(coarse: torch.Tensor) -> torch.Tensor:

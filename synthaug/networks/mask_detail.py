@@ -10,16 +10,15 @@ from monai.networks.utils import pixelshuffle, pixelunshuffle
 from torch import nn
 
 from synthaug.networks.latent_pyramid import BLOCK, detail_of
-from synthaug.networks.mask_diffusion import LEAST_NOISE
-from synthaug.networks.rectified_flow import TIME_SCALE
+from synthaug.networks.rectified_flow import LEAST_NOISE, TIME_SCALE
 from synthaug.networks.voxel_norm import normalise_each_voxel
 
 
 class MaskDetailUNet(nn.Module):
     """Diffusion U-Net that adds to a coarse label-map latent what its blocks do not tell.
 
-    The coarse latent says how much of each label every block holds; the detail says where in the block. Since it is 0
-    on the mean over each block, no volume changes. It depends on the neighbourhood alone: there is no attention and no
+    The coarse latent says how much of each label every block holds; the detail says where in the block, and is 0 on the
+    mean over each. It depends on the neighbourhood alone: there is no attention and no
     condition, so that the network learns on crops and runs on whole heads.
 
     Args:
@@ -60,5 +59,5 @@ class MaskDetailUNet(nn.Module):
         return (detail - data) / noise.clamp(min=LEAST_NOISE)
 
     def state_deviation(self, noise: torch.Tensor) -> torch.Tensor:
-        """Deviation of noisy details at noise fractions ``(B, 1, 1, 1, 1)``."""
-        return (((1 - noise) * self.deviation.float()) ** 2 + noise**2).sqrt()
+        """Deviation of noisy details at noise fractions ``(B, 1, 1, 1, 1)``; noise has lost the means of its blocks."""
+        return (((1 - noise) * self.deviation.float()) ** 2 + (1 - 1 / BLOCK**3) * noise**2).sqrt()

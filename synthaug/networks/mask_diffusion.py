@@ -6,19 +6,14 @@ from collections.abc import Sequence
 
 import torch
 from monai.networks.nets import DiffusionModelUNet
-from monai.networks.utils import pixelshuffle, pixelunshuffle
 from torch import nn
-from torch.nn import functional
 
 from synthaug.networks.condition_encoder import ConditionEncoder
-from synthaug.networks.rectified_flow import TIME_SCALE
+from synthaug.networks.rectified_flow import LEAST_NOISE, TIME_SCALE
 from synthaug.networks.voxel_norm import normalise_each_voxel
 
-LEAST_NOISE = 0.02
-"""Noise fraction below which a velocity is no longer divided by it."""
-
-
 CAUTION = 4.0
+"""Factor by which noise is taken to be stronger than it is; see :class:`MaskDiffusionUNet`."""
 
 
 class MaskDiffusionUNet(nn.Module):
@@ -29,8 +24,8 @@ class MaskDiffusionUNet(nn.Module):
     left, in units of that estimate's error (the preconditioning of Karras et al. 2022, with the place in the head
     told). Fresh weights already give a mean head, and no step is spent on learning it.
 
-    The estimate takes the noise to be ``CAUTION`` times as strong as it is, so that hardly any of it passes: a folded
-    block holds more noise than a narrow network could take back, but little that is not noise (Li and He 2025).
+    The estimate takes the noise to be ``CAUTION`` times as strong as it is, so that hardly any of it passes: there is
+    more noise in it than a narrow network could take back, but little else (Li and He 2025).
 
     The condition enters twice: as cross-attention tokens, and as constant input channels, which a small network
     learns to obey within far fewer steps.
@@ -44,8 +39,6 @@ class MaskDiffusionUNet(nn.Module):
         num_res_blocks: residual blocks in each level.
         condition_dimension: size of a condition token.
         head_channels: channels of an attention head.
-        patch: edge length, in latent voxels, of the blocks that are folded into channels before the first layer: fine
-            latents at the cost of coarse ones.
     """
 
     def __init__(
@@ -54,25 +47,22 @@ class MaskDiffusionUNet(nn.Module):
         num_controls: int,
         grid: Sequence[int],
         *,
-        channels: Sequence[int] = (48, 96, 160),
+        channels: Sequence[int] = (64, 128, 192),
         attention_levels: Sequence[bool] = (False, False, True),
         num_res_blocks: int = 1,
         condition_dimension: int = 64,
         head_channels: int = 32,
-        patch: int = 2,
     ) -> None:
         super().__init__()
-        self.patch = patch
-        coarse = [size // patch for size in grid]
         self.prior_mean: torch.Tensor
-        self.register_buffer("prior_mean", torch.zeros(1, latent_channels, *coarse))
+        self.register_buffer("prior_mean", torch.zeros(1, latent_channels, *grid))
         self.prior_deviation: torch.Tensor
-        self.register_buffer("prior_deviation", torch.ones(1, 1, *coarse))
+        self.register_buffer("prior_deviation", torch.ones(1, 1, *grid))
         self.condition_encoder = ConditionEncoder(num_controls, condition_dimension)
         self.unet = DiffusionModelUNet(
             spatial_dims=3,
-            in_channels=latent_channels * (patch**3 + 1) + 2 * num_controls,
-            out_channels=latent_channels * patch**3,
+            in_channels=2 * latent_channels + 2 * num_controls,
+            out_channels=latent_channels,
             channels=channels,
             attention_levels=attention_levels,
             num_res_blocks=[num_res_blocks] * len(channels),
@@ -93,7 +83,7 @@ class MaskDiffusionUNet(nn.Module):
             condition: ``(B, controls, 2)`` from :func:`condition_vector`; zeros are the null condition.
         """
         noise = (time / TIME_SCALE).view(-1, 1, 1, 1, 1)
-        mean, deviation = self._prior()
+        mean, deviation = self.prior_mean.float(), self.prior_deviation.float()
         offset = latent - (1 - noise) * mean
         learned = self._unet(offset / self.state_deviation(noise), time, condition)
         share = (1 - noise) * deviation**2 / (((1 - noise) * deviation) ** 2 + (CAUTION * noise) ** 2)
@@ -103,28 +93,16 @@ class MaskDiffusionUNet(nn.Module):
 
     def state_deviation(self, noise: torch.Tensor) -> torch.Tensor:
         """Deviation ``(B, 1, x, y, z)`` of noisy latents from the mean head at noise fractions ``(B, 1, 1, 1, 1)``."""
-        return (((1 - noise) * self._prior()[1]) ** 2 + noise**2).sqrt()
+        return (((1 - noise) * self.prior_deviation.float()) ** 2 + noise**2).sqrt()
 
     def set_prior(self, mean: torch.Tensor, deviation: torch.Tensor) -> None:
-        """Take over the mean ``(1, C, x, y, z)`` and deviation ``(1, 1, x, y, z)`` of the scaled training latents over
-        blocks of ``patch`` voxels.
-        """
+        """Take over the mean ``(1, C, x, y, z)`` and deviation ``(1, 1, x, y, z)`` of the scaled training latents."""
         self.prior_mean.copy_(mean)
         self.prior_deviation.copy_(deviation)
 
-    def _prior(self) -> tuple[torch.Tensor, torch.Tensor]:
-        mean, deviation = self.prior_mean.float(), self.prior_deviation.float()
-        if self.patch > 1:
-            mean, deviation = (
-                functional.interpolate(one, scale_factor=self.patch, mode="trilinear") for one in (mean, deviation)
-            )
-        return mean, deviation
-
     def _unet(self, residual: torch.Tensor, time: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        folded = pixelunshuffle(residual, spatial_dims=3, scale_factor=self.patch) if self.patch > 1 else residual
-        count, size = len(folded), folded.shape[2:]
-        place = self.prior_mean.expand(count, -1, -1, -1, -1)
-        planes = condition.flatten(1)[:, :, None, None, None].expand(-1, -1, *size)
-        known = torch.cat([folded, place.to(folded.dtype), planes.to(folded.dtype)], dim=1)
-        learned = self.unet(known, time, context=self.condition_encoder(condition)).float()
-        return pixelshuffle(learned, spatial_dims=3, scale_factor=self.patch) if self.patch > 1 else learned
+        count, size = len(residual), residual.shape[2:]
+        place = self.prior_mean.expand(count, -1, -1, -1, -1).to(residual.dtype)
+        planes = condition.flatten(1)[:, :, None, None, None].expand(-1, -1, *size).to(residual.dtype)
+        known = torch.cat([residual, place, planes], dim=1)
+        return self.unet(known, time, context=self.condition_encoder(condition)).float()

@@ -15,6 +15,10 @@ TIME_SCALE = 1000
 """The networks' time embeddings expect times on the scale of a thousand diffusion steps."""
 
 
+LEAST_NOISE = 0.02
+"""Noise fraction below which a velocity is no longer divided by it, where a network predicts the data."""
+
+
 def draw_times(count: int, *, generator: torch.Generator, shift: float = 0.0) -> torch.Tensor:
     """Logit-normal noise fractions, ``(count,)``; a positive ``shift`` moves them towards noise."""
     return torch.sigmoid(torch.randn(count, generator=generator) + shift)

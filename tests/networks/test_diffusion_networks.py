@@ -33,9 +33,8 @@ def mask_network(**arguments: Any) -> MaskDiffusionUNet:
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("patch", [1, 2])
-def test_the_condition_changes_the_mask_network_s_velocity(patch: int) -> None:
-    network = shaken(mask_network(patch=patch))
+def test_the_condition_changes_the_mask_network_s_velocity() -> None:
+    network = shaken(mask_network())
     latent, time = torch.randn(2, 3, 8, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([500.0, 500.0])
     null = torch.zeros(2, 2, 2)
     asked = null.clone()
@@ -51,7 +50,7 @@ def test_a_fresh_mask_network_is_a_cautious_denoiser_that_sees_one_voxel_at_a_ti
     network = mask_network().eval()
     generator = torch.Generator().manual_seed(0)
     mean, deviation = 2.0, 0.5
-    network.set_prior(torch.full((1, 3, 4, 4, 4), mean), torch.full((1, 1, 4, 4, 4), deviation))
+    network.set_prior(torch.full((1, 3, 8, 8, 8), mean), torch.full((1, 1, 8, 8, 8), deviation))
     data = mean + deviation * torch.randn(64, 3, 8, 8, 8, generator=generator)
     noise = torch.randn(data.shape, generator=generator)
     for fraction in (0.2, 0.5, 0.9):
@@ -70,12 +69,11 @@ def test_a_fresh_mask_network_is_a_cautious_denoiser_that_sees_one_voxel_at_a_ti
 @torch.inference_mode()
 def test_noise_alone_leads_a_fresh_mask_network_to_the_mean_head() -> None:
     network = mask_network().eval()
-    mean = torch.randn(1, 3, 4, 4, 4, generator=torch.Generator().manual_seed(0))
-    network.set_prior(mean, torch.full((1, 1, 4, 4, 4), 1e-3))
+    mean = torch.randn(1, 3, 8, 8, 8, generator=torch.Generator().manual_seed(0))
+    network.set_prior(mean, torch.full((1, 1, 8, 8, 8), 1e-3))
     state = torch.randn(1, 3, 8, 8, 8, generator=torch.Generator().manual_seed(1))
     data = state - network(state, torch.tensor([1000.0]), torch.zeros(1, 2, 2))
-    expected = torch.nn.functional.interpolate(mean, scale_factor=2, mode="trilinear")
-    torch.testing.assert_close(data, expected, atol=0.01, rtol=0)
+    torch.testing.assert_close(data, mean, atol=0.01, rtol=0)
 
 
 @torch.inference_mode()

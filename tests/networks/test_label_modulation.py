@@ -8,7 +8,7 @@ from monai.networks.blocks.spade_norm import SPADE
 from torch import nn
 
 from synthaug.networks.image_diffusion import ImageDiffusionUNet
-from synthaug.networks.label_modulation import LabelModulation
+from synthaug.networks.label_modulation import LabelModulation, modulation_kept
 
 
 @pytest.fixture
@@ -45,20 +45,26 @@ def test_features_of_another_size_are_averaged(modulation: LabelModulation) -> N
     torch.testing.assert_close(modulation(x, features), modulation(x, torch.nn.functional.avg_pool3d(features, 2)))
 
 
-def test_scales_are_kept_while_the_features_stay_and_no_gradient_is_taken(modulation: LabelModulation) -> None:
+def test_modulations_are_computed_once_while_they_are_kept_and_dropped_then(modulation: LabelModulation) -> None:
     x, features = random(1, 6, 4, 4, 4), random(1, 3, 4, 4, 4, seed=1)
     calls: list[int] = []
     modulation.shared.register_forward_hook(lambda *_: calls.append(1))
-    with torch.inference_mode():
-        first = modulation(x, features)
-        torch.testing.assert_close(modulation(x, features), first)
-        assert len(calls) == 1
-        assert not torch.equal(modulation(x, features + 1), first)
-        assert len(calls) == 2
-    modulation(x, features).sum().backward()
-    modulation(x, features).sum().backward()
-    assert len(calls) == 4
-    assert modulation.shared.weight.grad is not None
+    expected = modulation(x, features)
+    with modulation_kept(nn.Sequential(modulation)):
+        for state in (x, x, 2 * x):
+            kept = modulation(state, features)
+        torch.testing.assert_close(modulation(x, features), expected)
+        assert not torch.equal(kept, expected)
+    assert len(calls) == 2
+    assert modulation.kept is None
+    assert not torch.equal(modulation(x, features + 1), expected)
+    assert len(calls) == 3
+
+
+def test_an_error_on_the_way_drops_them_too(modulation: LabelModulation) -> None:
+    with pytest.raises(RuntimeError), modulation_kept(modulation):
+        modulation(random(1, 6, 4, 4, 4), random(1, 2, 4, 4, 4))
+    assert modulation.kept is None
 
 
 def test_no_statistics_over_the_volume_are_left_in_the_image_network() -> None:
