@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains the next weights by settings.json. DATA holds malf/ and synthseg_label_maps/; WORK keeps everything between runs:
-# run the script again to continue. BUDGET is the training time of the five networks together, RUN the length of one run.
+# run the script again to continue. BUDGET is the training time of all networks together, RUN the length of one run.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 DATA="${DATA:?folder with malf/ and synthseg_label_maps/: make pretrain DATA=FOLDER}" WORK="${WORK:-pretrain-work}" BUDGET="${BUDGET:-160m}"

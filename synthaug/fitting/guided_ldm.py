@@ -112,6 +112,20 @@ class GuidedLDMFit:
             versions={"python": platform.python_version(), **{p: version(p) for p in ("torch", "monai", "diffusers")}},
         )
 
+        self._check_sizes()
+
+    def _check_sizes(self) -> None:
+        """Refuse sizes that a later stage would stumble over, before the first one has cost hours."""
+        multiple = GuidedLDMNetworks.build(self._config).sizes().shape_multiple
+        for key, size in (
+            ("shape", self._settings.shape),
+            ("mask_detail.batch.crop", self._settings.mask_detail.batch.crop),
+        ):
+            if any(extent % multiple for extent in size):
+                raise ConfigurationError(
+                    f"settings: {key} is {list(size)}; the networks take multiples of {multiple}: choose such ones"
+                )
+
     def run(
         self, *, deadline: float | None = None, progress: Callable[[int, int], None] = lambda done, total: None
     ) -> Path:
@@ -143,10 +157,11 @@ class GuidedLDMFit:
         label_autoencoder = self._fit_label_autoencoder(deadline)
         survey = self._survey(label_autoencoder)
         mask_diffusion = self._fit_mask_diffusion(label_autoencoder, survey, deadline)
-        details = [self._fit_mask_detail(level, label_autoencoder, survey, deadline) for level in range(DETAIL_LEVELS)]
+        coarser = self._fit_mask_detail(0, label_autoencoder, survey, deadline)
+        finer = self._fit_mask_detail(1, label_autoencoder, survey, deadline)
         image_autoencoder = self._fit_image_autoencoder(deadline)
         untrained = GuidedLDMNetworks.build(self._config).image_diffusion
-        networks = GuidedLDMNetworks(label_autoencoder, mask_diffusion, *details, image_autoencoder, untrained)
+        networks = GuidedLDMNetworks(label_autoencoder, mask_diffusion, coarser, finer, image_autoencoder, untrained)
         networks = replace(networks, image_diffusion=self._fit_image_diffusion(networks, deadline))
         self._write(networks)
         return self._folder

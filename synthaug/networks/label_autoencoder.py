@@ -124,7 +124,7 @@ def nearest_mixture(held: torch.Tensor) -> torch.Tensor:
     falling = held.sort(dim=1, descending=True).values
     excess = falling.cumsum(dim=1) - 1
     rank = torch.arange(1, held.shape[1] + 1, device=held.device).view(1, -1, *[1] * (held.ndim - 2))
-    kept = (falling * rank > excess).sum(dim=1, keepdim=True)
+    kept = (falling * rank > excess).sum(dim=1, keepdim=True).clamp(min=1)
     return (held - excess.gather(1, kept - 1) / kept).clamp(min=0)
 
 

@@ -42,7 +42,8 @@ class LabelModulation(nn.Module):
 
     def _modulate(self, features: torch.Tensor, size: torch.Size) -> torch.Tensor:
         """Scale and offset, one after the other in the channels."""
-        coarse = features if features.shape[2:] == size else functional.adaptive_avg_pool3d(features, size)
+        x, y, z = size
+        coarse = features if features.shape[2:] == size else functional.adaptive_avg_pool3d(features, (x, y, z))
         return self.modulation(functional.leaky_relu(self.shared(coarse), 0.01))
 
 

@@ -30,7 +30,7 @@ def test_pairs_are_compared_with_the_cases_that_nobody_saw(
     caches = [tmp_path / "cache", tmp_path / "other"]
     for folder in caches:
         fill(Store.create(folder, StoreInfo.of(generator)), generator)
-    learned_from = []
+    learned_from: list[str] = []
     real_loss = agreement.SegmenterLoss.__init__
 
     def remember(self: agreement.SegmenterLoss, cases: object, scheme: object, device: object) -> None:

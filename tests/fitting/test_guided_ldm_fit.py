@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -191,3 +192,11 @@ def test_the_bank_spreads_ventricles_over_the_range_and_is_not_made_twice(
         item = Bank.read(path)
         assert item.image is not None
         assert (item.image[:, item.label == 0] == 0).all()
+
+
+def test_sizes_that_a_later_stage_cannot_take_are_refused_at_the_start(
+    cases: list[FittingCase], scheme: LabelScheme, settings: FitSettings, tmp_path: Path
+) -> None:
+    wrong = replace(settings, mask_detail=replace(settings.mask_detail, batch=MaskDetailBatch(crop=(16, 20, 16))))
+    with pytest.raises(ConfigurationError, match=r"mask_detail.batch.crop is \[16, 20, 16\].* multiples of 16"):
+        make_fit(cases, scheme, wrong, tmp_path / "tiny")
