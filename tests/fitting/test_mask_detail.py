@@ -1,0 +1,69 @@
+"""The loss of the detail model: 0 for who knows the detail, whatever the crop, and the coarse latent is never exact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from synthaug.files.tensors import write_tensors
+from synthaug.fitting.crops import LabelMirror
+from synthaug.fitting.mask_detail import MaskDetailBatch, MaskDetailLoss
+from synthaug.generators.latent_scale import LatentScale
+from synthaug.labels import LabelScheme
+from synthaug.networks.label_autoencoder import LabelAutoencoder
+from synthaug.networks.latent_pyramid import DETAIL_LEVELS, coarsen, detail_of
+from synthaug.networks.mask_detail import MaskDetailUNet
+
+SCHEME = LabelScheme.load("ventricles-t1")
+SIZE = 32
+
+
+class Oracle(MaskDetailUNet):
+    """Knows the only label map that there is."""
+
+    def __init__(self, latent: torch.Tensor) -> None:
+        super().__init__(SCHEME.num_classes - 1, channels=(4,))
+        self.latent = latent
+        self.seen: list[torch.Tensor] = []
+
+    def forward(self, detail: torch.Tensor, time: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
+        self.seen.append(coarse)
+        return (detail - detail_of(self.latent)) / (time / 1000).view(-1, 1, 1, 1, 1)
+
+
+@pytest.fixture
+def label() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    half = torch.randint(0, 3, (SIZE // 2, SIZE, SIZE), generator=generator, dtype=torch.uint8)
+    return torch.cat([half, half.flip(0)])  # its own mirror image: white matter and cortex have no side
+
+
+@pytest.mark.parametrize("level", range(DETAIL_LEVELS))
+def test_who_knows_the_detail_has_no_loss(tmp_path: Path, label: torch.Tensor, level: int) -> None:
+    path = tmp_path / "labels_case_00.safetensors"
+    write_tensors(path, {"label": label})
+    autoencoder = LabelAutoencoder(SCHEME.num_classes, channels=8, num_res_blocks=1)
+    scale = LatentScale((0.1,) * 13, (0.2,) * 13)
+    latent = coarsen(scale.scale(autoencoder.encode(label[None].long())), DETAIL_LEVELS - 1 - level)
+    loss = MaskDetailLoss(
+        [path],
+        LabelMirror(SCHEME.mirror_ids()),
+        autoencoder,
+        scale,
+        level,
+        MaskDetailBatch(crop=(SIZE,) * 3),
+        multiple=8,
+        device=torch.device("cpu"),
+    )
+    oracle, generator = Oracle(latent), torch.Generator().manual_seed(0)
+    for _ in range(4):
+        value, _ = loss(oracle, generator)
+        assert float(value) == pytest.approx(0, abs=1e-6)
+    for coarse in oracle.seen:
+        assert coarse.shape[2:] == coarsen(latent).shape[2:]
+        assert 0 < float((coarse - coarsen(latent)).abs().mean()) < 0.3
+    torch.manual_seed(0)
+    fresh, _ = loss(MaskDetailUNet(13, channels=(4,)), generator)
+    assert float(fresh.detach()) > 0.1
