@@ -20,6 +20,7 @@ from synthaug.conditions import Condition
 from synthaug.errors import ConfigurationError
 from synthaug.files.atomic import replace_file
 from synthaug.files.canonical_json import canonical_json
+from synthaug.files.compact_weights import compact
 from synthaug.files.tensors import write_tensors
 from synthaug.fitting.bank import Bank, refuse_repeated_identifiers
 from synthaug.fitting.cases import FittingCase
@@ -320,12 +321,11 @@ class GuidedLDMFit:
         writer.add_image("sample", np.flipud(slices.T)[None] / max(float(slices.max()), 1e-6), step)
 
     def _write(self, networks: GuidedLDMNetworks) -> None:
-        """Write the generator: weights in half precision, configuration last."""
+        """Write the generator: weights in their compact form, configuration last."""
         if not self._accelerator.is_main_process:
             return
         for name, network in networks.by_name().items():
-            tensors = {key: value.half() for key, value in network.state_dict().items()}
-            write_tensors(self._folder / f"{name}.safetensors", tensors)
+            write_tensors(self._folder / f"{name}.safetensors", compact(network.state_dict()))
         replace_file(self._folder / CONFIG_NAME, canonical_json(self._config.to_dict()).encode())
         logger.info("wrote %s at %s", self._folder, time.strftime("%H:%M:%S"))
 

@@ -24,6 +24,7 @@ from torch import nn
 
 from synthaug.conditions import Condition
 from synthaug.errors import ConfigurationError
+from synthaug.files.compact_weights import expand
 from synthaug.generators.guided_ldm_checks import NetworkSizes, check_sizes
 from synthaug.generators.guided_ldm_config import CONFIG_NAME, GuidedLDMConfig, refuse_no_volume
 from synthaug.generators.image_stage import ImageStage
@@ -190,7 +191,7 @@ class GuidedLDM:
             path = folder / f"{name}.safetensors"
             try:
                 content = path.read_bytes()  # read once: the fingerprint is that of the weights in use
-                network.load_state_dict(load(content))
+                network.load_state_dict(expand(load(content)))
                 digest.update(content)
             except FileNotFoundError as error:
                 raise ConfigurationError(f"{path} is missing; fit or fetch the generator again") from error
