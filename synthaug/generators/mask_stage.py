@@ -73,6 +73,8 @@ class MaskStage:
             feedback = VolumeFeedback(aims_of(asked_ml), settled_ml, limits_ml, sampling.volume_feedback)
             latent = self._sample_coarsest(noise, feedback)
             for unet, detail_noise in zip(self.detail_unets, detail_noises, strict=True):
+                if unet is self.detail_unets[-1]:
+                    latent = self._sharpen(latent)
                 latent = self._add_detail(unet, latent, detail_noise)
             return self._decide(self.config.mask_latent.unscale(latent), settled_ml)
 
@@ -127,6 +129,11 @@ class MaskStage:
 
         detail = integrate_flow(velocity, noise, steps=self.config.sampling.detail_steps)
         return spread(coarse) + detail
+
+    def _sharpen(self, latent: torch.Tensor) -> torch.Tensor:
+        """Scaled latent ``(1, C, x, y, z)`` with less undecided between labels."""
+        scale = self.config.mask_latent
+        return scale.scale(self.autoencoder.sharpen(scale.unscale(latent), self.config.sampling.detail_sharpness))
 
     def _decide(self, latent: torch.Tensor, volumes_ml: Mapping[str, float]) -> torch.Tensor:
         """Label map ``(X, Y, Z)`` of a latent, borders moved a little towards volumes in mL by control."""

@@ -13,6 +13,7 @@ MOST_STEPS = 1000
 LARGEST_SCALE = 20.0
 SHIFTS = (0.01, 100.0)
 LARGEST_TEMPERATURE = 2.0
+SHARPNESSES = (0.1, 10.0)
 LARGEST_FEEDBACK = 10.0
 LARGEST_SHIFT = 20.0
 MOST_ROUNDS = 20
@@ -34,6 +35,8 @@ class SamplingConfig:
         mask_temperature: deviation of the noise that the coarsest level begins from; below 1 heads are more typical and
             more alike.
         detail_temperature: the same for the finer levels; below 1 borders are smoother, 0 gives the most likely detail.
+        detail_sharpness: power that the shares of the labels in a voxel are raised to before the finest level is added;
+            above 1 there are fewer islands, and fewer thin structures.
         complete_volumes: draw the volumes of the controls that are not asked for, to go with those that are; else they
             are left to the model.
         volume_feedback: share of what the volumes are going to miss that the condition is corrected by at each mask
@@ -59,6 +62,7 @@ class SamplingConfig:
     image_shift: float = 1.0
     mask_temperature: float = 1.0
     detail_temperature: float = 1.0
+    detail_sharpness: float = 1.0
     complete_volumes: bool = True
     volume_feedback: float = 1.0
     volume_shift: float = 4.0
@@ -77,6 +81,7 @@ class SamplingConfig:
             "image_shift": _number("image_shift", self.image_shift, *SHIFTS),
             "mask_temperature": _number("mask_temperature", self.mask_temperature, 0.0, LARGEST_TEMPERATURE),
             "detail_temperature": _number("detail_temperature", self.detail_temperature, 0.0, LARGEST_TEMPERATURE),
+            "detail_sharpness": _number("detail_sharpness", self.detail_sharpness, *SHARPNESSES),
             "complete_volumes": _switch("complete_volumes", self.complete_volumes),
             "volume_feedback": _number("volume_feedback", self.volume_feedback, 0.0, LARGEST_FEEDBACK),
             "volume_shift": _number("volume_shift", self.volume_shift, 0.0, LARGEST_SHIFT),

@@ -93,8 +93,29 @@ class LabelAutoencoder(nn.Module):
         Latent voxels may be averaged to any size, and errors of zero mean add nothing; where the whole field of view
         holds no mixture of labels, the nearest one counts.
         """
-        nearness = latent.double().mean(dim=(2, 3, 4)) @ self.codes.double().T
-        return nearest_mixture((nearness * (self.num_classes - 1) + 1) / self.num_classes).float()
+        return nearest_mixture(self._held(latent.double().mean(dim=(2, 3, 4), keepdim=True))).flatten(1).float()
+
+    def sharpen(self, latent: torch.Tensor, power: float) -> torch.Tensor:
+        """Latent ``(B, C, x, y, z)`` whose voxels hold more of what they hold most of.
+
+        What a sampler leaves undecided between two labels would be drawn as islands of one in the other.
+
+        Args:
+            latent: unscaled, of any level.
+            power: that the shares of the labels in a voxel are raised to; 1 changes nothing.
+        """
+        if power == 1:
+            return latent
+        held = self._held(latent.float()).clamp(min=0) ** power
+        held = held / held.sum(dim=1, keepdim=True)
+        with torch.autocast(latent.device.type, enabled=False):
+            return torch.einsum("bnxyz,nc->bcxyz", held, self.codes.float())
+
+    def _held(self, latent: torch.Tensor) -> torch.Tensor:
+        """Share of each label ``(B, classes, x, y, z)``; a mixture where the latent is one of codes."""
+        with torch.autocast(latent.device.type, enabled=False):
+            nearness = torch.einsum("bcxyz,nc->bnxyz", latent, self.codes.to(latent.dtype))
+        return (nearness * (self.num_classes - 1) + 1) / self.num_classes
 
     @classmethod
     def fold(cls, label: torch.Tensor) -> torch.Tensor:
