@@ -199,12 +199,12 @@ def test_pairs_are_audited_for_memorisation_beside_seen_and_unseen_cases(
 def test_images_are_compared_with_real_ones(
     tmp_path: Path, label_maps: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_raw_dataset(tmp_path / "Dataset001_Heads", [f"head_{index}" for index in range(4)])
+    write_raw_dataset(tmp_path / "Dataset001_Heads", [f"head_{index}" for index in range(6)])
     out = tmp_path / "out"
     asked = ["--generator", STAND_IN, "--control", "2", "--out", str(out), "--fidelity"]
     assert run(["evaluate", *asked, "--real", str(tmp_path / "Dataset001_Heads"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["control"]["ventricles"]["fidelity"]
-    assert (found["real_cases"], found["samples"]) == (4, 2)
+    assert (found["real_cases"], found["samples"]) == (6, 2)
     assert set(found["frechet_distance"]) == {"random convolutions", "image autoencoder"}
     assert found["intensity"]["cerebral_white_matter"]["sample_mean"] > found["intensity"]["csf"]["sample_mean"]
     assert "## Fidelity" in (out / "evaluation.md").read_text()
