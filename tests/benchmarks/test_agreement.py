@@ -23,6 +23,7 @@ def raw(tmp_path: Path) -> Path:
     return tmp_path / "Dataset001_Heads"
 
 
+@pytest.mark.usefixtures("fresh_accelerator")
 def test_pairs_are_compared_with_the_cases_that_nobody_saw(
     raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

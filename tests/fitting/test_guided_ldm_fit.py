@@ -5,7 +5,6 @@ contract.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from synthaug.conditions import Condition
@@ -96,14 +94,6 @@ def make_fit(
 ) -> GuidedLDMFit:
     accelerator = Accelerator(cpu=True, mixed_precision=precision)
     return GuidedLDMFit("tiny", cases, scheme, ("T1",), settings, folder, budget_seconds=4000, accelerator=accelerator)
-
-
-@pytest.fixture
-def fresh_accelerator() -> Iterator[None]:
-    """Accelerate keeps the precision of its first use for the whole process."""
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture(scope="module")
