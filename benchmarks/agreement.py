@@ -118,12 +118,10 @@ class Cases:
                     f"{path}: has {len(store.info.channels)} channel(s), {raw} {len(dataset.channels)}"
                 )
         records = [record for store in stores.values() for record in store.info.training_cases]
-        names = {one.identifier for one in records}
-        contents = {one.label_sha256 for one in records if one.label_sha256}
         found = cls([], [])
         for paths in dataset.cases.values():
             case = load_pair_case(paths, dataset.scheme, dataset.channels, grid)
-            seen = case.identifier in names or case.record.label_sha256 in contents
+            seen = any(one.is_of(case.identifier, case.record.label_sha256) for one in records)
             (found.training if seen else found.held_out).append(case)
         for what, cases in (("that the generator was fitted on", found.training), ("held out from it", found.held_out)):
             if not cases:

@@ -178,7 +178,7 @@ class RealAppearances:
         """
         rng = np.random.default_rng(0)
         count = min(len(self.cases) // 2, len(samples))
-        found: dict[str, list[float | None]] = {"samples": [], "real": []}
+        found: dict[str, list[float]] = {"samples": [], "real": []}
         for _ in range(SPLITS):
             order = rng.permutation(len(self.cases))
             half = len(order) // 2
@@ -187,9 +187,10 @@ class RealAppearances:
             drawn = [samples[index] for index in rng.choice(len(samples), count, replace=False)]
             scale = self.scales[extractor]
             for name, cases in (("samples", drawn), ("real", others)):
-                vectors = _joined(cases, extractor) / scale, _joined(reference, extractor) / scale
-                found[name].append(_distance_if_enough(*vectors))
-        return {name: None if None in values else float(np.mean(values)) for name, values in found.items()}  # type: ignore[arg-type]
+                distance = _distance_if_enough(_joined(cases, extractor) / scale, _joined(reference, extractor) / scale)
+                if distance is not None:
+                    found[name].append(distance)
+        return {name: float(np.mean(values)) if len(values) == SPLITS else None for name, values in found.items()}
 
 
 @dataclass(frozen=True)

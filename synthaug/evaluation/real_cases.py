@@ -36,7 +36,7 @@ class RealCase:
 
     def is_among(self, records: Sequence[CaseRecord]) -> bool:
         """Whether one of the records is of this case, by its name or by its content."""
-        return any(one.identifier == self.identifier or one.label_sha256 == self.fingerprint for one in records)
+        return any(one.is_of(self.identifier, self.fingerprint) for one in records)
 
 
 def read_real_cases(folders: Sequence[Path], scheme: LabelScheme, mapping: LabelMapping | None) -> Iterator[RealCase]:

@@ -80,9 +80,9 @@ class GuidedLDMNetworks:
             mask_latent_channels=label.latent_channels,
             image_latent_channels=image.latent_channels,
             shape_multiple=math.lcm(
-                coarsest * 2 ** (_levels(self.mask_diffusion.unet) - 1),
-                coarsest * 2 ** (_levels(self.mask_detail_0.unet) - 1),
-                image.downsampling * 2 ** (_levels(self.image_diffusion.unet) - 1),
+                coarsest * 2 ** (self.mask_diffusion.levels - 1),
+                coarsest * 2 ** (self.mask_detail_0.levels - 1),
+                image.downsampling * 2 ** (self.image_diffusion.levels - 1),
             ),
         )
 
@@ -104,10 +104,6 @@ class GuidedLDMFolder:
     config: GuidedLDMConfig
     networks: GuidedLDMNetworks
     fingerprint: str
-
-
-def _levels(unet: nn.Module) -> int:
-    return len(unet.down_blocks)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -175,7 +171,7 @@ class GuidedLDM:
 
     @staticmethod
     def read(folder: Path, **sampling: Any) -> GuidedLDMFolder:
-        """Read the same without moving anything to a device; see :meth:`load`."""
+        """Read the same without moving anything to a device; arguments and errors are those of :meth:`load`."""
         config = GuidedLDMConfig.read(folder).with_sampling(**sampling)
         try:
             networks = GuidedLDMNetworks.build(config)

@@ -72,10 +72,9 @@ class MaskStage:
         def sample(asked_ml: Mapping[str, float]) -> torch.Tensor:
             feedback = VolumeFeedback(aims_of(asked_ml), settled_ml, limits_ml, sampling.volume_feedback)
             latent = self._sample_coarsest(noise, feedback)
+            *_, finest = self.detail_unets
             for unet, detail_noise in zip(self.detail_unets, detail_noises, strict=True):
-                if unet is self.detail_unets[-1]:
-                    latent = self._sharpen(latent)
-                latent = self._add_detail(unet, latent, detail_noise)
+                latent = self._add_detail(unet, self._sharpen(latent) if unet is finest else latent, detail_noise)
             return self._decide(self.config.mask_latent.unscale(latent), settled_ml)
 
         return search.run(sample, lambda label: self._volumes_ml(torch.bincount(label.flatten()), tuple(targets_ml)))

@@ -53,16 +53,16 @@ class SamplingConfig:
         ConfigurationError: a value of another type or out of range.
     """
 
-    mask_steps: int = 12
-    detail_steps: int = 4
+    mask_steps: int = 8
+    detail_steps: int = 6
     image_steps: int = 8
-    guidance_scale: float = 2.0
+    guidance_scale: float = 1.0
     guidance_interval: tuple[float, float] = (0.1, 1.0)
     mask_shift: float = 4.0
     image_shift: float = 1.0
     mask_temperature: float = 1.0
-    detail_temperature: float = 1.0
-    detail_sharpness: float = 1.0
+    detail_temperature: float = 0.6
+    detail_sharpness: float = 1.5
     complete_volumes: bool = True
     volume_feedback: float = 1.0
     volume_shift: float = 4.0

@@ -41,6 +41,7 @@ class ImageDiffusionUNet(nn.Module):
         norm_groups: int = 8,
     ) -> None:
         super().__init__()
+        self.levels = len(channels)
         self.label_encoder = LabelEncoder(
             num_classes, factor=downsampling, embedding_channels=embedding_channels, out_channels=label_channels
         )

@@ -29,6 +29,7 @@ class MaskDetailUNet(nn.Module):
 
     def __init__(self, latent_channels: int, *, channels: Sequence[int] = (48, 96), num_res_blocks: int = 1) -> None:
         super().__init__()
+        self.levels = len(channels)
         self.deviation: torch.Tensor
         self.register_buffer("deviation", torch.ones(()))
         self.unet = DiffusionModelUNet(

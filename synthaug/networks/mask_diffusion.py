@@ -54,6 +54,7 @@ class MaskDiffusionUNet(nn.Module):
         head_channels: int = 32,
     ) -> None:
         super().__init__()
+        self.levels = len(channels)
         self.prior_mean: torch.Tensor
         self.register_buffer("prior_mean", torch.zeros(1, latent_channels, *grid))
         self.prior_deviation: torch.Tensor

@@ -18,3 +18,7 @@ class CaseRecord:
     identifier: str
     image_sha256: str | None
     label_sha256: str | None
+
+    def is_of(self, identifier: str, label_sha256: str | None) -> bool:
+        """Whether this is the record of a case with such a name, or with such a label map under another one."""
+        return self.identifier == identifier or (label_sha256 is not None and self.label_sha256 == label_sha256)
