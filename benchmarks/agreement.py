@@ -129,24 +129,6 @@ class Cases:
         return found
 
 
-def check_work(work: Path, cases: Cases) -> None:
-    """Refuse a folder whose network learned other cases.
-
-    Raises:
-        ConfigurationError: names the folder.
-    """
-    from synthaug.errors import ConfigurationError
-    from synthaug.files.atomic import replace_file
-
-    identity = json.dumps([asdict(one.record) for one in cases.training])
-    path = work / "cases.json"
-    if not path.exists():
-        work.mkdir(parents=True, exist_ok=True)
-        replace_file(path, identity.encode())
-    elif path.read_text(encoding="utf-8") != identity:
-        raise ConfigurationError(f"{work}: holds a network that learned other cases; choose another folder")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train what is not yet trained, then ask."""
     from accelerate import Accelerator
@@ -155,6 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from synthaug.errors import ConfigurationError
     from synthaug.evaluation.agreement import Agreement, AgreementReport
     from synthaug.fitting.stage import Stage, StageSettings
+    from synthaug.fitting.work_identity import refuse_other_work
     from synthaug.networks.precision import autocast, choose_dtype
     from synthaug.store import Store
     from synthaug.volumes.grid import Grid
@@ -176,7 +159,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     example = first.read(first.entries()[0].name)
     grid, scheme = Grid(example.label.shape, example.spacing_mm), first.info.scheme
     cases = Cases.read(options.raw, stores, grid)
-    check_work(options.work, cases)
+    identity = json.dumps([asdict(one.record) for one in cases.training])
+    refuse_other_work(options.work / "cases.json", identity, "a network that learned other cases")
 
     dtype = choose_dtype(torch.device("cpu"))
     accelerator = Accelerator(cpu=True, mixed_precision="bf16" if dtype == torch.bfloat16 else "no")

@@ -33,6 +33,7 @@ from synthaug.fitting.mask_detail import MaskDetailLoss
 from synthaug.fitting.mask_diffusion import MaskDiffusionLoss
 from synthaug.fitting.settings import FitSettings
 from synthaug.fitting.stage import Loss, Network, Stage, StageSettings
+from synthaug.fitting.work_identity import refuse_other_work
 from synthaug.generators.guided_ldm import GuidedLDM, GuidedLDMNetworks
 from synthaug.generators.guided_ldm_config import CONFIG_NAME, GuidedLDMConfig
 from synthaug.generators.latent_scale import LatentScale
@@ -112,7 +113,6 @@ class GuidedLDMFit:
             training_cases=tuple(record for case in cases for record in case.records),
             versions={"python": platform.python_version(), **{p: version(p) for p in ("torch", "monai", "diffusers")}},
         )
-
         self._check_sizes()
 
     def _check_sizes(self) -> None:
@@ -171,15 +171,7 @@ class GuidedLDMFit:
         """Refuse to go on with work that other cases or settings began."""
         identity = canonical_json({"settings": asdict(self._settings), "scheme": self._config.scheme.to_dict(),
                                    "cases": [asdict(case) for case in self._config.training_cases]})  # fmt: skip
-        path = self._work / "fit.json"
-        if not path.exists():
-            self._work.mkdir(parents=True, exist_ok=True)
-            replace_file(path, identity.encode())
-        elif path.read_text(encoding="utf-8") != identity:
-            raise ConfigurationError(
-                f"{self._work} holds the work of a fit with other cases or settings; "
-                "choose another folder, or delete this one to start anew"
-            )
+        refuse_other_work(self._work / "fit.json", identity, "the work of a fit with other cases or settings")
 
     def _fit_label_autoencoder(self, deadline: float | None) -> LabelAutoencoder:
         paths = self._bank.paths("labels")

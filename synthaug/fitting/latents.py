@@ -100,9 +100,8 @@ def survey_labels(
             details = [detail_of(coarsen(latents, DETAIL_LEVELS - 1 - level)) for level in range(DETAIL_LEVELS)]
             mean = mean + coarse.mean(0) / len(paths)
             square = square + coarse.square().mean(0) / len(paths)
-            detail_square = detail_square + torch.stack([one.square().mean((0, 2, 3, 4)) for one in details]) / len(
-                paths
-            )
+            detail_squares = torch.stack([one.square().mean((0, 2, 3, 4)) for one in details])
+            detail_square = detail_square + detail_squares / len(paths)
             inside = torch.isin(both, first_control).float()
             voxel = network.downsampling * BLOCK**DETAIL_LEVELS
             occupancy = occupancy + functional.avg_pool3d(inside, voxel).mean(0) / len(paths)
