@@ -149,7 +149,7 @@ def _share_of_peak(generator: Any, condition: Any, seconds: dict[str, float]) ->
 
     operations: dict[str, float] = {}
     with FlopCounterMode(display=False) as counter:
-        generator.sample_label(condition, seed=0)
+        generator.sample_labels([condition], [0])
     operations["label_map"] = counter.get_total_flops()
     with FlopCounterMode(display=False) as counter:
         generator.generate([condition], [0])  # the label map is kept: the image alone is made

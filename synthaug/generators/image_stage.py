@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,9 @@ from synthaug.networks.rectified_flow import TIME_SCALE, integrate_flow
 
 INTENSITY_RANGE = (0.002, 1.5)
 """Normalised intensities of tissue; above 0, so that background alone is 0."""
+
+
+EVERYWHERE = (slice(None), slice(None), slice(None))
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,21 +41,33 @@ class ImageStage:
     device: torch.device
     dtype: torch.dtype
 
-    def sample(self, label: torch.Tensor, generator: torch.Generator) -> np.ndarray:
-        """Image ``(C, X, Y, Z)`` float32 for a label map ``(X, Y, Z)``; exactly 0 in the background."""
-        label = label.long().unsqueeze(0).to(self.device)
+    def sample(
+        self,
+        labels: Sequence[torch.Tensor],
+        generators: Sequence[torch.Generator],
+        patch: tuple[slice, slice, slice] = EVERYWHERE,
+    ) -> list[np.ndarray]:
+        """Images ``(C, X, Y, Z)`` float32 for label maps ``(X, Y, Z)``; exactly 0 in the background.
+
+        Args:
+            labels: the label maps.
+            generators: sources of the noise, one for each.
+            patch: what is decoded of every image; the rest of it costs nothing then.
+        """
+        label = torch.stack([one.long() for one in labels]).to(self.device)
         with autocast(self.device, self.dtype):
             with modulation_kept(self.unet):
-                latent = integrate_flow(
+                latents = integrate_flow(
                     self._velocity(label),
-                    self._noise(generator),
+                    torch.cat([self._noise(one) for one in generators]),
                     steps=self.config.sampling.image_steps,
                     shift=self.config.sampling.image_shift,
                 )
-            image = self._decode(latent, label)
+            # one by one: a decoded image takes more memory than a batch of latents
+            images = [self._decode(latents[i : i + 1], label[i : i + 1], patch) for i in range(len(label))]
         window = torch.tensor(self.config.intensity_window).view(-1, 1, 1, 1)
         # Background is exactly zero, tissue is not: crops and normalisation of real data rely on both.
-        return (image * window * (label[0] > 0).cpu()).numpy()
+        return [(image * window * (one[patch] > 0).cpu()).numpy() for image, one in zip(images, label, strict=True)]
 
     def renew(
         self,
@@ -100,11 +115,44 @@ class ImageStage:
         features = self.unet.label_encoder(label)
 
         def velocity(state: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
-            return self.unet(state, (fraction * TIME_SCALE).to(self.device).expand(1), features).float()
+            return self.unet(state, (fraction * TIME_SCALE).to(self.device).expand(len(state)), features).float()
 
         return velocity
 
-    def _decode(self, latent: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        """Image ``(C, X, Y, Z)`` in normalised units on the CPU, tissue everywhere."""
-        image = self.autoencoder.decode(self.config.image_latent.unscale(latent), label)[0]
-        return image.float().clamp(*INTENSITY_RANGE).cpu()
+    def _decode(
+        self, latent: torch.Tensor, label: torch.Tensor, patch: tuple[slice, slice, slice] = EVERYWHERE
+    ) -> torch.Tensor:
+        """Patch of the image, ``(C, X, Y, Z)`` in normalised units on the CPU, tissue everywhere."""
+        factor = self.autoencoder.downsampling
+        cuts = [
+            _cut(one, size, factor, self.autoencoder.decoder_reach)
+            for one, size in zip(patch, label.shape[1:], strict=True)
+        ]
+        x, y, z = (cut.latent for cut in cuts)
+        latent = self.config.image_latent.unscale(latent)[:, :, x, y, z]
+        x, y, z = (cut.label for cut in cuts)
+        image = self.autoencoder.decode(latent, label[:, x, y, z])[0]
+        x, y, z = (cut.wanted for cut in cuts)
+        return image[:, x, y, z].float().clamp(*INTENSITY_RANGE).cpu()
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """Along one axis, what is decoded so that a part of the image comes out as from the whole.
+
+    Attributes:
+        latent: voxels of the latent.
+        label: voxels of the label map.
+        wanted: where in those the part is.
+    """
+
+    latent: slice
+    label: slice
+    wanted: slice
+
+
+def _cut(part: slice, size: int, factor: int, reach: int) -> _Cut:
+    start, stop, _ = part.indices(size)
+    first, last = max(start - reach, 0) // factor, min(-(-(stop + reach) // factor), size // factor)
+    begin = first * factor
+    return _Cut(slice(first, last), slice(begin, last * factor), slice(start - begin, stop - begin))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from synthaug.generators.volume_prior import members_of
 from synthaug.generators.volume_search import VolumeSearch
 from synthaug.networks.condition_encoder import condition_vector
 from synthaug.networks.label_autoencoder import LabelAutoencoder
-from synthaug.networks.latent_pyramid import BLOCK, DETAIL_LEVELS, detail_of, spread
+from synthaug.networks.latent_pyramid import BLOCK, DETAIL_LEVELS, spread
 from synthaug.networks.mask_detail import MaskDetailUNet
 from synthaug.networks.mask_diffusion import MaskDiffusionUNet
 from synthaug.networks.precision import autocast
@@ -25,9 +25,30 @@ from synthaug.networks.rectified_flow import TIME_SCALE, integrate_flow
 
 
 @dataclass(frozen=True, eq=False)
+class _Draw:
+    """A label map to be.
+
+    Attributes:
+        noise: ``(1, C, x, y, z)``, where the coarsest level begins.
+        detail_noises: likewise for each finer level.
+        limits_ml: what a condition may be, in mL by control.
+        aims_of: volumes of all controls that go with those asked for; the same deviate in every round.
+        settled_ml: volumes that the decision settles.
+        search: for the volumes asked for.
+    """
+
+    noise: torch.Tensor
+    detail_noises: tuple[torch.Tensor, ...]
+    limits_ml: Mapping[str, tuple[float, float]]
+    aims_of: Callable[[Mapping[str, float]], dict[str, float]]
+    settled_ml: Mapping[str, float]
+    search: VolumeSearch
+
+
+@dataclass(frozen=True, eq=False)
 class MaskStage:
     """Samples label maps in the latent space of a label-map autoencoder: first the coarsest level of a latent, for the
-    volumes asked for, then level by level the detail, which leaves the means of blocks as they are.
+    volumes asked for, then level by level the detail.
 
     Attributes:
         config: of the generator.
@@ -45,14 +66,25 @@ class MaskStage:
     device: torch.device
     dtype: torch.dtype
 
-    def sample(self, targets_ml: Mapping[str, float], generator: torch.Generator) -> torch.Tensor:
-        """Label map ``(X, Y, Z)`` on the CPU with volumes asked for, in mL by control, from one noise."""
+    def sample(
+        self, targets_ml: Sequence[Mapping[str, float]], generators: Sequence[torch.Generator]
+    ) -> list[torch.Tensor]:
+        """Label maps ``(X, Y, Z)`` on the CPU with volumes asked for, in mL by control, each from its own noise."""
+        draws = [self._draw(targets, generator) for targets, generator in zip(targets_ml, generators, strict=True)]
+        while unfinished := [draw for draw in draws if not draw.search.done]:
+            for draw, latent in zip(unfinished, self._sample_latents(unfinished), strict=True):
+                label = self._decide(latent.unsqueeze(0), draw.settled_ml)
+                counts = torch.bincount(label.flatten())
+                draw.search.observe(label, self._volumes_ml(counts, tuple(draw.search.aims_ml)))
+        return [draw.search.best for draw in draws]
+
+    def _draw(self, targets_ml: Mapping[str, float], generator: torch.Generator) -> _Draw:
+        """All that a label map takes from chance, and what it is to become."""
         sampling = self.config.sampling
         noise = sampling.mask_temperature * self._draw_noise(0, generator)
-        detail_noises = [
-            sampling.detail_temperature * detail_of(self._draw_noise(level + 1, generator))
-            for level in range(DETAIL_LEVELS)
-        ]
+        detail_noises = tuple(
+            sampling.detail_temperature * self._draw_noise(level + 1, generator) for level in range(DETAIL_LEVELS)
+        )
         limits_ml = dict(self.config.limits_ml)
         for name, target_ml in targets_ml.items():  # an extrapolated target widens what a condition may be
             low, high = limits_ml[name]
@@ -60,24 +92,34 @@ class MaskStage:
         volume_seed = int(torch.randint(2**53, (1,), generator=generator))
 
         def aims_of(asked_ml: Mapping[str, float]) -> dict[str, float]:
-            """Volumes of all controls that go with those asked for; the same deviate in every round."""
             if not sampling.complete_volumes:
                 return dict(asked_ml)
             rng = np.random.default_rng(volume_seed)
             return self.config.volume_prior.complete(asked_ml, limits_ml, self.config.scheme, rng)
 
-        settled_ml = self._settled(targets_ml, aims_of(targets_ml))
-        search = VolumeSearch(targets_ml, sampling.volume_tolerance, sampling.volume_rounds)
+        return _Draw(
+            noise,
+            detail_noises,
+            limits_ml,
+            aims_of,
+            self._settled(targets_ml, aims_of(targets_ml)),
+            VolumeSearch(targets_ml, sampling.volume_tolerance, sampling.volume_rounds),
+        )
 
-        def sample(asked_ml: Mapping[str, float]) -> torch.Tensor:
-            feedback = VolumeFeedback(aims_of(asked_ml), settled_ml, limits_ml, sampling.volume_feedback)
-            latent = self._sample_coarsest(noise, feedback)
-            *_, finest = self.detail_unets
-            for unet, detail_noise in zip(self.detail_unets, detail_noises, strict=True):
-                latent = self._add_detail(unet, self._sharpen(latent) if unet is finest else latent, detail_noise)
-            return self._decide(self.config.mask_latent.unscale(latent), settled_ml)
-
-        return search.run(sample, lambda label: self._volumes_ml(torch.bincount(label.flatten()), tuple(targets_ml)))
+    def _sample_latents(self, draws: Sequence[_Draw]) -> torch.Tensor:
+        """Latents ``(B, C, x, y, z)``, unscaled, of a batch."""
+        feedbacks = [
+            VolumeFeedback(
+                draw.aims_of(draw.search.aims_ml), draw.settled_ml, draw.limits_ml, self.config.sampling.volume_feedback
+            )
+            for draw in draws
+        ]
+        latent = self._sample_coarsest(torch.cat([draw.noise for draw in draws]), feedbacks)
+        *_, finest = self.detail_unets
+        for level, unet in enumerate(self.detail_unets):
+            noise = torch.cat([draw.detail_noises[level] for draw in draws])
+            latent = self._add_detail(unet, self._sharpen(latent) if unet is finest else latent, noise)
+        return self.config.mask_latent.unscale(latent)
 
     def _settled(self, targets_ml: Mapping[str, float], aims_ml: Mapping[str, float]) -> dict[str, float]:
         """Volumes that the decision settles: members of what is asked for, and last, to prevail, what is asked for."""
@@ -96,38 +138,46 @@ class MaskStage:
         shape = [size // voxel for size in self.config.grid.shape]
         return torch.randn(1, self.autoencoder.latent_channels, *shape, generator=generator).to(self.device)
 
-    def _sample_coarsest(self, noise: torch.Tensor, feedback: VolumeFeedback) -> torch.Tensor:
-        """Coarsest level ``(1, C, x, y, z)``, scaled, that a noise leads to under a condition that is fed back."""
+    def _sample_coarsest(self, noise: torch.Tensor, feedbacks: Sequence[VolumeFeedback]) -> torch.Tensor:
+        """Coarsest level ``(B, C, x, y, z)``, scaled, that noise leads to under conditions that are fed back."""
         sampling, limits_ml = self.config.sampling, self.config.limits_ml
         low, high = sampling.guidance_interval
 
         def velocity(state: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
-            vector = condition_vector(feedback.condition_ml, tuple(limits_ml), limits_ml)
-            both = torch.stack([vector, torch.zeros_like(vector)]).to(self.device)
+            vectors = [condition_vector(one.condition_ml, tuple(limits_ml), limits_ml) for one in feedbacks]
+            condition = torch.stack(vectors).to(self.device)
             guided = sampling.guidance_scale != 1 and low <= float(fraction) <= high
-            count = 2 if guided else 1
-            times = (fraction * TIME_SCALE).to(self.device).expand(count)
-            with autocast(self.device, self.dtype):
-                outcome = self.unet(state.expand(count, -1, -1, -1, -1), times, both[:count]).float()
             if guided:
-                outcome = outcome[1:] + sampling.guidance_scale * (outcome[:1] - outcome[1:])
-            if feedback.active:
+                condition = torch.cat([condition, torch.zeros_like(condition)])
+            states = torch.cat([state, state]) if guided else state
+            with autocast(self.device, self.dtype):
+                outcome = self.unet(states, self._times(fraction, states), condition).float()
+            if guided:
+                asked, free = outcome.chunk(2)
+                outcome = free + sampling.guidance_scale * (asked - free)
+            if any(one.active for one in feedbacks):
                 data = self.config.mask_latent.unscale(state - fraction * outcome)
-                voxels = self.autoencoder.label_shares(data)[0] * math.prod(self.config.grid.shape)
-                feedback.observe(self._volumes_ml(voxels, feedback.controls))
+                voxels = (self.autoencoder.label_shares(data) * math.prod(self.config.grid.shape)).cpu()
+                for one, held in zip(feedbacks, voxels, strict=True):
+                    if one.active:
+                        one.observe(self._volumes_ml(held, one.controls))
             return outcome
 
         return integrate_flow(velocity, noise, steps=sampling.mask_steps, shift=sampling.mask_shift)
 
     def _add_detail(self, unet: MaskDetailUNet, coarse: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """Next level ``(1, C, 2x, 2y, 2z)``, scaled, whose means over blocks are those of a coarser one."""
+        """Next level ``(B, C, 2x, 2y, 2z)``, scaled, of a coarser one."""
 
         def velocity(state: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
             with autocast(self.device, self.dtype):
-                return unet(state, (fraction * TIME_SCALE).to(self.device).expand(1), coarse).float()
+                return unet(state, self._times(fraction, state), coarse).float()
 
         detail = integrate_flow(velocity, noise, steps=self.config.sampling.detail_steps)
         return spread(coarse) + detail
+
+    def _times(self, fraction: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+        """Time ``(B,)`` of a batch of states at one noise fraction, as the networks take it."""
+        return (fraction * TIME_SCALE).to(self.device).expand(len(state))
 
     def _sharpen(self, latent: torch.Tensor) -> torch.Tensor:
         """Scaled latent ``(1, C, x, y, z)`` with less undecided between labels."""

@@ -49,10 +49,10 @@ class PairGenerator(Protocol):
 
 @runtime_checkable
 class LabelFirstGenerator(PairGenerator, Protocol):
-    """A generator that makes the label map first: quality control saves the image of one that is rejected."""
+    """A generator that makes label maps first: quality control saves the image of one that is rejected."""
 
-    def sample_label(self, condition: Condition, *, seed: int) -> np.ndarray:
-        """Label map ``(X, Y, Z)`` of the pair that ``generate`` makes for this condition and seed.
+    def sample_labels(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[np.ndarray]:
+        """Label maps ``(X, Y, Z)`` of the pairs that ``generate`` makes for these conditions and seeds.
 
         Raises:
             BoundsError: a target outside ``bounds``, unless its condition asks for extrapolation.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import torch
 
@@ -13,58 +12,58 @@ LARGEST_DETOUR = 1.0
 """Of the logarithm of an aim from that of its target."""
 
 
-@dataclass(frozen=True)
 class VolumeSearch:
     """Closed-loop control: sample, measure, correct the aim, and sample again from the same noise.
 
     The noise decides about the anatomy, and a little about the volume too. Secant steps on the logarithms, one control
     beside the other, take that share of the volume back without another noise, hence without choosing among samples.
 
-    Attributes:
+    Args:
         targets_ml: volumes asked for, in mL.
         tolerance: relative error of every volume at which the search ends.
         rounds: samples after the first one, at most.
     """
 
-    targets_ml: Mapping[str, float]
-    tolerance: float
-    rounds: int
+    def __init__(self, targets_ml: Mapping[str, float], tolerance: float, rounds: int) -> None:
+        self._targets = {name: math.log(volume_ml) for name, volume_ml in targets_ml.items()}
+        self._tolerance = math.log1p(tolerance)
+        self._rounds = rounds
+        self._aims = dict(self._targets)
+        self._before: dict[str, tuple[float, float]] = {}
+        self._best: torch.Tensor | None = None
+        self._best_error = math.inf
+        self.done = False
+        """Whether another sample would bring nothing."""
 
-    def run(
-        self,
-        sample: Callable[[Mapping[str, float]], torch.Tensor],
-        measure: Callable[[torch.Tensor], Mapping[str, float]],
-    ) -> torch.Tensor:
-        """Label map whose volumes come nearest to the targets.
+    @property
+    def aims_ml(self) -> dict[str, float]:
+        """Volumes that the next sample, always from the same noise, is to be made for."""
+        return {name: math.exp(value) for name, value in self._aims.items()}
 
-        Args:
-            sample: gives the label map for volumes to aim at, in mL; always from the same noise.
-            measure: gives the volumes of a label map in mL, above 0.
-        """
-        targets = {name: math.log(volume_ml) for name, volume_ml in self.targets_ml.items()}
-        aims = dict(targets)
-        before: dict[str, tuple[float, float]] = {}
-        best_error = math.inf
-        for last in [False] * self.rounds + [True]:
-            label = sample({name: math.exp(value) for name, value in aims.items()})
-            volumes_ml = measure(label)
-            realised = {name: math.log(volumes_ml[name]) for name in aims}
-            misses = {name: targets[name] - realised[name] for name in aims}
-            error = max(map(abs, misses.values()), default=0.0)
-            if error < best_error:
-                best_error, best = error, label
-            if last or error <= math.log1p(self.tolerance):
-                break
-            following = {}
-            for name, aim in aims.items():
-                slope = _slope(before.get(name), (aim, realised[name]))
-                before[name] = (aim, realised[name])
-                detour = aim + misses[name] / slope - targets[name]
-                following[name] = targets[name] + min(max(detour, -LARGEST_DETOUR), LARGEST_DETOUR)
-            if following == aims:
-                break  # at the end of every detour: the same sample would come again
-            aims = following
-        return best
+    @property
+    def best(self) -> torch.Tensor:
+        """Label map, of those observed, whose volumes come nearest to the targets."""
+        if self._best is None:
+            raise RuntimeError("no sample has been observed; call observe first")
+        return self._best
+
+    def observe(self, label: torch.Tensor, volumes_ml: Mapping[str, float]) -> None:
+        """Take note of a sample for the aims, and of its volumes in mL, above 0."""
+        realised = {name: math.log(volumes_ml[name]) for name in self._aims}
+        misses = {name: self._targets[name] - realised[name] for name in self._aims}
+        error = max(map(abs, misses.values()), default=0.0)
+        if self._best is None or error < self._best_error:
+            self._best_error, self._best = error, label
+        following = {}
+        for name, aim in self._aims.items():
+            slope = _slope(self._before.get(name), (aim, realised[name]))
+            self._before[name] = (aim, realised[name])
+            detour = aim + misses[name] / slope - self._targets[name]
+            following[name] = self._targets[name] + min(max(detour, -LARGEST_DETOUR), LARGEST_DETOUR)
+        # at the end of every detour the same sample would come again
+        self.done = self._rounds == 0 or error <= self._tolerance or following == self._aims
+        self._rounds -= 1
+        self._aims = following
 
 
 def _slope(before: tuple[float, float] | None, now: tuple[float, float]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from monai.networks.nets import SPADEAutoencoderKL
@@ -14,6 +15,9 @@ from synthaug.networks.label_modulation import modulate_by_label
 from synthaug.networks.voxel_norm import normalise_each_voxel
 
 STEM_FACTOR = 2
+
+EVERYTHING = 2**20
+"""A reach beyond any volume."""
 
 
 class ImageAutoencoder(nn.Module):
@@ -85,6 +89,29 @@ class ImageAutoencoder(nn.Module):
         """Image ``(B, C, X, Y, Z)`` of a latent and its ``(B, X, Y, Z)`` label map."""
         folded = self.autoencoder.decode(latent, self.label_encoder(label))
         return pixelshuffle(folded, spatial_dims=3, scale_factor=STEM_FACTOR)
+
+    @cached_property
+    def decoder_reach(self) -> int:
+        """How many voxels away latent and label map can be to matter for a voxel of the image; at least so many.
+
+        Found by decoding a strip that is not a number at one end. With group norms everything matters.
+        """
+        factor = self.downsampling
+        for length in (16, 32, 64, 128):
+            like = next(self.parameters())
+            latent = like.new_zeros(1, self.latent_channels, length, 2, 2)
+            label = torch.zeros(1, length * factor, 2 * factor, 2 * factor, dtype=torch.long, device=like.device)
+            with torch.inference_mode(), torch.autocast(like.device.type, enabled=False):
+                features = self.label_encoder(label)
+                latent[:, :, -1] = torch.nan
+                features[:, :, -factor // STEM_FACTOR :] = torch.nan
+                image = pixelshuffle(
+                    self.autoencoder.decode(latent, features), spatial_dims=3, scale_factor=STEM_FACTOR
+                )
+            unknown = int(image.isnan().any(dim=1).any(dim=-1).any(dim=-1).sum())
+            if unknown < length * factor:
+                return unknown - factor
+        return EVERYTHING
 
 
 def kl_divergence(mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from monai.networks.nets.autoencoderkl import AEKLResBlock
 from monai.networks.utils import pixelshuffle, pixelunshuffle
 from torch import nn
 from torch.nn import functional
 
+from synthaug.networks.latent_pyramid import BLOCK
 from synthaug.networks.voxel_norm import VoxelNorm, normalise_each_voxel
 
 FIRST_SHARPNESS = 8.0
@@ -54,14 +57,20 @@ class LabelAutoencoder(nn.Module):
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
 
-    def encode(self, label: torch.Tensor) -> torch.Tensor:
-        """Latent ``(B, C, X / 2, Y / 2, Z / 2)`` float32 of a ``(B, X, Y, Z)`` label map."""
-        folded = self.fold(label)
-        count, size = len(folded), folded.shape[2:]
-        held = torch.zeros(count, self.num_classes, *size, device=label.device)
-        held.scatter_add_(1, folded, held.new_ones(()).expand(folded.shape))
+    def encode(self, label: torch.Tensor, *, coarser: int = 0) -> torch.Tensor:
+        """Latent ``(B, C, X / 2, Y / 2, Z / 2)`` float32 of a ``(B, X, Y, Z)`` integer label map.
+
+        Args:
+            label: with ids below the number of classes.
+            coarser: a coarser level of the latent: blocks of twice the edge each time.
+
+        Raises:
+            ValueError: an id that is no class.
+        """
+        edge = self.downsampling * BLOCK**coarser
+        held = count_in_blocks(label, self.num_classes, edge).float() / edge**3
         with torch.autocast(label.device.type, enabled=False):  # rounding would add up to millilitres
-            return torch.einsum("bnxyz,nc->bcxyz", held / self.downsampling**3, self.codes.float())
+            return torch.einsum("bnxyz,nc->bcxyz", held, self.codes.float())
 
     def decode_folded(self, latent: torch.Tensor) -> torch.Tensor:
         """Logits ``(B, classes, 8, X / 2, Y / 2, Z / 2)``; axis 2 runs over the voxels of each 2x2x2 block."""
@@ -128,6 +137,21 @@ class LabelAutoencoder(nn.Module):
     def unfold(cls, folded: torch.Tensor) -> torch.Tensor:
         """Undo :meth:`fold`."""
         return pixelshuffle(folded.float(), spatial_dims=3, scale_factor=cls.downsampling).squeeze(1).long()
+
+
+def count_in_blocks(label: torch.Tensor, num_classes: int, edge: int) -> torch.Tensor:
+    """Voxels of each label in each block of a ``(B, X, Y, Z)`` label map, ``(B, classes, X / edge, Y / edge, Z /
+    edge)``.
+    """
+    if int(label.max()) >= num_classes:
+        raise ValueError(f"label map has id {int(label.max())}; ids run from 0 to {num_classes - 1}")
+    batch, *size = label.shape
+    grid = [batch, *(extent // edge for extent in size)]
+    blocks = torch.arange(math.prod(grid), dtype=torch.int32, device=label.device).view(grid)
+    within = label.view(batch, *(part for extent in grid[1:] for part in (extent, edge)))
+    place = blocks[:, :, None, :, None, :, None] * num_classes + within.int()
+    counts = torch.bincount(place.flatten(), minlength=blocks.numel() * num_classes)
+    return counts.view(*grid, num_classes).movedim(-1, 1)
 
 
 def simplex_codes(count: int) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Velocity network of the detail within the blocks of a coarse label-map latent."""
+"""Velocity network of what the next finer level adds to a coarse label-map latent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from monai.networks.nets import DiffusionModelUNet
 from monai.networks.utils import pixelshuffle, pixelunshuffle
 from torch import nn
 
-from synthaug.networks.latent_pyramid import BLOCK, detail_of
+from synthaug.networks.latent_pyramid import BLOCK
 from synthaug.networks.rectified_flow import LEAST_NOISE, TIME_SCALE
 from synthaug.networks.voxel_norm import normalise_each_voxel
 
@@ -17,9 +17,10 @@ from synthaug.networks.voxel_norm import normalise_each_voxel
 class MaskDetailUNet(nn.Module):
     """Diffusion U-Net that adds to a coarse label-map latent what its blocks do not tell.
 
-    The coarse latent says how much of each label every block holds; the detail says where in the block, and is 0 on the
-    mean over each. It depends on the neighbourhood alone: there is no attention and no
-    condition, so that the network learns on crops and runs on whole heads.
+    The coarse latent says how much of each label every block holds; the detail says where in the block. It also mends
+    the coarse latent, which as a sample of another network is undecided here and there: a block that is white matter
+    with a thirtieth of fluid would have to hold an island otherwise. It depends on the neighbourhood alone: there is no
+    attention and no condition, so that the network learns on crops and runs on whole heads.
 
     Args:
         latent_channels: channels of the label-map latent.
@@ -56,9 +57,9 @@ class MaskDetailUNet(nn.Module):
         noise = (time / TIME_SCALE).view(-1, 1, 1, 1, 1)
         known = pixelunshuffle(detail / self.state_deviation(noise), spatial_dims=3, scale_factor=BLOCK)
         learned = self.unet(torch.cat([known, coarse.to(known.dtype)], dim=1), time)
-        data = self.deviation * detail_of(pixelshuffle(learned.float(), spatial_dims=3, scale_factor=BLOCK))
+        data = self.deviation * pixelshuffle(learned.float(), spatial_dims=3, scale_factor=BLOCK)
         return (detail - data) / noise.clamp(min=LEAST_NOISE)
 
     def state_deviation(self, noise: torch.Tensor) -> torch.Tensor:
-        """Deviation of noisy details at noise fractions ``(B, 1, 1, 1, 1)``; noise has lost the means of its blocks."""
-        return (((1 - noise) * self.deviation.float()) ** 2 + (1 - 1 / BLOCK**3) * noise**2).sqrt()
+        """Deviation of noisy details at noise fractions ``(B, 1, 1, 1, 1)``."""
+        return (((1 - noise) * self.deviation.float()) ** 2 + noise**2).sqrt()

@@ -103,7 +103,7 @@ def generate_checked_batch(
         tried = [attempt_seed(seeds[i], attempt) for i in open_requests]
         asked = [conditions[i] for i in open_requests]
         if isinstance(generator, LabelFirstGenerator):
-            made = [_generate_label_first(generator, *one, limits) for one in zip(asked, tried, strict=True)]
+            made = _generate_label_first(generator, asked, tried, limits)
         else:
             made = _generate(generator, asked, tried)
         for i, seed, pair in zip(open_requests, tried, made, strict=True):
@@ -116,11 +116,43 @@ def generate_checked_batch(
 
 
 def _generate_label_first(
-    generator: LabelFirstGenerator, condition: Condition, seed: int, limits: QualityConfig
-) -> LabeledVolume | QualityReport:
-    """The pair; in place of one whose label map is rejected, the report: no image is made for it."""
+    generator: LabelFirstGenerator, conditions: Sequence[Condition], seeds: Sequence[int], limits: QualityConfig
+) -> list[LabeledVolume | QualityReport]:
+    """The pairs; in place of one whose label map is rejected, the report: no image is made for it."""
+    labels = _sample_labels(generator, conditions, seeds)
+    reports = [
+        label if isinstance(label, QualityReport) else _check_label(generator, label, condition, limits)
+        for label, condition in zip(labels, conditions, strict=True)
+    ]
+    passed = [i for i, report in enumerate(reports) if report.passed]
+    pairs = _generate(generator, [conditions[i] for i in passed], [seeds[i] for i in passed]) if passed else []
+    outcomes: list[LabeledVolume | QualityReport] = list(reports)
+    for i, pair in zip(passed, pairs, strict=True):
+        outcomes[i] = pair
+    return outcomes
+
+
+def _sample_labels(
+    generator: LabelFirstGenerator, conditions: Sequence[Condition], seeds: Sequence[int]
+) -> list[np.ndarray | QualityReport]:
+    """The label maps; a report that says why in place of one that could not be made."""
     try:
-        label = generator.sample_label(condition, seed=seed)
+        return list(generator.sample_labels(conditions, seeds))
+    except (BoundsError, GeometryError, LabelError) as error:
+        if len(seeds) == 1:
+            return [_failure(error)]
+    return [
+        made
+        for condition, seed in zip(conditions, seeds, strict=True)
+        for made in _sample_labels(generator, [condition], [seed])
+    ]
+
+
+def _check_label(
+    generator: LabelFirstGenerator, label: np.ndarray, condition: Condition, limits: QualityConfig
+) -> QualityReport:
+    """What quality control says of a label map, on the evenly bright image that it would have."""
+    try:
         drawn = LabeledVolume(
             image=np.repeat((label > 0).astype(np.float32)[None], len(generator.channels), axis=0),
             label=label,
@@ -129,10 +161,9 @@ def _generate_label_first(
             channels=generator.channels,
             provenance={},
         )
-    except (BoundsError, GeometryError, LabelError) as error:
+    except (GeometryError, LabelError) as error:
         return _failure(error)
-    report = check_pair(drawn, condition, limits)
-    return _generate(generator, [condition], [seed])[0] if report.passed else report
+    return check_pair(drawn, condition, limits)
 
 
 def _generate(

@@ -62,13 +62,34 @@ def test_a_batch_of_two_equals_two_singles(generator: GuidedLDM) -> None:
         np.testing.assert_array_equal(pair.label, single.label)
 
 
+@pytest.mark.parametrize("corner", [(0, 0, 0), (28, 26, 28), (3, 9, 14)])
+@pytest.mark.parametrize("norm_groups", [0, 4])
+def test_a_patch_equals_that_part_of_the_pair(tmp_path: Path, corner: tuple[int, int, int], norm_groups: int) -> None:
+    network = {"channels": [8, 16], "norm_groups": norm_groups, "latent_channels": 2}
+    folder = write_tiny_generator(tmp_path / "tiny", tiny_config(image_autoencoder=network))
+    generator = GuidedLDM.load(folder, device="cpu")
+    x, y, z = (slice(start, start + 4) for start in corner)
+    (pair,) = generator.generate([FORTY], [3])
+    patch = generator.generate_patch(FORTY, 3, (x, y, z))
+    np.testing.assert_array_equal(patch.label, pair.label[x, y, z])
+    np.testing.assert_allclose(patch.image, pair.image[:, x, y, z], rtol=0.02, atol=0.01 * pair.image.max())
+    np.testing.assert_allclose(patch.affine @ [0, 0, 0, 1], pair.affine @ [*corner, 1])
+
+
+def test_a_patch_without_voxels_is_refused(generator: GuidedLDM) -> None:
+    with pytest.raises(ConfigurationError, match="is empty or has steps"):
+        generator.generate_patch(FORTY, 3, (slice(4, 4), slice(None), slice(None)))
+    with pytest.raises(ConfigurationError, match="is empty or has steps"):
+        generator.generate_patch(FORTY, 3, (slice(0, 8, 2), slice(None), slice(None)))
+
+
 def test_the_condition_reaches_the_label_map(generator: GuidedLDM) -> None:
     small, large = generator.generate([Condition({"ventricles": 6.0}), Condition({"ventricles": 140.0})], [3, 3])
     assert not np.array_equal(small.label, large.label)
 
 
 def test_the_time_of_a_label_map_that_was_looked_at_first_counts(generator: GuidedLDM) -> None:
-    generator.sample_label(FORTY, seed=77)
+    generator.sample_labels([FORTY], [77])
     (pair,) = generator.generate([FORTY], [77])
     assert 0 < pair.provenance["seconds_label"] < pair.provenance["seconds"]
 
@@ -106,7 +127,7 @@ def test_equal_settings_have_one_fingerprint_whatever_their_types(folder: Path) 
 
 def test_a_target_without_volume_is_refused_even_when_extrapolating(generator: GuidedLDM) -> None:
     with pytest.raises(BoundsError, match="ventricles=0 mL; allowed: a volume above 0"):
-        generator.sample_label(Condition({"ventricles": 0.0}, extrapolate=True), seed=1)
+        generator.sample_labels([Condition({"ventricles": 0.0}, extrapolate=True)], [1])
 
 
 def test_a_folder_in_place_of_weights_is_one_clear_line(tmp_path: Path) -> None:

@@ -24,10 +24,11 @@ class Response:
 
     def search(self, rounds: int, tolerance: float = 0.02, **targets_ml: float) -> dict[str, float]:
         names = sorted(targets_ml)
-        found = VolumeSearch(targets_ml, tolerance, rounds).run(
-            self.sample, lambda label: dict(zip(names, label.tolist(), strict=True))
-        )
-        return dict(zip(names, found.tolist(), strict=True))
+        search = VolumeSearch(targets_ml, tolerance, rounds)
+        while not search.done:
+            label = self.sample(search.aims_ml)
+            search.observe(label, dict(zip(names, label.tolist(), strict=True)))
+        return dict(zip(names, search.best.tolist(), strict=True))
 
 
 @pytest.mark.parametrize(("gain", "slope"), [(0.05, 1.8), (1.6, 0.9), (2.0, 0.7)])
@@ -78,6 +79,9 @@ def test_controls_that_share_a_volume_are_searched_together() -> None:
 
     targets = {"left": 20.0, "both": 50.0}
     search = VolumeSearch(targets, tolerance=0.02, rounds=12)
-    realised = volumes_ml(search.run(sample, volumes_ml))
+    while not search.done:
+        label = sample(search.aims_ml)
+        search.observe(label, volumes_ml(label))
+    realised = volumes_ml(search.best)
     for name, target in targets.items():
         assert realised[name] == pytest.approx(target, rel=0.02)

@@ -10,7 +10,6 @@ import torch
 from synthaug.errors import ConfigurationError
 from synthaug.networks.image_autoencoder import ImageAutoencoder, kl_divergence
 from synthaug.networks.image_diffusion import ImageDiffusionUNet
-from synthaug.networks.latent_pyramid import coarsen, detail_of
 from synthaug.networks.mask_detail import MaskDetailUNet
 from synthaug.networks.mask_diffusion import CAUTION, MaskDiffusionUNet
 from synthaug.networks.precision import autocast, choose_device, choose_dtype
@@ -77,20 +76,42 @@ def test_noise_alone_leads_a_fresh_mask_network_to_the_mean_head() -> None:
 
 
 @torch.inference_mode()
-def test_detail_leaves_the_means_of_blocks_and_depends_on_the_neighbourhood_alone() -> None:
+def test_detail_depends_on_the_neighbourhood_alone() -> None:
     network = shaken(MaskDetailUNet(3, channels=(8, 16)))
     generator = torch.Generator().manual_seed(0)
     coarse = torch.randn(1, 3, 48, 8, 8, generator=generator)
-    detail = detail_of(torch.randn(1, 3, 96, 16, 16, generator=generator))
+    detail = torch.randn(1, 3, 96, 16, 16, generator=generator)
     velocity = network(detail, torch.tensor([500.0]), coarse)
     assert velocity.shape == detail.shape
     assert float(velocity.std()) > 0.1
-    torch.testing.assert_close(coarsen(velocity), torch.zeros_like(coarse), atol=1e-5, rtol=0)
     other = coarse.clone()
     other[:, :, 0] += 1
     changed = network(detail, torch.tensor([500.0]), other)
     assert float((changed - velocity)[:, :, :2].abs().max()) > 1e-3
     torch.testing.assert_close(changed[:, :, 88:], velocity[:, :, 88:])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("channels", [(8,), (8, 16)])
+def test_what_lies_beyond_the_decoder_s_reach_does_not_matter(channels: tuple[int, ...]) -> None:
+    network = shaken(ImageAutoencoder(1, CLASSES, channels=channels, latent_channels=2, norm_groups=0))
+    factor, reach = network.downsampling, network.decoder_reach
+    generator = torch.Generator().manual_seed(0)
+    latent = torch.randn(1, 2, 24, 4, 4, generator=generator)
+    label = torch.randint(0, CLASSES, (1, 24 * factor, 4 * factor, 4 * factor), generator=generator)
+    image = network.decode(latent, label)
+    changed_latent, changed_label = latent.clone(), label.clone()
+    changed_latent[:, :, 0] += 1
+    changed_label[:, :factor] = 0
+    changed = network.decode(changed_latent, changed_label)
+    assert 0 < reach < 20 * factor
+    torch.testing.assert_close(changed[:, :, factor + reach :], image[:, :, factor + reach :])
+    assert not torch.equal(changed[:, :, : factor + reach], image[:, :, : factor + reach])
+
+
+def test_with_group_norms_every_voxel_matters() -> None:
+    network = shaken(ImageAutoencoder(1, CLASSES, channels=(8, 16), latent_channels=2, norm_groups=4))
+    assert network.decoder_reach > 1000
 
 
 @torch.inference_mode()

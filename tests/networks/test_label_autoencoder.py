@@ -179,3 +179,13 @@ def test_codes_are_the_corners_of_a_simplex(count: int) -> None:
     expected = torch.full((count, count), -1 / (count - 1)).fill_diagonal_(1)
     torch.testing.assert_close(codes @ codes.T, expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(codes.sum(0), torch.zeros(count - 1), atol=1e-4, rtol=0)
+
+
+def test_a_coarser_latent_is_the_mean_of_finer_ones_and_ids_are_checked() -> None:
+    network = LabelAutoencoder(CLASSES)
+    label = torch.randint(0, CLASSES, (2, 16, 24, 16), generator=torch.Generator().manual_seed(0))
+    for coarser in (1, 2):
+        torch.testing.assert_close(network.encode(label, coarser=coarser), coarsen(network.encode(label), coarser))
+    label[1, 0, 0, 0] = CLASSES
+    with pytest.raises(ValueError, match=f"has id {CLASSES}; ids run from 0 to {CLASSES - 1}"):
+        network.encode(label)

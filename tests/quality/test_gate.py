@@ -120,9 +120,9 @@ class LabelFirst(StandInGenerator):
 
     pairs_made = 0
 
-    def sample_label(self, condition: Condition, *, seed: int) -> np.ndarray:
-        (pair,) = super().generate([condition], [seed])
-        return pair.label if seed % 2 else np.zeros_like(pair.label)
+    def sample_labels(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[np.ndarray]:
+        pairs = super().generate(conditions, seeds)
+        return [pair.label if seed % 2 else np.zeros_like(pair.label) for pair, seed in zip(pairs, seeds, strict=True)]
 
     def generate(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[LabeledVolume]:
         self.pairs_made += len(seeds)
