@@ -2,7 +2,7 @@
 
     python benchmarks/agreement.py --raw DATASET --generated CACHE --work FOLDER --budget 15m
 
-A small U-Net (MONAI) learns the cases of an nnU-Net raw data set that the cache's generator was fitted on, at 1 mm,
+A small U-Net learns the cases of an nnU-Net raw data set that the cache's generator was fitted on, at 1 mm,
 until its budget is spent; a run that was stopped goes on from its checkpoint in `--work`. The other cases of the data
 set, which neither has seen, tell what it is worth on real images. Its Dice of the lateral ventricles on the pairs of
 the cache, as a share of that, is the agreement; `--generated` repeats, and each cache gets a table.
@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from monai.networks.utils import pixelshuffle, pixelunshuffle
 from torch import nn
+from torch.nn import functional
 
 from synthaug.errors import SynthAugError
 from synthaug.fitting.crops import LabelMirror, draw_bool, draw_crop, draw_index
@@ -35,14 +37,15 @@ if TYPE_CHECKING:
     from synthaug.store import Store
     from synthaug.volumes.grid import Grid
 
-CHANNELS = (16, 32, 64, 96)
+CHANNELS = (32, 64, 128, 128)
+FOLD = 2
 CROP = (96, 96, 96)
 WHITE_NOISE = 0.05
 GAMMA = 0.3
 
 
 class SegmenterLoss:
-    """Dice and cross-entropy on random crops, mirrored, with random gamma and noise.
+    """Cross-entropy on random crops around every structure alike, mirrored, with random gamma and noise.
 
     Args:
         cases: real ones.
@@ -51,12 +54,9 @@ class SegmenterLoss:
     """
 
     def __init__(self, cases: Sequence[FittingCase], scheme: LabelScheme, device: torch.device) -> None:
-        from monai.losses import DiceCELoss
-
         self._cases = cases
         self._mirror = LabelMirror(scheme.mirror_ids())
         self._device = device
-        self._loss = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True)
 
     def __call__(self, network: nn.Module, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         """Loss of one crop, and no figures to log."""
@@ -72,18 +72,30 @@ class SegmenterLoss:
             image.shape, generator=generator
         )
         logits = network(image[None].to(self._device)).float()
-        return self._loss(logits, label[crop][None, None].long().to(self._device)), {}
+        return functional.cross_entropy(logits, label[crop][None].long().to(self._device)), {}
 
 
-def segmenter(scheme: LabelScheme, channels: int) -> nn.Module:
-    """The network that is asked."""
-    from monai.networks.nets import UNet
+class Segmenter(nn.Module):
+    """The network that is asked: a U-Net on blocks of 2x2x2 voxels, which a processor trains four times as fast.
 
-    strides = [2] * (len(CHANNELS) - 1)
-    norm = ("GROUP", {"num_groups": 1})
-    network = UNet(3, channels, scheme.num_classes, CHANNELS, strides, num_res_units=1, norm=norm)
-    normalise_each_voxel(network)
-    return network
+    Args:
+        channels: of the image.
+        classes: of the label map.
+    """
+
+    def __init__(self, channels: int, classes: int) -> None:
+        from monai.networks.nets import UNet
+
+        super().__init__()
+        strides = [2] * (len(CHANNELS) - 1)
+        norm = ("GROUP", {"num_groups": 1})
+        self.unet = UNet(3, channels * FOLD**3, CHANNELS[0], CHANNELS, strides, num_res_units=2, norm=norm)
+        self.head = nn.Conv3d(CHANNELS[0], classes * FOLD**3, 1)
+        normalise_each_voxel(self.unet)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Logits ``(B, classes, X, Y, Z)`` of a ``(B, C, X, Y, Z)`` image."""
+        return pixelshuffle(self.head(self.unet(pixelunshuffle(image, 3, FOLD))), 3, FOLD)
 
 
 @dataclass(frozen=True)
@@ -167,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     network = Stage(
         "segmenter",
         options.work,
-        segmenter(scheme, len(first.info.channels)),
+        Segmenter(len(first.info.channels), scheme.num_classes),
         SegmenterLoss(cases.training, scheme, accelerator.device),
         StageSettings(share=1.0),
         budget_seconds=parse_duration(options.budget, "--budget"),
