@@ -11,7 +11,7 @@ from pathlib import Path
 from synthaug.errors import StoreError
 from synthaug.files.atomic import replace_file
 from synthaug.quality import QualityReport
-from synthaug.store import Store, layout
+from synthaug.store import Store
 from synthaug.volumes import LabeledVolume
 
 LIST_NAME = "pool.json"
@@ -132,7 +132,7 @@ class PoolWriter:
 
     def _delete_left(self) -> None:
         for name in self._leaving:
-            layout.remove_case(self.store.folder / "cases" / name)
+            self.store.remove(name)
         self._leaving = []
 
     def _drop_unlisted(self) -> None:
@@ -140,7 +140,7 @@ class PoolWriter:
         listed = {one.name for one in self.cases}
         for name in self.store.names():
             if name not in listed:
-                layout.remove_case(self.store.folder / "cases" / name)
+                self.store.remove(name)
         self.store.clean()
 
 

@@ -105,11 +105,13 @@ class Supervisor:
         inserted_before, fruitless = 0, 0
         while not self._stop.wait(WATCH_S):
             process = self._process
-            if process is None:
+            if process is None:  # being ended
                 return
             reason = self._failure(process)
             if reason is None:
                 continue
+            with self._lock:
+                self._process = None
             end(process, 0.0)
             self.reasons.append(reason)
             self._blame()
