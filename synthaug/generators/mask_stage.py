@@ -49,7 +49,10 @@ class MaskStage:
         """Label map ``(X, Y, Z)`` on the CPU with volumes asked for, in mL by control, from one noise."""
         sampling = self.config.sampling
         noise = sampling.mask_temperature * self._draw_noise(0, generator)
-        detail_noises = [detail_of(self._draw_noise(level + 1, generator)) for level in range(DETAIL_LEVELS)]
+        detail_noises = [
+            sampling.detail_temperature * detail_of(self._draw_noise(level + 1, generator))
+            for level in range(DETAIL_LEVELS)
+        ]
         limits_ml = dict(self.config.limits_ml)
         for name, target_ml in targets_ml.items():  # an extrapolated target widens what a condition may be
             low, high = limits_ml[name]

@@ -33,6 +33,7 @@ class SamplingConfig:
         image_shift: the same for the image stage.
         mask_temperature: deviation of the noise that the coarsest level begins from; below 1 heads are more typical and
             more alike.
+        detail_temperature: the same for the finer levels; below 1 borders are smoother, 0 gives the most likely detail.
         complete_volumes: draw the volumes of the controls that are not asked for, to go with those that are; else they
             are left to the model.
         volume_feedback: share of what the volumes are going to miss that the condition is corrected by at each mask
@@ -57,6 +58,7 @@ class SamplingConfig:
     mask_shift: float = 4.0
     image_shift: float = 1.0
     mask_temperature: float = 1.0
+    detail_temperature: float = 1.0
     complete_volumes: bool = True
     volume_feedback: float = 1.0
     volume_shift: float = 4.0
@@ -74,6 +76,7 @@ class SamplingConfig:
             "mask_shift": _number("mask_shift", self.mask_shift, *SHIFTS),
             "image_shift": _number("image_shift", self.image_shift, *SHIFTS),
             "mask_temperature": _number("mask_temperature", self.mask_temperature, 0.0, LARGEST_TEMPERATURE),
+            "detail_temperature": _number("detail_temperature", self.detail_temperature, 0.0, LARGEST_TEMPERATURE),
             "complete_volumes": _switch("complete_volumes", self.complete_volumes),
             "volume_feedback": _number("volume_feedback", self.volume_feedback, 0.0, LARGEST_FEEDBACK),
             "volume_shift": _number("volume_shift", self.volume_shift, 0.0, LARGEST_SHIFT),
