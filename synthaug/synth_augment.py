@@ -248,6 +248,9 @@ class SynthAugment(Dataset[Any]):
                 "SynthAugment, or progress= to set_epoch"
             )
         self.place.set(epoch, progress)
+        follow = getattr(self.source, "set_epoch", None)  # a live source makes pairs for where the training stands
+        if follow is not None:
+            follow(epoch, self.progress)
 
     def _moving(self) -> str:
         """What moves with progress, in words; empty where nothing does."""
@@ -296,14 +299,29 @@ class SynthAugment(Dataset[Any]):
             sys.modules["monai.data.utils"].set_rnd(self.dataset, seed)
         return self
 
+    def start(self) -> SynthAugment:
+        """Begin to make pairs, where the source does so while the training runs; waits for the first ones."""
+        begin = getattr(self.source, "start", None)
+        if begin is not None:
+            begin()
+        return self
+
+    def update(self) -> None:
+        """Move on to the next epoch (the name that MONAI's caching datasets have for it)."""
+        self.set_epoch(self.epoch + 1)
+
+    def shutdown(self) -> None:
+        """See ``close``."""
+        self.close()
+
     def close(self) -> None:
-        """Let go of what the source holds."""
+        """Let go of what the source holds, and end the process that makes pairs."""
         close = getattr(self.source, "close", None)
         if close is not None:
             close()
 
     def __enter__(self) -> SynthAugment:
-        return self
+        return self.start()
 
     def __exit__(self, *raised: object) -> None:
         self.close()

@@ -207,6 +207,16 @@ class Store:
         """
         return name in self and layout.is_whole(self.folder / "cases" / check_name(name))
 
+    def remove(self, name: str) -> None:
+        """Take a case out, by one rename; ``verify`` does not miss it.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        self._entries.pop(check_name(name), None)
+        self.events.write("removed", name=name)
+        layout.remove_case(self.folder / "cases" / name)
+
     def remove_damaged(self, name: str) -> bool:
         """Make room where a case is not whole, for whoever has the claim on it; True where one was removed."""
         damaged = name in self and not self.is_whole(name)

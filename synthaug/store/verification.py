@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,7 +63,10 @@ def verify(store: Store, *, progress: Callable[[int, int], None] | None = None) 
     if in_the_way:
         return problems + [Problem("", path.name, misplaced_message(path)) for path in in_the_way]
     # first, so that what is being written meanwhile is there when the folders are looked at
-    stored = {str(event.get("name")) for event in store.events.read() if event["event"] == "stored"}
+    there: Counter[str] = Counter()  # a case that was removed may have been stored again
+    for event in store.events.read():
+        there[str(event.get("name"))] += {"stored": 1, "removed": -1}.get(event["event"], 0)
+    stored = {name for name, count in there.items() if count > 0}
     array_digests: dict[str, list[str]] = defaultdict(list)
     folders = sorted(e.name for e in folder_entries(store.folder / "cases") if parse_temporary_name(e.name) is None)
     for number, name in enumerate(folders, start=1):

@@ -270,3 +270,13 @@ def test_rejects_repeated_after_a_crash_count_once(store: Store) -> None:
     store.events.write("rejected", name="two", seed=1, reasons=["missing-structure"])
     assert store.rejects == {"missing-structure": 2, "volume-off-target": 1}
     assert store.rejects_of({"two"}) == {"missing-structure": 1}
+
+
+def test_a_case_that_was_removed_is_not_missed_and_may_come_again(tmp_path: Path) -> None:
+    generator = StandInGenerator()
+    store = Store.create(tmp_path / "cache", StoreInfo.of(generator))
+    names = fill(store, generator)
+    store.remove(names[1])
+    assert sorted(store.names()) == sorted([names[0], names[2]])
+    assert {entry.name for entry in Store.open(tmp_path / "cache").entries()} == {names[0], names[2]}
+    assert not store.verify()

@@ -1,0 +1,149 @@
+"""A bounded store of cases: one process writes, any number read."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from synthaug.errors import StoreError
+from synthaug.files.atomic import replace_file
+from synthaug.quality import QualityReport
+from synthaug.store import Store
+from synthaug.volumes import LabeledVolume
+
+LIST_NAME = "pool.json"
+
+
+@dataclass(frozen=True)
+class PooledCase:
+    """A case that may be drawn.
+
+    Attributes:
+        name: of the case in the store.
+        volume_ml: realised, of the scheduled structure.
+        seed: that it was made with.
+        slot: its place among the counters of uses; a new case takes over that of one that left.
+        born: epoch in which it was made.
+        number: how many cases were made before it.
+    """
+
+    name: str
+    volume_ml: float
+    seed: int
+    slot: int
+    born: int
+    number: int
+
+
+class PoolReader:
+    """What a pool holds, as it changes.
+
+    Args:
+        folder: of the pool's store.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._seen: tuple[int, int, int] | None = None
+        self._cases: tuple[PooledCase, ...] = ()
+
+    def cases(self) -> tuple[PooledCase, ...]:
+        """The cases at this moment; the list is read again only where it was replaced."""
+        path = self.folder / LIST_NAME
+        try:
+            found = path.stat()
+            key = (found.st_ino, found.st_mtime_ns, found.st_size)
+            if key != self._seen:
+                self._cases = tuple(PooledCase(**one) for one in json.loads(path.read_bytes()))
+                self._seen = key
+        except (OSError, ValueError, TypeError):
+            pass  # not there yet, or damaged: what was known stays
+        return self._cases
+
+
+class PoolWriter:
+    """Adds cases, and lets those go that are needed least.
+
+    A case leaves in two steps: off the list, and, when the next one leaves, off the disk. A reader that chose it just
+    before has the time that a new case takes to read it.
+
+    Args:
+        store: of the pool.
+        capacity: most cases on the list.
+    """
+
+    def __init__(self, store: Store, capacity: int) -> None:
+        self.store = store
+        self.capacity = capacity
+        self._reader = PoolReader(store.folder)
+        self._leaving: list[str] = []
+        self._drop_unlisted()
+
+    @property
+    def cases(self) -> tuple[PooledCase, ...]:
+        """What is on the list."""
+        return self._reader.cases()
+
+    def add(
+        self,
+        name: str,
+        pair: LabeledVolume,
+        report: QualityReport | None,
+        volume_ml: float,
+        *,
+        epoch: int,
+        leave: str | None,
+    ) -> PooledCase:
+        """Store a case and list it.
+
+        Args:
+            name: from ``case_name``.
+            pair: the pair.
+            report: the verdict of quality control.
+            volume_ml: of the scheduled structure.
+            epoch: of the training.
+            leave: the case whose place it takes, where the pool is full.
+
+        Raises:
+            StoreError: the disk refuses; the pool is as it was.
+        """
+        cases = list(self.cases)
+        if len(cases) >= self.capacity and leave is None:
+            raise StoreError(f"{self.store.folder}: holds {len(cases)} of {self.capacity} cases; name one that leaves")
+        self.store.add(name, pair, report)
+        kept = [one for one in cases if one.name not in (leave, name)]
+        free = sorted(set(range(self.capacity)) - {one.slot for one in kept})
+        number = 1 + max((one.number for one in cases), default=-1)
+        added = PooledCase(name, float(volume_ml), int(pair.provenance.get("seed", -1)), free[0], epoch, number)
+        self._list([*kept, added])
+        self._delete_left()
+        self._leaving = [leave] if leave is not None and leave != name else []
+        return added
+
+    def _list(self, cases: Sequence[PooledCase]) -> None:
+        content = json.dumps([asdict(one) for one in cases])
+        try:
+            replace_file(self.store.folder / LIST_NAME, content.encode())
+        except OSError as error:
+            raise StoreError(f"{self.store.folder / LIST_NAME}: cannot be written ({error.strerror})") from error
+
+    def _delete_left(self) -> None:
+        for name in self._leaving:
+            self.store.remove(name)
+        self._leaving = []
+
+    def _drop_unlisted(self) -> None:
+        """What a writer before this one stored and did not list, or listed no more and did not delete."""
+        listed = {one.name for one in self.cases}
+        for name in self.store.names():
+            if name not in listed:
+                self.store.remove(name)
+        self.store.clean()
+
+
+def pool_bytes(folder: Path) -> int:
+    """Size of all files of a pool."""
+    return sum(os.lstat(os.path.join(where, name)).st_size for where, _, names in os.walk(folder) for name in names)

@@ -1,0 +1,54 @@
+"""Generators that go wrong in the ways that generators do."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from synthaug.conditions import Condition
+from synthaug.volumes import LabeledVolume
+from tests.stand_in_generator import StandInGenerator
+
+POISONED_ML = 40.0
+
+
+class Poisoned(StandInGenerator):
+    """Dies at large volumes."""
+
+    def generate(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[LabeledVolume]:
+        if any(one.targets_ml["ventricles"] > POISONED_ML for one in conditions):
+            os._exit(11)
+        return super().generate(conditions, seeds)
+
+
+class Dying(StandInGenerator):
+    """Dies always."""
+
+    def generate(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[LabeledVolume]:
+        os._exit(12)
+
+
+class Hanging(StandInGenerator):
+    """Makes two pairs, then hangs."""
+
+    def generate(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[LabeledVolume]:
+        if len(self.calls) >= 2:
+            time.sleep(3600)
+        return super().generate(conditions, seeds)
+
+
+def poisoned(**options: Any) -> StandInGenerator:
+    options.pop("device", None)
+    return Poisoned(**options)
+
+
+def dying(**options: Any) -> StandInGenerator:
+    options.pop("device", None)
+    return Dying(**options)
+
+
+def hanging(**options: Any) -> StandInGenerator:
+    options.pop("device", None)
+    return Hanging(**options)

@@ -1,0 +1,75 @@
+"""The pool follows the schedule, also while it moves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from synthaug.live import LiveOptions
+from synthaug.live.generating import LiveTask, LiveWork
+from synthaug.live.live_source import LiveSource
+from synthaug.live.pool import PoolWriter
+from synthaug.live.volume_bins import VolumeBins
+from synthaug.quality import QualityConfig
+from synthaug.schedules import parse_schedule
+from synthaug.sources.statistics import ks_distance
+from synthaug.store import Store, StoreInfo
+from tests.stand_in_generator import StandInGenerator
+
+STAND_IN = "python:tests.stand_in_generator:make"
+CURRICULUM = {
+    "kind": "piecewise",
+    "stages": [
+        {"until": 0.5, "schedule": "uniform:20:60"},
+        {"until": 1.0, "schedule": "uniform:50:120"},
+    ],
+}
+
+
+@pytest.fixture
+def source_and_work(tmp_path: Path) -> tuple[LiveSource, LiveWork]:
+    options = LiveOptions(capacity=48, most_uses=10**6, look_ahead=0.0)
+    source = LiveSource(STAND_IN, CURRICULUM, options=options, folder=tmp_path / "pool")
+    generator = StandInGenerator()
+    task = LiveTask(STAND_IN, {}, "cpu", source.folder, source.schedule, QualityConfig(), options, None, 0)
+    writer = PoolWriter(Store.create(source.folder, StoreInfo.of(generator)), options.capacity)
+    bins = VolumeBins(*generator.bounds.limits_ml["ventricles"])
+    return source, LiveWork(task, generator, writer, source.state, source.place, bins)
+
+
+def drawn(source: LiveSource, progress: float, count: int = 500) -> list[float]:
+    draws = [source.draw(index, seed=0, epoch=0, progress=progress) for index in range(count)]
+    return [draw.volumes_ml["ventricles"] for draw in draws if draw is not None]
+
+
+def test_draws_follow_a_curriculum_as_it_moves(source_and_work: tuple[LiveSource, LiveWork]) -> None:
+    source, work = source_and_work
+    rng = np.random.default_rng(0)
+    for progress in (0.25, 0.75):
+        source.set_epoch(0, progress)
+        made = 0
+        while work.make_one(rng):
+            made += 1
+            assert made < 200
+        volumes = drawn(source, progress)
+        assert len(volumes) > 480  # hardly any fallback
+        assert ks_distance(np.array(volumes), parse_schedule(CURRICULUM), progress) < 0.1
+        assert len(source) <= 48
+
+
+def test_worn_cases_leave_first(source_and_work: tuple[LiveSource, LiveWork]) -> None:
+    source, work = source_and_work
+    rng = np.random.default_rng(0)
+    source.set_epoch(0, 0.25)
+    while work.make_one(rng):
+        pass
+    cases = source._reader.cases()
+    worn = cases[5]
+    object.__setattr__(work.task.options, "most_uses", 3)
+    for _ in range(3):
+        source.state.count_use(worn.slot)
+    assert work.make_one(rng)
+    assert worn.name not in {one.name for one in source._reader.cases()}
+    assert source.state.uses()[worn.slot] == 0
