@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -16,6 +18,7 @@ import numpy as np
 from synthaug.conditions import Condition
 from synthaug.errors import StoreError
 from synthaug.generators.protocol import PairGenerator
+from synthaug.live.case_form import CaseForm
 from synthaug.live.options import LiveOptions
 from synthaug.live.pool import PooledCase, PoolWriter
 from synthaug.live.shared_pool_state import SharedPoolState
@@ -41,8 +44,12 @@ class LiveTask:
         schedule: of volumes in mL.
         quality: limits.
         options: of the pool and the process.
+        limits_ml: bounds of the scheduled structure.
         epochs: length of the training; None where progress is told.
         seed: of the draws.
+        form: what the pool keeps of a case beside the pair.
+        cache: a store of the same generator whose cases fill the pool at the start.
+        remove_folder: whether the pool goes when the training does.
     """
 
     generator: str
@@ -52,8 +59,25 @@ class LiveTask:
     schedule: VolumeSchedule
     quality: QualityConfig
     options: LiveOptions
+    limits_ml: tuple[float, float]
     epochs: int | None
     seed: int
+    form: CaseForm | None = None
+    cache: Path | None = None
+    remove_folder: bool = False
+
+    def progress(self, place: SharedProgress) -> float:
+        """Where the schedule stands, 0 to 1."""
+        told = place.progress
+        if told is not None:
+            return told
+        return min(1.0, (place.epoch + 0.5) / self.epochs) if self.epochs else 0.0
+
+    def open_pool(self, made_by: StoreInfo) -> PoolWriter:
+        """The pool, to write to it."""
+        most_bytes = None if self.options.capacity_gb is None else self.options.capacity_gb * 1e9
+        store = Store.open_or_create(self.folder, made_by)
+        return PoolWriter(store, self.options.capacity, most_bytes=most_bytes, form=self.form)
 
 
 def generate_forever(
@@ -69,7 +93,9 @@ def generate_forever(
         parent: process id of the training: when it is gone, this process ends too.
         start: how often the process was started before: no seed is used twice.
     """
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    leaves_behind = task.folder if task.remove_folder else None
+    threading.Thread(target=_end_with, args=(parent, leaves_behind), daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the training decides, and ends this
     os.environ["OMP_NUM_THREADS"] = str(task.options.threads)
     os.nice(task.options.niceness)
     import torch
@@ -78,11 +104,12 @@ def generate_forever(
     from synthaug.precomputing import load_named_generator
 
     state.beat()
-    generator = load_named_generator(task.generator, device=task.device, **task.generator_options)
-    writer = PoolWriter(Store.open_or_create(task.folder, StoreInfo.of(generator)), task.options.capacity)
-    low_ml, high_ml = generator.bounds.limits_ml[task.schedule.structure]
-    work = LiveWork(task, generator, writer, state, place, VolumeBins(low_ml, high_ml))
     rng = np.random.default_rng([task.seed, start])
+    if task.cache is not None and start == 0:
+        fill_from_cache(task, state, place, rng)
+    generator = load_named_generator(task.generator, device=task.device, **task.generator_options)
+    writer = task.open_pool(StoreInfo.of(generator))
+    work = LiveWork(task, generator, writer, state, place, VolumeBins(*task.limits_ml))
     while not stop.is_set():
         state.beat()
         started = time.monotonic()
@@ -93,6 +120,32 @@ def generate_forever(
         until = time.monotonic() + rest
         while time.monotonic() < until and not stop.wait(min(REST_STEP_S, max(0.0, until - time.monotonic()))):
             state.beat()
+
+
+def fill_from_cache(task: LiveTask, state: SharedPoolState, place: SharedProgress, rng: np.random.Generator) -> None:
+    """Put cases of a cache into the pool, as the schedule wants them, until it is full or the cache is used up."""
+    assert task.cache is not None
+    cache = Store.open(task.cache)
+    structure = task.schedule.structure
+    writer = task.open_pool(cache.info)
+    bins = VolumeBins(*task.limits_ml)
+    unused = {entry.name: entry.realised_ml[structure] for entry in cache.entries()}
+    progress = task.progress(place)
+    while unused and len(writer.cases) < writer.capacity:
+        state.beat()
+        held = [one.volume_ml for one in writer.cases]
+        target = bins.next_target(
+            task.schedule, progress, task.options.look_ahead, held, np.zeros(len(bins), bool), rng
+        )
+        wanted_ml = target[1] if target is not None else float(rng.choice(list(unused.values())))
+        name = min(unused, key=lambda one: abs(unused[one] - wanted_ml))
+        volume_ml = unused.pop(name)
+        try:
+            pair = cache.read(name)
+        except StoreError:
+            continue  # damaged: the others will do
+        added = writer.add(name, pair, None, volume_ml, epoch=place.epoch, leave=None)
+        state.forget_uses(added.slot)
 
 
 @dataclass
@@ -124,10 +177,12 @@ class LiveWork:
         task, uses = self.task, self.state.uses()
         cases = self.writer.cases
         fresh = [one.volume_ml for one in cases if uses[one.slot] < task.options.most_uses]
-        if len(fresh) >= task.options.capacity and not self._moved(cases):
+        if len(fresh) >= self.writer.capacity and not self._moved(cases):
             return False
         banned = np.array(self.state.banned())
-        target = self.bins.next_target(task.schedule, self.progress, task.options.look_ahead, fresh, banned, rng)
+        target = self.bins.next_target(
+            task.schedule, task.progress(self.place), task.options.look_ahead, fresh, banned, rng
+        )
         if target is None:
             return False
         number, volume_ml = target
@@ -135,34 +190,27 @@ class LiveWork:
         started = time.monotonic()
         condition, seed = Condition({task.schedule.structure: volume_ml}), int(rng.integers(1 << 53))
         made = generate_checked(self.generator, condition, seed, task.quality)
+        self.writer.rejects.update(made.rejects)
         if made.pair is not None:
             name = case_name(self.generator.fingerprint, task.quality.digest(), condition, seed)
             realised_ml = made.pair.volumes_ml()[task.schedule.structure]
-            leave = self._least_needed(cases, uses) if len(cases) >= task.options.capacity else None
+            leave = self._least_needed(cases, uses) if len(cases) >= self.writer.capacity else None
             added = self.writer.add(name, made.pair, made.report, realised_ml, epoch=self.place.epoch, leave=leave)
             self.state.forget_uses(added.slot)
         self.state.count_made(time.monotonic() - started, inserted=made.pair is not None)
         self.state.bin_in_work = -1
         return True
 
-    @property
-    def progress(self) -> float:
-        """Where the schedule stands."""
-        told = self.place.progress
-        if told is not None:
-            return told
-        return min(1.0, (self.place.epoch + 0.5) / self.task.epochs) if self.task.epochs else 0.0
-
     def _moved(self, cases: Sequence[PooledCase]) -> bool:
         """Whether the schedule asks for volumes of which a full pool has too few."""
         held = np.bincount([self.bins.find(one.volume_ml) for one in cases], minlength=len(self.bins)).astype(float)
-        wanted = self.bins.wanted(self.task.schedule, self.progress, self.task.options.look_ahead)
+        wanted = self.bins.wanted(self.task.schedule, self.task.progress(self.place), self.task.options.look_ahead)
         return bool((self.bins.lacking(held, wanted) >= 1.0).any())
 
     def _least_needed(self, cases: Sequence[PooledCase], uses: Sequence[int]) -> str:
         """The case of the bin with most cases too many; among those the one most drawn, then the oldest."""
         held = np.bincount([self.bins.find(one.volume_ml) for one in cases], minlength=len(self.bins)).astype(float)
-        wanted = self.bins.wanted(self.task.schedule, self.progress, self.task.options.look_ahead)
+        wanted = self.bins.wanted(self.task.schedule, self.task.progress(self.place), self.task.options.look_ahead)
         surplus = held - wanted * held.sum()
 
         def need(one: PooledCase) -> tuple[bool, float, int, int]:
@@ -172,10 +220,13 @@ class LiveWork:
         return min(cases, key=need).name
 
 
-def _end_with(parent: int) -> None:
-    """End this process when its parent is gone, whatever it is doing."""
+def _end_with(parent: int, leaves_behind: Path | None) -> None:
+    """End this process when its parent is gone, whatever it is doing, and remove the pool that nobody else will."""
     while os.getppid() == parent:
         time.sleep(PARENT_CHECK_S)
+    for _ in range(2):  # the generator may be writing meanwhile
+        if leaves_behind is not None:
+            shutil.rmtree(leaves_behind, ignore_errors=True)
     os._exit(1)
 
 

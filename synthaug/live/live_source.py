@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,9 +15,11 @@ import numpy as np
 
 from synthaug.errors import BoundsError, ConfigurationError, StoreError
 from synthaug.labels import LabelScheme
+from synthaug.live.case_form import CaseForm
 from synthaug.live.generating import LiveTask
 from synthaug.live.options import LiveOptions
 from synthaug.live.pool import PooledCase, PoolReader
+from synthaug.live.pool_folder import new_pool_folder
 from synthaug.live.shared_pool_state import SharedPoolState
 from synthaug.live.supervisor import Supervisor
 from synthaug.live.volume_bins import VolumeBins
@@ -41,8 +43,11 @@ class LiveSource:
         schedule: of volumes in mL, or its text.
         options: of the pool and the process.
         device: of the generator.
-        folder: of the pool, removed at the end if this object made it; None: a temporary one, in memory where
-            ``/dev/shm`` is there.
+        folder: of the pool, which stays; None: a temporary one, in memory where ``/dev/shm`` has room.
+        cache: a store of the same generator, or its folder, whose cases fill the pool at the start.
+        form: what the pool keeps of a case beside the pair.
+        writes: whether this process starts the generating one; the other ranks of a node read the pool in ``folder``
+            that one of them writes.
         quality: limits.
         epochs: length of the training; None where ``set_epoch`` is told the progress, or nothing moves.
         seed: of the draws.
@@ -60,6 +65,9 @@ class LiveSource:
         options: LiveOptions | None = None,
         device: str = "auto",
         folder: Path | None = None,
+        cache: Store | Path | None = None,
+        form: CaseForm | None = None,
+        writes: bool = True,
         quality: QualityConfig | None = None,
         epochs: int | None = None,
         seed: int = 0,
@@ -73,10 +81,17 @@ class LiveSource:
         self._info = StoreInfo.of(known)
         low_ml, high_ml = _limits(known.bounds.limits_ml, self.schedule)
         self._bins = VolumeBins(low_ml, high_ml)
+        if folder is None and not writes:
+            raise ConfigurationError("live: a process that only reads needs the folder of the pool that is written")
+        store = Store.open(cache) if isinstance(cache, Path) else cache
+        if store is not None:
+            store.info.require(self._info, store.folder)
         self._own_folder = folder is None
-        self.folder = Path(tempfile.mkdtemp(prefix="synthaug-pool-", dir=_memory())) if folder is None else Path(folder)
+        self.folder = new_pool_folder() if folder is None else Path(folder)
+        if writes:
+            Store.open_or_create(self.folder, self._info)
         self.place = SharedProgress()
-        self.state = SharedPoolState(self.options.capacity, len(self._bins))
+        self.state = SharedPoolState(self.folder, self.options.capacity, len(self._bins), create=writes)
         self._owner = os.getpid()
         self._reader = PoolReader(self.folder)
         self._store: Store | None = None
@@ -88,10 +103,14 @@ class LiveSource:
             self.schedule,
             quality or QualityConfig(),
             self.options,
+            (low_ml, high_ml),
             epochs,
             seed,
+            form,
+            None if store is None else store.folder,
+            self._own_folder,
         )
-        self._supervisor: Supervisor | None = Supervisor(task, self.state, self.place)
+        self._supervisor = Supervisor(task, self.state, self.place) if writes else None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_supervisor": None, "_own_folder": False}  # workers read only
@@ -104,7 +123,9 @@ class LiveSource:
         Raises:
             StoreError: none came in time.
         """
-        self.supervisor.start()
+        if self._supervisor is not None:
+            self._supervisor.start()
+            atexit.register(self.shutdown)
         deadline = time.monotonic() + self.options.patience_s
         while len(self._reader.cases()) < self.options.first and not self.state.frozen:
             if time.monotonic() > deadline:
@@ -122,6 +143,7 @@ class LiveSource:
     def shutdown(self) -> None:
         """End the process, and remove the pool if it was made here."""
         if self._supervisor is not None and os.getpid() == self._owner:  # forked workers have a copy of this object
+            atexit.unregister(self.shutdown)
             self._supervisor.shutdown()
             if self._own_folder:
                 shutil.rmtree(self.folder, ignore_errors=True)
@@ -173,7 +195,14 @@ class LiveSource:
         if not cases:
             return None
         chosen = cases[int(rng.integers(len(cases)))]
-        return Draw(chosen.name, {self.structure: chosen.volume_ml}, chosen.seed, functools.partial(self._read, chosen))
+        read = functools.partial(self._read, chosen)
+        return Draw(chosen.name, {self.structure: chosen.volume_ml}, chosen.seed, read, born=chosen.born)
+
+    def count_use(self, name: str) -> None:
+        """Count a draw that was read from what else the pool keeps of a case."""
+        for one in self._reader.cases():
+            if one.name == name:
+                self.state.count_use(one.slot)
 
     def _drawable(self) -> Sequence[PooledCase]:
         cases = self._reader.cases()
@@ -201,6 +230,7 @@ class LiveSource:
             "cases": len(cases),
             "inserted": self.state.inserted,
             "rejected": self.state.rejected,
+            "rejects": dict(self._reader.rejects()),
             "restarts": supervisor.restarts if supervisor is not None else 0,
             "frozen": self.state.frozen,
             "busy_s": self.state.busy_s,
@@ -225,9 +255,3 @@ def _limits(limits_ml: Mapping[str, tuple[float, float]], schedule: VolumeSchedu
     if not low_ml > 0:
         raise ConfigurationError(f"live: {schedule.structure} begins at {low_ml:g} mL; a volume above 0 is needed")
     return low_ml, high_ml
-
-
-def _memory() -> str | None:
-    """A folder in memory, where there is one with room for a pool."""
-    path = Path("/dev/shm")
-    return str(path) if path.is_dir() and shutil.disk_usage(path).free > 2 << 30 else None

@@ -13,6 +13,7 @@ class LiveOptions:
 
     Attributes:
         capacity: cases that the pool holds; a new one then takes the place of the one that is needed least.
+        capacity_gb: limit of the pool's size in GB beside that; None for none.
         most_uses: draws of one case before it is left aside for newer ones; it goes on being drawn while the pool is
             frozen.
         duty: share of the time that the generator works, 0 to 1; it rests for the remainder.
@@ -30,6 +31,7 @@ class LiveOptions:
     """
 
     capacity: int = 64
+    capacity_gb: float | None = None
     most_uses: int = 16
     duty: float = 1.0
     threads: int = 1
@@ -55,6 +57,7 @@ class LiveOptions:
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 raise ConfigurationError(f"live.{name} is {value!r}; it must be a whole number from {low} to {high}")
         for name, least, most in (
+            *([] if self.capacity_gb is None else [("capacity_gb", 0.01, 1e6)]),
             ("duty", 0.001, 1.0),
             ("patience_s", 0.0, 1e6),
             ("look_ahead", 0.0, 1.0),

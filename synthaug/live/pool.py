@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from synthaug.errors import StoreError
 from synthaug.files.atomic import replace_file
+from synthaug.live.case_form import CaseForm
 from synthaug.quality import QualityReport
 from synthaug.store import Store
 from synthaug.volumes import LabeledVolume
@@ -49,6 +51,12 @@ class PoolReader:
         self.folder = folder
         self._seen: tuple[int, int, int] | None = None
         self._cases: tuple[PooledCase, ...] = ()
+        self._rejects: Counter[str] = Counter()
+
+    def rejects(self) -> Counter[str]:
+        """How often quality control gave which reason, as far as the list was written since."""
+        self.cases()
+        return self._rejects
 
     def cases(self) -> tuple[PooledCase, ...]:
         """The cases at this moment; the list is read again only where it was replaced."""
@@ -57,7 +65,9 @@ class PoolReader:
             found = path.stat()
             key = (found.st_ino, found.st_mtime_ns, found.st_size)
             if key != self._seen:
-                self._cases = tuple(PooledCase(**one) for one in json.loads(path.read_bytes()))
+                listed = json.loads(path.read_bytes())
+                self._cases = tuple(PooledCase(**one) for one in listed["cases"])
+                self._rejects = Counter(listed["rejects"])
                 self._seen = key
         except (OSError, ValueError, TypeError):
             pass  # not there yet, or damaged: what was known stays
@@ -73,12 +83,19 @@ class PoolWriter:
     Args:
         store: of the pool.
         capacity: most cases on the list.
+        most_bytes: of all files of the pool, as far as cases are of one size; None: whatever the disk holds.
+        form: what else is kept of each case.
     """
 
-    def __init__(self, store: Store, capacity: int) -> None:
+    def __init__(
+        self, store: Store, capacity: int, *, most_bytes: float | None = None, form: CaseForm | None = None
+    ) -> None:
         self.store = store
-        self.capacity = capacity
+        self._most_cases = capacity
+        self._most_bytes = most_bytes
+        self._form = form
         self._reader = PoolReader(store.folder)
+        self.rejects = self._reader.rejects()
         self._leaving: list[str] = []
         self._drop_unlisted()
 
@@ -86,6 +103,16 @@ class PoolWriter:
     def cases(self) -> tuple[PooledCase, ...]:
         """What is on the list."""
         return self._reader.cases()
+
+    @property
+    def capacity(self) -> int:
+        """Cases that the pool holds at most."""
+        held = len(self.cases)
+        if self._most_bytes is None or held == 0:
+            return self._most_cases
+        # one more case is on the disk while another one takes its place
+        by_size = int(self._most_bytes / (pool_bytes(self.store.folder) / (held + len(self._leaving)))) - 1
+        return max(1, min(self._most_cases, by_size))
 
     def add(
         self,
@@ -114,8 +141,14 @@ class PoolWriter:
         if len(cases) >= self.capacity and leave is None:
             raise StoreError(f"{self.store.folder}: holds {len(cases)} of {self.capacity} cases; name one that leaves")
         self.store.add(name, pair, report)
+        if self._form is not None:
+            try:
+                self._form.add(self.store, name, pair)
+            except OSError as error:
+                self._delete(name)
+                raise StoreError(f"{self.store.folder}: case {name} cannot be written ({error.strerror})") from error
         kept = [one for one in cases if one.name not in (leave, name)]
-        free = sorted(set(range(self.capacity)) - {one.slot for one in kept})
+        free = sorted(set(range(self._most_cases)) - {one.slot for one in kept})
         number = 1 + max((one.number for one in cases), default=-1)
         added = PooledCase(name, float(volume_ml), int(pair.provenance.get("seed", -1)), free[0], epoch, number)
         self._list([*kept, added])
@@ -124,7 +157,7 @@ class PoolWriter:
         return added
 
     def _list(self, cases: Sequence[PooledCase]) -> None:
-        content = json.dumps([asdict(one) for one in cases])
+        content = json.dumps({"cases": [asdict(one) for one in cases], "rejects": self.rejects})
         try:
             replace_file(self.store.folder / LIST_NAME, content.encode())
         except OSError as error:
@@ -132,15 +165,20 @@ class PoolWriter:
 
     def _delete_left(self) -> None:
         for name in self._leaving:
-            self.store.remove(name)
+            self._delete(name)
         self._leaving = []
+
+    def _delete(self, name: str) -> None:
+        if self._form is not None:
+            self._form.remove(self.store, name)
+        self.store.remove(name)
 
     def _drop_unlisted(self) -> None:
         """What a writer before this one stored and did not list, or listed no more and did not delete."""
         listed = {one.name for one in self.cases}
         for name in self.store.names():
             if name not in listed:
-                self.store.remove(name)
+                self._delete(name)
         self.store.clean()
 
 

@@ -1,45 +1,88 @@
-"""What training, its workers and the generating process tell each other, in shared memory."""
+"""What trainings, their workers and the generating process tell each other, in a small file that all of them map."""
 
 from __future__ import annotations
 
+import mmap
+import os
 import time
+from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 
-WORKER_SLOTS = 64
-HEARTBEAT, BIN, INSERTED, BUSY_S, REJECTED, FROZEN = range(6)
+from synthaug.errors import StoreError
+
+STATE_NAME = "pool.state"
+USE_ROWS = 128
+"""Adding is not atomic: each process counts in the row of its process number."""
+
+HEARTBEAT, BIN, INSERTED, REJECTED, BUSY_S, FROZEN = range(6)
+WRITER_FIELDS = 6
 
 
 class SharedPoolState:
     """Counters of uses, sign of life, what is being made, and what is not to be asked for.
 
+    A file in the pool's folder, unlike a shared tensor, is found by the other ranks of a node too, reaches forked and
+    spawned workers alike, and goes with the pool.
+
     Args:
+        folder: of the pool.
         capacity: of the pool.
         bins: of volumes.
+        create: begin anew; else the file of another process is opened.
+
+    Raises:
+        StoreError: the disk refuses, or there is no file of this size to open.
     """
 
-    def __init__(self, capacity: int, bins: int) -> None:
-        self._uses = torch.zeros(WORKER_SLOTS, capacity, dtype=torch.int64).share_memory_()
-        self._writer = torch.zeros(6, dtype=torch.float64).share_memory_()
-        self._writer[BIN] = -1
-        self._banned = torch.zeros(bins, dtype=torch.bool).share_memory_()
+    def __init__(self, folder: Path, capacity: int, bins: int, *, create: bool) -> None:
+        self._path, self._capacity, self._bins = folder / STATE_NAME, capacity, bins
+        if create:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                self._path.unlink(missing_ok=True)  # who maps the old one keeps it
+                # written, not truncated to size: a full disk shows now, and not as a bus error later
+                self._path.write_bytes(bytes(self._size))
+            except OSError as error:
+                raise StoreError(f"{self._path}: cannot be written ({error.strerror}); free space there") from error
+        self._open()
+
+    @property
+    def _size(self) -> int:
+        return 8 * (USE_ROWS * self._capacity + WRITER_FIELDS + self._bins)
+
+    def _open(self) -> None:
+        try:
+            with open(self._path, "r+b") as file:
+                found = os.fstat(file.fileno()).st_size
+                if found != self._size:
+                    raise StoreError(f"{self._path}: has {found} bytes, {self._size} are needed; remove the pool")
+                buffer = mmap.mmap(file.fileno(), self._size)
+        except OSError as error:
+            raise StoreError(
+                f"{self._path}: cannot be opened ({error.strerror}); is the pool's writer there?"
+            ) from error
+        used = USE_ROWS * self._capacity
+        self._uses = np.frombuffer(buffer, np.int64, used).reshape(USE_ROWS, self._capacity)
+        self._writer = np.frombuffer(buffer, np.float64, WRITER_FIELDS, 8 * used)
+        self._banned = np.frombuffer(buffer, np.int64, self._bins, 8 * (used + WRITER_FIELDS))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_path": self._path, "_capacity": self._capacity, "_bins": self._bins}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        for tensor in (self._uses, self._writer, self._banned):
-            if not tensor.is_shared():
-                tensor.share_memory_()
+        self._open()
 
     # ------------------------------------------------------------------ uses
 
     def count_use(self, slot: int) -> None:
-        """Count a draw; each worker has a row of its own, since adding is not atomic."""
-        worker = torch.utils.data.get_worker_info()
-        self._uses[0 if worker is None else 1 + worker.id % (WORKER_SLOTS - 1), slot] += 1
+        """Count a draw."""
+        self._uses[os.getpid() % USE_ROWS, slot] += 1
 
     def uses(self) -> list[int]:
-        """Draws by slot, over all workers."""
+        """Draws by slot, over all processes."""
         return [int(one) for one in self._uses.sum(0)]
 
     def forget_uses(self, slot: int) -> None:
@@ -100,4 +143,4 @@ class SharedPoolState:
 
     def ban(self, number: int) -> None:
         """Ask for a bin no more."""
-        self._banned[number] = True
+        self._banned[number] = 1

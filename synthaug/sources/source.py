@@ -20,12 +20,14 @@ class Draw:
             is yet to be made.
         seed: the seed that the generator is or was called with.
         read: gives the pair; None where no pair could be made (the loop then takes a real case and counts it).
+        born: epoch in which it was made; None where it was there before.
     """
 
     name: str
     volumes_ml: Mapping[str, float]
     seed: int
     read: Callable[[], LabeledVolume | None]
+    born: int | None = None
 
 
 @runtime_checkable

@@ -15,7 +15,7 @@ from synthaug.live.volume_bins import VolumeBins
 from synthaug.quality import QualityConfig
 from synthaug.schedules import parse_schedule
 from synthaug.sources.statistics import ks_distance
-from synthaug.store import Store, StoreInfo
+from synthaug.store import Store
 from tests.stand_in_generator import StandInGenerator
 
 STAND_IN = "python:tests.stand_in_generator:make"
@@ -28,15 +28,17 @@ CURRICULUM = {
 }
 
 
+LIMITS_ML = StandInGenerator().bounds.limits_ml["ventricles"]
+
+
 @pytest.fixture
 def source_and_work(tmp_path: Path) -> tuple[LiveSource, LiveWork]:
     options = LiveOptions(capacity=48, most_uses=10**6, look_ahead=0.0)
     source = LiveSource(STAND_IN, CURRICULUM, options=options, folder=tmp_path / "pool")
-    generator = StandInGenerator()
-    task = LiveTask(STAND_IN, {}, "cpu", source.folder, source.schedule, QualityConfig(), options, None, 0)
-    writer = PoolWriter(Store.create(source.folder, StoreInfo.of(generator)), options.capacity)
-    bins = VolumeBins(*generator.bounds.limits_ml["ventricles"])
-    return source, LiveWork(task, generator, writer, source.state, source.place, bins)
+    task = LiveTask(STAND_IN, {}, "cpu", source.folder, source.schedule, QualityConfig(), options, LIMITS_ML, None, 0)
+    writer = PoolWriter(Store.open(source.folder), options.capacity)
+    bins = VolumeBins(*LIMITS_ML)
+    return source, LiveWork(task, StandInGenerator(), writer, source.state, source.place, bins)
 
 
 def drawn(source: LiveSource, progress: float, count: int = 500) -> list[float]:
