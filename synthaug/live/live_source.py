@@ -40,7 +40,7 @@ class LiveSource:
 
     Args:
         generator: name or folder of a generator, or ``python:MODULE:FACTORY``; it is loaded in the other process.
-        schedule: of volumes in mL, or its text.
+        schedule: of volumes in mL, or its text; None: log-uniform over all that the generator allows.
         options: of the pool and the process.
         device: of the generator.
         folder: of the pool, which stays; None: a temporary one, in memory where ``/dev/shm`` has room.
@@ -60,7 +60,7 @@ class LiveSource:
     def __init__(
         self,
         generator: str | Path,
-        schedule: VolumeSchedule | str | Mapping[str, Any],
+        schedule: VolumeSchedule | str | Mapping[str, Any] | None = None,
         *,
         options: LiveOptions | None = None,
         device: str = "auto",
@@ -74,18 +74,22 @@ class LiveSource:
         **generator_options: Any,
     ) -> None:
         from synthaug.precomputing import load_named_generator
+        from synthaug.precomputing.requests import default_schedule
 
+        known = load_named_generator(str(generator), device="cpu", **generator_options)
+        if schedule is None:
+            schedule = default_schedule(known)
         self.schedule = schedule if isinstance(schedule, VolumeSchedule) else parse_schedule(schedule)
         self.options = options or LiveOptions()
-        known = load_named_generator(str(generator), device="cpu", **generator_options)
         self._info = StoreInfo.of(known)
         low_ml, high_ml = _limits(known.bounds.limits_ml, self.schedule)
         self._bins = VolumeBins(low_ml, high_ml)
         if folder is None and not writes:
             raise ConfigurationError("live: a process that only reads needs the folder of the pool that is written")
-        store = Store.open(cache) if isinstance(cache, Path) else cache
-        if store is not None:
-            store.info.require(self._info, store.folder)
+        self.cache = Store.open(cache) if isinstance(cache, Path) else cache
+        if self.cache is not None:
+            self.cache.info.require(self._info, self.cache.folder)
+        self.limits_ml = (low_ml, high_ml)
         self._own_folder = folder is None
         self.folder = new_pool_folder() if folder is None else Path(folder)
         if writes:
@@ -107,7 +111,7 @@ class LiveSource:
             epochs,
             seed,
             form,
-            None if store is None else store.folder,
+            None if self.cache is None else self.cache.folder,
             self._own_folder,
         )
         self._supervisor = Supervisor(task, self.state, self.place) if writes else None
@@ -195,14 +199,14 @@ class LiveSource:
         if not cases:
             return None
         chosen = cases[int(rng.integers(len(cases)))]
-        read = functools.partial(self._read, chosen)
-        return Draw(chosen.name, {self.structure: chosen.volume_ml}, chosen.seed, read, born=chosen.born)
-
-    def count_use(self, name: str) -> None:
-        """Count a draw that was read from what else the pool keeps of a case."""
-        for one in self._reader.cases():
-            if one.name == name:
-                self.state.count_use(one.slot)
+        return Draw(
+            chosen.name,
+            {self.structure: chosen.volume_ml},
+            chosen.seed,
+            functools.partial(self._read, chosen),
+            born=chosen.born,
+            used=functools.partial(self.state.count_use, chosen.slot),
+        )
 
     def _drawable(self) -> Sequence[PooledCase]:
         cases = self._reader.cases()

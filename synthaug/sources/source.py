@@ -21,6 +21,7 @@ class Draw:
         seed: the seed that the generator is or was called with.
         read: gives the pair; None where no pair could be made (the loop then takes a real case and counts it).
         born: epoch in which it was made; None where it was there before.
+        used: told by whoever takes the case from elsewhere than ``read``, which tells by itself.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Draw:
     seed: int
     read: Callable[[], LabeledVolume | None]
     born: int | None = None
+    used: Callable[[], None] = lambda: None
 
 
 @runtime_checkable

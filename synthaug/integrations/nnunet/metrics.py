@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from synthaug.integrations.nnunet.shared_state import DrawCounts
+from synthaug.integrations.nnunet.shared_state import DrawCounts, DrawnCases
+from synthaug.live import LiveSource
 from synthaug.schedules import MixSchedule, VolumeSchedule
 from synthaug.sources.statistics import ks_distance
 
@@ -19,7 +22,7 @@ class EpochMetrics:
     """Describes the draws of epochs.
 
     Args:
-        volumes_ml: Volume of each synthetic case in mL, in the order of the counters.
+        volumes_ml: Volumes in mL of the synthetic cases, or the ends of what is made.
         structure: The structure that they are of.
         schedule: What the draws should follow; None: every case alike.
         mix: Share of synthetic draws that is asked for.
@@ -35,40 +38,40 @@ class EpochMetrics:
         low, high = (float(self.volumes_ml.min()), float(self.volumes_ml.max())) if len(self.volumes_ml) else (0.0, 1.0)
         # the same bins in all epochs, so that lines can be compared
         self.edges_ml = np.linspace(low, high if high > low else low + 1.0, NUM_BINS + 1)
+        self._times: Counter[int] = Counter()
 
-    def describe(self, epoch: int, progress: float, drawn: DrawCounts, in_all: DrawCounts) -> dict[str, Any]:
-        """The entry of one epoch.
+    def describe(self, epoch: int, progress: float, counts: DrawCounts, drawn: DrawnCases) -> dict[str, Any]:
+        """The entry of one epoch; epochs are described in their order.
 
         Workers draw some batches ahead, so the draws made during an epoch reach the network in it or early in the next.
 
         Args:
             epoch: Number of the epoch.
             progress: Where the schedules stood, 0 to 1.
-            drawn: Draws during the epoch.
-            in_all: Draws since the training was started or continued.
+            counts: Draws during the epoch.
+            drawn: The synthetic ones among them.
         """
-        synthetic = int(drawn.cases.sum())
-        draws = synthetic + drawn.real
-        reused = in_all.cases[in_all.cases > 0]
+        draws = counts.synthetic + counts.real
+        self._times.update(drawn.cases.tolist())
+        unique = len(np.unique(drawn.cases))
+        ages = epoch - drawn.born[drawn.born >= 0]
         return {
             "epoch": epoch,
             "progress": progress,
             "draws": draws,
-            "synthetic": synthetic,
-            "real": drawn.real,
+            "synthetic": counts.synthetic,
+            "real": counts.real,
             "ratio": self.mix.fraction(progress),
-            "realised_ratio": synthetic / draws if draws else None,
-            "fallbacks": {"empty": drawn.empty, "unreadable": drawn.unreadable},
-            "unique": int((drawn.cases > 0).sum()),
-            "reuse": {
-                "p50": float(np.quantile(reused, 0.5)) if len(reused) else 0.0,
-                "p95": float(np.quantile(reused, 0.95)) if len(reused) else 0.0,
-            },
-            "volumes_ml": self._volumes(drawn.cases, progress),
+            "realised_ratio": counts.synthetic / draws if draws else None,
+            "fallbacks": {"empty": counts.empty, "unreadable": counts.unreadable},
+            "unique": unique,
+            "unique_fraction": unique / len(drawn.cases) if len(drawn.cases) else None,
+            "reuse": _middle_and_most(np.array([self._times[case] for case in set(drawn.cases.tolist())])),
+            "age": _middle_and_most(ages) if len(ages) else None,
+            "volumes_ml": self._volumes(drawn.volumes_ml, progress),
         }
 
-    def _volumes(self, times: np.ndarray, progress: float) -> dict[str, Any]:
-        drawn = np.repeat(self.volumes_ml, times)
+    def _volumes(self, drawn: np.ndarray, progress: float) -> dict[str, Any]:
         if self.schedule is None:
             expected = np.histogram(self.volumes_ml, self.edges_ml)[0] / max(1, len(self.volumes_ml))
         else:
@@ -84,6 +87,60 @@ class EpochMetrics:
             if self.schedule is not None:
                 described["ks_distance"] = round(ks_distance(drawn, self.schedule, progress), 5)
         return described
+
+
+def _middle_and_most(values: np.ndarray) -> dict[str, float]:
+    """Median and 95th percentile; 0 of nothing."""
+    return {f"p{share}": float(np.percentile(values, share)) if len(values) else 0.0 for share in (50, 95)}
+
+
+class LoaderWait:
+    """How long a training loop waited for its loader: the time between two steps of an epoch."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._since: float | None = None
+
+    def begin_epoch(self) -> None:
+        """Start at 0; the first batch of an epoch is not counted."""
+        self.seconds, self._since = 0.0, None
+
+    def begin(self) -> None:
+        """A step is done."""
+        self._since = time.perf_counter()
+
+    def end(self) -> None:
+        """The next step begins."""
+        if self._since is not None:
+            self.seconds += time.perf_counter() - self._since
+
+
+class PoolMetrics:
+    """What the generating process did since it was asked last.
+
+    Args:
+        source: Whose pairs are made while the training runs.
+    """
+
+    def __init__(self, source: LiveSource) -> None:
+        self._source = source
+        self._before = source.stats()
+        self._asked = time.monotonic()
+
+    def describe(self) -> dict[str, Any]:
+        """Pool, inserts and rejects of the time since, share of it that the generator worked, restarts in all."""
+        now, asked = self._source.stats(), time.monotonic()
+        before, seconds = self._before, max(1e-9, asked - self._asked)
+        self._before, self._asked = now, asked
+        return {
+            "cases": now["cases"],
+            "inserts": now["inserted"] - before["inserted"],
+            "given_up": now["rejected"] - before["rejected"],
+            "rejects": {key: count - before["rejects"].get(key, 0) for key, count in now["rejects"].items()},
+            "duty": round((now["busy_s"] - before["busy_s"]) / seconds, 4),
+            "restarts": now["restarts"],
+            "frozen": now["frozen"],
+        }
 
 
 class MetricsLog:

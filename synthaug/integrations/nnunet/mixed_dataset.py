@@ -22,8 +22,7 @@ class MixedDataset(nnUNetBaseDataset):  # type: ignore[misc]
     Args:
         real: nnU-Net's dataset of the fold's training cases.
         view: Preprocessed synthetic cases.
-        names: Names of the synthetic cases, in the order of the shared counters.
-        source: Draws a case; only the name of the draw is used.
+        source: Draws a case, which is read from the view.
         mix: Share of synthetic cases.
         state: Shared with the main process.
         seed: Seed of the run.
@@ -34,7 +33,6 @@ class MixedDataset(nnUNetBaseDataset):  # type: ignore[misc]
         self,
         real: Any,
         view: PlansView,
-        names: list[str],
         source: Source,
         mix: MixSchedule,
         state: SharedState,
@@ -53,7 +51,6 @@ class MixedDataset(nnUNetBaseDataset):  # type: ignore[misc]
         self.state = state
         self.seed = seed
         self.rank = rank
-        self._position = {name: position for position, name in enumerate(names)}
 
     def load_case(self, identifier: str) -> tuple[Any, Any, Any, dict[str, Any]]:
         """A case for this identifier: its own, or a synthetic one.
@@ -76,7 +73,8 @@ class MixedDataset(nnUNetBaseDataset):  # type: ignore[misc]
             # a damaged case must not end a training of days: a real case takes its place, and the metrics say so
             self.state.count_real(unreadable=True)
             return self.real.load_case(identifier)
-        self.state.count_synthetic(self._position[drawn.name])
+        drawn.used()
+        self.state.count_synthetic(drawn.name, drawn.volumes_ml[self.source.structure], drawn.born)
         return case
 
     @staticmethod

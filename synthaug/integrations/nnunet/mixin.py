@@ -13,10 +13,11 @@ from synthaug.integrations.nnunet.refusal import refuses
 if TYPE_CHECKING:
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer as Trainer
 
-    from synthaug.integrations.nnunet.metrics import EpochMetrics, MetricsLog
+    from synthaug.integrations.nnunet.metrics import EpochMetrics, LoaderWait, MetricsLog, PoolMetrics
     from synthaug.integrations.nnunet.run_configuration import RunConfiguration
     from synthaug.integrations.nnunet.shared_state import DrawCounts, SharedState
     from synthaug.integrations.nnunet.training_run import TrainingRun
+    from synthaug.live import LiveSource
 else:
     Trainer = object
 
@@ -44,6 +45,8 @@ class SynthAugMixin(Trainer):  # type: ignore[misc]
     _synthaug_metrics: EpochMetrics
     _synthaug_log: MetricsLog
     _synthaug_counted: DrawCounts
+    _synthaug_wait: LoaderWait
+    _synthaug_pool: PoolMetrics | None = None
 
     @refuses
     def initialize(self) -> None:
@@ -57,47 +60,73 @@ class SynthAugMixin(Trainer):  # type: ignore[misc]
         """The trainer's own datasets, the training one with synthetic cases among its own."""
         training, validation = super().get_tr_and_val_datasets()
         run = self._synthaug_open(list(training.identifiers), list(validation.identifiers))
-        from synthaug.integrations.nnunet.metrics import EpochMetrics, MetricsLog
+        from synthaug.integrations.nnunet.metrics import EpochMetrics, LoaderWait, MetricsLog, PoolMetrics
         from synthaug.integrations.nnunet.mixed_dataset import MixedDataset
         from synthaug.integrations.nnunet.shared_state import SharedState
 
         configuration = run.configuration
         self._synthaug_run = run
-        self._synthaug_state = SharedState(len(run.names))
+        self._synthaug_state = SharedState()
         # workers begin to draw before the first epoch does, and a continued training begins in its middle
         self._synthaug_state.set_epoch(self.current_epoch, self.num_epochs)
         self._synthaug_counted = self._synthaug_state.counts()
         self._synthaug_metrics = EpochMetrics(
-            run.volumes_ml, run.source.structure, configuration.schedule, configuration.mix
+            run.volumes_ml, run.source.structure, run.source.schedule, configuration.mix
         )
+        self._synthaug_wait = LoaderWait()
         name = METRICS_FILE if self.local_rank == 0 else METRICS_FILE.replace(".", f"_rank{self.local_rank}.")
         self._synthaug_log = MetricsLog(Path(self.output_folder) / name, self.current_epoch)
         self._synthaug_write_configuration()
         mixed = MixedDataset(
             training,
             run.view,
-            run.names,
             run.source,
             configuration.mix,
             self._synthaug_state,
             seed=configuration.seed,
             rank=self.local_rank,
         )
+        if run.live is not None:
+            self._synthaug_tell_live(run.live)
+            run.live.start()
+            self._synthaug_pool = PoolMetrics(run.live)
         return mixed, validation
 
+    def _synthaug_tell_live(self, live: LiveSource) -> None:
+        live.set_epoch(self.current_epoch, min(1.0, self.current_epoch / max(1, self.num_epochs)))
+
     def on_train_epoch_start(self) -> None:
-        """Tell the workers which epoch it is."""
+        """Tell the workers, and who makes pairs, which epoch it is."""
         self._synthaug_state.set_epoch(self.current_epoch, self.num_epochs)
+        if self._synthaug_run is not None and self._synthaug_run.live is not None:
+            self._synthaug_tell_live(self._synthaug_run.live)
+        self._synthaug_wait.begin_epoch()
         super().on_train_epoch_start()
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The trainer's own step; between two of them the loop waits for its loader alone."""
+        self._synthaug_wait.end()
+        result: dict[str, Any] = super().train_step(batch)
+        self._synthaug_wait.begin()
+        return result
+
+    def on_train_end(self) -> None:
+        """End the process that makes pairs."""
+        super().on_train_end()
+        if self._synthaug_run is not None and self._synthaug_run.live is not None:
+            self._synthaug_run.live.shutdown()
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
         """Write what the epoch drew."""
         super().on_train_epoch_end(train_outputs)
-        counts = self._synthaug_state.counts()
+        counts, drawn = self._synthaug_state.drawn_since(self._synthaug_counted)
         progress = min(1.0, self.current_epoch / max(1, self.num_epochs))
         entry = self._synthaug_metrics.describe(
-            self.current_epoch, progress, counts.since(self._synthaug_counted), counts
+            self.current_epoch, progress, counts.since(self._synthaug_counted), drawn
         )
+        entry["loader_wait_s"] = round(self._synthaug_wait.seconds, 3)
+        if self._synthaug_pool is not None:
+            entry["live"] = self._synthaug_pool.describe()
         self._synthaug_counted = counts
         self._synthaug_log.write(entry)
         if entry["draws"]:
@@ -152,8 +181,7 @@ class SynthAugMixin(Trainer):  # type: ignore[misc]
             self._synthaug_configuration = self._synthaug_configure()
         configuration = self._synthaug_configuration
         is_first = self.local_rank == 0
-        if self.is_ddp and not is_first:
-            self._synthaug_wait()  # for what the first process makes
+        pool = self._synthaug_from_first(None) if self.is_ddp and not is_first else None  # waits for what it makes
         run = open_training(
             dataset,
             configuration,
@@ -164,16 +192,21 @@ class SynthAugMixin(Trainer):  # type: ignore[misc]
             validation=validation,
             announce=self.print_to_log_file if is_first else _silent,
             build=is_first,
+            epochs=self.num_epochs,
+            pool=pool,
         )
         if self.is_ddp and is_first:
-            self._synthaug_wait()
+            self._synthaug_from_first(None if run.live is None else run.live.folder)
         return run
 
     @staticmethod
-    def _synthaug_wait() -> None:
+    def _synthaug_from_first(pool: Path | None) -> Path | None:
+        """What the first process of a DDP group gives: the pool that all of them draw from."""
         import torch.distributed
 
-        torch.distributed.barrier()
+        given = [pool]
+        torch.distributed.broadcast_object_list(given, src=0)
+        return given[0]
 
     def _synthaug_write_configuration(self) -> None:
         from synthaug.integrations.nnunet.run_configuration import FILE_NAME, Prepared, write_configuration
@@ -182,7 +215,7 @@ class SynthAugMixin(Trainer):  # type: ignore[misc]
         if self.local_rank == 0 and run is not None:
             resolved = replace(
                 run.configuration,
-                cache=str(run.store.folder),
+                cache=run.provenance()["cache"] or "",
                 mapping=dict(run.spec.mapping.table),
                 prepared=Prepared(run.store.info.generator, run.store.info.fingerprint),
             )

@@ -7,11 +7,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from synthaug.configuration import allowed, config_to_dict, load_config, read_json_file
 from synthaug.errors import ConfigurationError
 from synthaug.files.atomic import replace_file
+from synthaug.live.options import LiveOptions
 from synthaug.schedules import MixSchedule, VolumeSchedule, parse_mix, parse_schedule
 from synthaug.volumes import CaseRecord
 
@@ -69,7 +70,11 @@ class RunConfiguration:
         iterations: Training iterations in an epoch, likewise.
         validation_iterations: Validation iterations in an epoch, likewise.
         allow_leakage: Train although the generator has seen validation cases; recorded in the output folder.
-        generator: Makes the default cache where none was prepared.
+        source: ``cache`` draws from a cache that stays as it is; ``live`` has pairs made while the training runs, and
+            begins with those of the cache if there is one.
+        live: How pairs are made while the training runs.
+        device: Where the generator runs then: ``auto``, ``cpu``, ``cuda:1``...
+        generator: Makes the default cache where none was prepared, and what is made while the training runs.
         automatic_cases: Number of cases of the default cache.
         prepared: What was found when the training was prepared.
     """
@@ -90,6 +95,9 @@ class RunConfiguration:
     iterations: int | None = field(default=None, metadata=allowed(low=1))
     validation_iterations: int | None = field(default=None, metadata=allowed(low=1))
     allow_leakage: bool = False
+    source: Literal["cache", "live"] = "cache"
+    live: LiveOptions = field(default_factory=LiveOptions)
+    device: str = "auto"
     generator: str = "ventricles-t1-1mm"
     automatic_cases: int = field(default=16, metadata=allowed(low=1))
     prepared: Prepared = field(default_factory=Prepared)

@@ -6,13 +6,17 @@ nor each other, whatever the start method, so all of this is shared memory that 
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-_EPOCH, _INDEX, _REAL, _EMPTY, _UNREADABLE = range(5)
+_EPOCH, _INDEX, _REAL, _EMPTY, _UNREADABLE, _SYNTHETIC = range(6)
+
+LOG_LENGTH = 1 << 16
+"""Synthetic draws whose cases are remembered until the epoch's end."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +36,16 @@ class DrawTicket:
 
 @dataclass(frozen=True)
 class DrawCounts:
-    """How often what was drawn since the training started.
+    """How many draws were made since the training started.
 
     Attributes:
-        cases: Draws of each synthetic case, int64 of shape ``(num_cases,)``.
+        synthetic: Draws of synthetic cases.
         real: Draws of real cases, fallbacks included.
         empty: Fallbacks because no synthetic case fits the schedule.
         unreadable: Fallbacks because the synthetic case could not be read.
     """
 
-    cases: np.ndarray
+    synthetic: int
     real: int
     empty: int
     unreadable: int
@@ -49,26 +53,38 @@ class DrawCounts:
     def since(self, earlier: DrawCounts) -> DrawCounts:
         """The draws after ``earlier``."""
         return DrawCounts(
-            self.cases - earlier.cases,
+            self.synthetic - earlier.synthetic,
             self.real - earlier.real,
             self.empty - earlier.empty,
             self.unreadable - earlier.unreadable,
         )
 
 
-class SharedState:
-    """Shared memory of one rank.
+@dataclass(frozen=True)
+class DrawnCases:
+    """Synthetic cases in the order in which they were drawn.
 
-    Args:
-        num_cases: Number of synthetic cases.
+    Attributes:
+        cases: What tells cases apart, int64 ``(N,)``.
+        volumes_ml: Volume of the scheduled structure, ``(N,)``.
+        born: Epoch in which each was made, -1 where it was there before, int64 ``(N,)``.
     """
 
-    def __init__(self, num_cases: int) -> None:
+    cases: np.ndarray
+    volumes_ml: np.ndarray
+    born: np.ndarray
+
+
+class SharedState:
+    """Shared memory of one rank."""
+
+    def __init__(self) -> None:
         self._lock = multiprocessing.Lock()
-        self._integers: Any = multiprocessing.RawArray("q", 5)
+        self._integers: Any = multiprocessing.RawArray("q", 6)
         self._progress: Any = multiprocessing.RawArray("d", 1)
-        self._cases: Any = multiprocessing.RawArray("q", max(1, num_cases))
-        self._num_cases = num_cases
+        self._cases: Any = multiprocessing.RawArray("q", LOG_LENGTH)
+        self._volumes: Any = multiprocessing.RawArray("d", LOG_LENGTH)
+        self._born: Any = multiprocessing.RawArray("q", LOG_LENGTH)
 
     def set_epoch(self, epoch: int, num_epochs: int) -> None:
         """Say which epoch the draws belong to from now on; the numbers of a new epoch start at 0."""
@@ -86,10 +102,20 @@ class SharedState:
             self._integers[_INDEX] = index + 1
             return DrawTicket(self._integers[_EPOCH], index, self._progress[0])
 
-    def count_synthetic(self, case: int) -> None:
-        """Count a draw of a synthetic case, by its position in the list of cases."""
+    def count_synthetic(self, name: str, volume_ml: float, born: int | None = None) -> None:
+        """Count a draw of a synthetic case.
+
+        Args:
+            name: Of the case.
+            volume_ml: Of the scheduled structure.
+            born: Epoch in which it was made; None where it was there before.
+        """
+        case = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big", signed=True)
         with self._lock:
-            self._cases[case] += 1
+            place = self._integers[_SYNTHETIC] % LOG_LENGTH
+            self._cases[place], self._volumes[place] = case, volume_ml
+            self._born[place] = -1 if born is None else born
+            self._integers[_SYNTHETIC] += 1
 
     def count_real(self, *, empty: bool = False, unreadable: bool = False) -> None:
         """Count a draw of a real case, and why it stands in for a synthetic one if it does."""
@@ -101,5 +127,18 @@ class SharedState:
     def counts(self) -> DrawCounts:
         """What was drawn so far."""
         with self._lock:
-            cases = np.array(self._cases[: self._num_cases], dtype=np.int64)
-            return DrawCounts(cases, self._integers[_REAL], self._integers[_EMPTY], self._integers[_UNREADABLE])
+            return self._counts()
+
+    def _counts(self) -> DrawCounts:
+        return DrawCounts(*(self._integers[which] for which in (_SYNTHETIC, _REAL, _EMPTY, _UNREADABLE)))
+
+    def drawn_since(self, earlier: DrawCounts) -> tuple[DrawCounts, DrawnCases]:
+        """What was drawn so far, and the synthetic cases drawn after ``earlier``; the last ones if they are many."""
+        with self._lock:
+            now = self._counts()
+            number = min(now.synthetic - earlier.synthetic, LOG_LENGTH)
+            places = np.arange(now.synthetic - number, now.synthetic) % LOG_LENGTH
+            logs = (np.frombuffer(log, kind) for log, kind in (
+                (self._cases, np.int64), (self._volumes, np.float64), (self._born, np.int64)
+            ))  # fmt: skip
+            return now, DrawnCases(*(log[places] for log in logs))

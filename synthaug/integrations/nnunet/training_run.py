@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,10 @@ from synthaug.integrations.nnunet.label_mapping import describe_mapping, map_lab
 from synthaug.integrations.nnunet.leakage import Leak, find_leaks, refuse_leaks
 from synthaug.integrations.nnunet.orientation import dataset_orientations
 from synthaug.integrations.nnunet.run_configuration import FILE_NAME, RunConfiguration
-from synthaug.integrations.nnunet.view import PlansView, ViewSpec, build_view, view_of
+from synthaug.integrations.nnunet.view import PlansForm, PlansView, ViewSpec, build_view, prepare_view, view_of
+from synthaug.live import LiveSource
 from synthaug.sources import StoreSource
-from synthaug.store import CaseEntry, Store, StoreInfo
+from synthaug.store import Store, StoreInfo
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,10 @@ class TrainingRun:
 
     Attributes:
         configuration: The resolved configuration.
-        store: The cache.
+        store: The cache, or the pool of pairs that are made meanwhile.
         view: Its cases, preprocessed for the plans and the configuration.
         spec: What the view was made for.
-        source: Draws cases from the cache.
+        source: Draws cases from it.
         leaks: Validation cases that the generator has seen, where the user allowed it.
     """
 
@@ -40,34 +42,33 @@ class TrainingRun:
     store: Store
     view: PlansView
     spec: ViewSpec
-    source: StoreSource
+    source: StoreSource | LiveSource
     leaks: tuple[Leak, ...]
 
     @cached_property
-    def entries(self) -> tuple[CaseEntry, ...]:
-        """The synthetic cases as they were at the first look: another process may add to the cache meanwhile."""
-        return tuple(self.store.entries())
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the synthetic cases, in the order of the counters."""
-        return [entry.name for entry in self.entries]
-
-    @property
     def volumes_ml(self) -> np.ndarray:
-        """Volume of the scheduled structure in each case, in mL, in the order of the names."""
-        return np.array([entry.realised_ml[self.source.structure] for entry in self.entries])
+        """Volumes in mL of the scheduled structure in the cases, or the ends of what is made."""
+        if isinstance(self.source, LiveSource):
+            return np.array(self.source.limits_ml)
+        return self.source.index.volumes_ml
+
+    @property
+    def live(self) -> LiveSource | None:
+        """The source, where it makes pairs while the training runs."""
+        return self.source if isinstance(self.source, LiveSource) else None
 
     def provenance(self) -> dict[str, Any]:
         """Where the synthetic cases came from, as plain JSON types."""
         from synthaug import __version__
 
+        cache = self.live.cache if self.live is not None else self.store
         return {
             "synthaug": __version__,
+            "source": self.configuration.source,
             "generator": self.store.info.generator,
             "generator_sha256": self.store.info.fingerprint,
-            "cache": str(self.store.folder),
-            "cases": len(self.names),
+            "cache": None if cache is None else str(cache.folder),
+            "cases": 0 if cache is None else len(cache),
             "view": self.spec.key,
             "mapping": dict(self.spec.mapping.table),
             "leakage": [str(leak) for leak in self.leaks],
@@ -85,6 +86,8 @@ def open_training(
     validation: Sequence[str],
     announce: Callable[[str], None] = print,
     build: bool = True,
+    epochs: int | None = None,
+    pool: Path | None = None,
 ) -> TrainingRun:
     """Open the cache of a training, check that it fits, and bring it into nnU-Net's form.
 
@@ -98,25 +101,40 @@ def open_training(
         validation: Identifiers of its validation cases.
         announce: Told what happens.
         build: Whether this process makes what is missing; others of a DDP group find it made.
+        epochs: Length of the training; pairs that are made while it runs are made for where it stands.
+        pool: Folder of those pairs, where several processes of a node draw from them; None: one that goes with the
+            training.
 
     Raises:
         SynthAugError: Something does not fit; says what, where, and how to mend it.
     """
     where = dataset.preprocessed / FILE_NAME
+    live = configuration.source == "live" and epochs is not None
 
     def guard(made_by: StoreInfo) -> tuple[Leak, ...]:
         return check_leakage(dataset, configuration, made_by, fold, training, validation, announce)
 
-    store = _open_store(dataset, configuration, fold, announce, guard, build)
+    made_by, store = _find_cases(dataset, configuration, fold, announce, guard, build, live)
     mapping = map_labels(
-        store.info.scheme, dataset.scheme, configuration.mapping, configuration.allow_missing_labels, where=str(where)
+        made_by.scheme, dataset.scheme, configuration.mapping, configuration.allow_missing_labels, where=str(where)
     )
-    order = match_channels(dataset.channels, store.info.channels, configuration.channels)
-    leaks = guard(store.info)
-    source = StoreSource(store, configuration.schedule)
+    order = match_channels(dataset.channels, made_by.channels, configuration.channels)
+    leaks = guard(made_by)
     orientations = dataset_orientations(dataset, str(plans["image_reader_writer"]))
     spec = ViewSpec(plans, configuration_name, dataset.dataset_json, mapping, order, orientations)
     announce(f"synthaug: labels: {describe_mapping(mapping)}")
+    if live:
+        made = open_live_source(configuration, store, PlansForm(spec), epochs=epochs, pool=pool, writes=build)
+        announce(
+            f"synthaug: pairs are made by {made_by.generator} ({made_by.fingerprint[:12]}) on "
+            f"{configuration.device} while the training runs, a share of {configuration.live.duty:g} of the time"
+            + (f"; it begins with {len(store)} of {store.folder}" if store is not None else "")
+            + f"; share {configuration.mix.name}"
+        )
+        pooled = Store.open(made.folder)
+        return TrainingRun(configuration, pooled, prepare_view(pooled, spec), spec, made, leaks)
+    assert store is not None
+    source = StoreSource(store, configuration.schedule)
     view = build_view(store, spec, announce) if build else view_of(store, spec)
     if not view.names():
         raise StoreError(f"{store.folder}: none of its cases can be read; run synthaug cache verify {store.folder}")
@@ -173,6 +191,49 @@ def check_leakage(
         where=dataset.preprocessed / FILE_NAME,
     )
     return ()
+
+
+def open_live_source(
+    configuration: RunConfiguration,
+    cache: Store | None,
+    form: PlansForm,
+    *,
+    epochs: int | None,
+    pool: Path | None,
+    writes: bool,
+) -> LiveSource:
+    """The source of a training whose pairs are made while it runs; not started yet."""
+    return LiveSource(
+        configuration.generator,
+        configuration.schedule,
+        options=configuration.live,
+        device=configuration.device,
+        folder=pool,
+        cache=cache,
+        form=form,
+        writes=writes,
+        epochs=epochs,
+        seed=configuration.seed,
+    )
+
+
+def _find_cases(
+    dataset: NnunetDataset,
+    configuration: RunConfiguration,
+    fold: Fold,
+    announce: Callable[[str], None],
+    guard: Callable[[StoreInfo], Any],
+    build: bool,
+    live: bool,
+) -> tuple[StoreInfo, Store | None]:
+    """Who makes the cases, and the cache of those that are there; pairs made meanwhile need none."""
+    folder = configuration.cache_folder(dataset.preprocessed)
+    if live and not (configuration.cache or (folder / "cache.json").is_file()):
+        from synthaug.generators import load_generator
+
+        return StoreInfo.of(load_generator(configuration.generator, device="cpu")), None
+    store = _open_store(dataset, configuration, fold, announce, guard, build and not live)
+    return store.info, store
 
 
 def _open_store(

@@ -120,28 +120,36 @@ class PlansView:
     def load_case(self, name: str) -> tuple[Any, Any, None, dict[str, Any]]:
         """What ``load_case`` of nnU-Net's own datasets gives: image and label map ``(C, z, y, x)``, None, properties.
 
-        The arrays are opened, not read: patches are decompressed when the loader cuts them out.
+        The files are read as they are and checked against their digests; patches are decompressed when the loader cuts
+        them out. A file that is changed or removed meanwhile, which would end a loader's process, does not matter then.
 
         Raises:
             OSError, RuntimeError, ValueError: A file is missing or damaged.
         """
         import blosc2
 
-        properties = read_properties(self.cases / f"{name}.pkl")
-        # no memory map here, unlike for real cases: a file that shrinks under a map ends the process with a bus error
-        data, seg = (
-            blosc2.open(urlpath=str(self.cases / f"{name}{ending}"), mode="r", dparams={"nthreads": 1})
-            for ending in CASE_FILES[:2]
-        )
-        return data, seg, None, properties
+        digests = self._written(name)
+        arrays = []
+        for ending in CASE_FILES[:2]:
+            content = (self.cases / f"{name}{ending}").read_bytes()
+            if hashlib.sha256(content).hexdigest() != digests.get(ending):
+                raise ValueError(f"{self.cases / name}{ending}: is not what was written")
+            array = blosc2.ndarray_from_cframe(content, copy=True)
+            array.schunk.dparams = blosc2.DParams(nthreads=1)
+            arrays.append(array)
+        data, seg = arrays
+        return data, seg, None, read_properties(self.cases / f"{name}.pkl")
+
+    def _written(self, name: str) -> dict[str, str]:
+        """Digests of a case's files by their endings."""
+        return dict(json.loads((self.folder / "digests" / f"{name}.json").read_text()))
 
     def damaged(self) -> list[str]:
         """Cases whose files are not those that were written, by size and content."""
         found = []
         for name in self.names():
             try:
-                written = json.loads((self.folder / "digests" / f"{name}.json").read_text())
-                intact = written == _digests(self.cases / name)
+                intact = self._written(name) == _digests(self.cases / name)
             except (OSError, ValueError):
                 intact = False
             if not intact:
@@ -182,9 +190,37 @@ def preprocess(pair: LabeledVolume, name: str, spec: ViewSpec, target: Path) -> 
     preprocessor.run_case_save(str(target), [], "", manager, configuration, dict(spec.dataset_json))
 
 
+@dataclass(frozen=True)
+class PlansForm:
+    """Cases of a pool preprocessed for a training: a :class:`~synthaug.live.case_form.CaseForm`.
+
+    Attributes:
+        spec: What the view is made for.
+    """
+
+    spec: ViewSpec
+
+    def add(self, store: Store, name: str, pair: LabeledVolume) -> None:
+        """Preprocess a case."""
+        _add_case(prepare_view(store, self.spec), self.spec, name, pair)
+
+    def remove(self, store: Store, name: str) -> None:
+        """Delete what was preprocessed."""
+        view_of(store, self.spec).remove([name])
+
+
 def view_of(store: Store, spec: ViewSpec) -> PlansView:
     """The view of a store for this purpose, made or not."""
     return PlansView(store.folder / "views" / spec.key)
+
+
+def prepare_view(store: Store, spec: ViewSpec) -> PlansView:
+    """The view of a store for this purpose, with its folders."""
+    view = view_of(store, spec)
+    for folder in (view.cases, view.folder / "digests"):
+        folder.mkdir(parents=True, exist_ok=True)
+    _describe(view, spec)
+    return view
 
 
 def build_view(store: Store, spec: ViewSpec, announce: Callable[[str], None] = print) -> PlansView:
@@ -203,9 +239,7 @@ def build_view(store: Store, spec: ViewSpec, announce: Callable[[str], None] = p
         others = sorted(path.name for path in view.folder.parent.glob("*") if path.is_dir())
         made_for = f"; its view(s) {', '.join(others)} were made for other plans, labels or mappings" if others else ""
         announce(f"synthaug: preparing {store.folder} for {spec.configuration} of these plans ({spec.key}){made_for}")
-    for folder in (view.cases, view.folder / "digests"):
-        folder.mkdir(parents=True, exist_ok=True)
-    _describe(view, spec)
+    prepare_view(store, spec)
     damaged = view.damaged()
     if damaged:
         announce(f"synthaug: {len(damaged)} damaged case(s) of {view.folder} are made anew: {', '.join(damaged[:5])}")

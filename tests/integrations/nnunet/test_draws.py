@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthaug.integrations.nnunet.shared_state import SharedState
+from synthaug.integrations.nnunet.shared_state import DrawCounts, SharedState
 from synthaug.integrations.nnunet.synthetic_share import BLOCK, is_synthetic
 
 
@@ -60,7 +60,7 @@ def test_epochs_ranks_and_seeds_differ() -> None:
 def draw_in_a_worker(state: SharedState, number: int, tickets: Any) -> None:
     for _ in range(number):
         ticket = state.next_draw()
-        state.count_synthetic(ticket.index % 3)
+        state.count_synthetic(f"case-{ticket.index % 3}", 10.0 * (ticket.index % 3))
         tickets.put((ticket.epoch, ticket.index, ticket.progress))
 
 
@@ -70,7 +70,7 @@ def test_workers_share_numbers_and_counts(start_method: str, monkeypatch: pytest
     # the default context is what a platform's own start method makes it
     monkeypatch.setattr(multiprocessing, "Lock", context.Lock)
     monkeypatch.setattr(multiprocessing, "RawArray", context.RawArray)
-    state = SharedState(3)
+    state = SharedState()
     state.set_epoch(5, 20)
     tickets: Any = context.Queue()
     workers = [context.Process(target=draw_in_a_worker, args=(state, 50, tickets)) for _ in range(2)]
@@ -81,11 +81,15 @@ def test_workers_share_numbers_and_counts(start_method: str, monkeypatch: pytest
         worker.join()
     assert sorted(index for _, index, _ in drawn) == list(range(100))
     assert {(epoch, progress) for epoch, _, progress in drawn} == {(5, 0.25)}
-    assert state.counts().cases.sum() == 100
+    nothing = DrawCounts(0, 0, 0, 0)
+    counts, cases = state.drawn_since(nothing)
+    assert counts.synthetic == 100
+    assert len(set(cases.cases.tolist())) == 3
+    assert Counter(cases.volumes_ml.tolist()) == {0.0: 34, 10.0: 33, 20.0: 33}
 
 
 def test_an_epoch_that_is_set_again_does_not_repeat_its_draws() -> None:
-    state = SharedState(1)
+    state = SharedState()
     state.set_epoch(0, 10)
     assert [state.next_draw().index for _ in range(3)] == [0, 1, 2]
     state.set_epoch(0, 10)
@@ -96,16 +100,29 @@ def test_an_epoch_that_is_set_again_does_not_repeat_its_draws() -> None:
 
 
 def test_counts_since_an_earlier_moment() -> None:
-    state = SharedState(2)
-    state.count_synthetic(1)
+    state = SharedState()
+    state.count_synthetic("old", 5.0)
     before = state.counts()
-    state.count_synthetic(0)
+    state.count_synthetic("new", 7.0, born=3)
     state.count_real(empty=True)
     state.count_real(unreadable=True)
     state.count_real()
-    since = state.counts().since(before)
-    assert since.cases.tolist() == [1, 0]
-    assert (since.real, since.empty, since.unreadable) == (3, 1, 1)
+    counts, drawn = state.drawn_since(before)
+    since = counts.since(before)
+    assert (since.synthetic, since.real, since.empty, since.unreadable) == (1, 3, 1, 1)
+    assert (drawn.volumes_ml.tolist(), drawn.born.tolist()) == ([7.0], [3])
+
+
+def test_of_more_draws_than_are_remembered_the_last_ones_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from synthaug.integrations.nnunet import shared_state
+
+    monkeypatch.setattr(shared_state, "LOG_LENGTH", 4)
+    state = SharedState()
+    for number in range(7):
+        state.count_synthetic(f"case-{number}", float(number))
+    counts, drawn = state.drawn_since(DrawCounts(0, 0, 0, 0))
+    assert counts.synthetic == 7
+    assert drawn.volumes_ml.tolist() == [3.0, 4.0, 5.0, 6.0]
 
 
 class Real:
@@ -131,9 +148,16 @@ class View:
 class Drawn:
     def __init__(self, name: str) -> None:
         self.name = name
+        self.volumes_ml = {"ventricles": 40.0}
+        self.born = None
+
+    def used(self) -> None:
+        """Nobody counts."""
 
 
 class Source:
+    structure = "ventricles"
+
     def __init__(self, *names: str) -> None:
         self.names = names
         self.asked: list[tuple[int, int, int, int, float]] = []
@@ -149,9 +173,9 @@ def mixed(source: Source, fraction: float = 1.0, rank: int = 0) -> Any:
 
     view: Any = View()
     drawn_from: Any = source
-    state = SharedState(3)
+    state = SharedState()
     state.set_epoch(2, 8)
-    return MixedDataset(Real(), view, ["s", "t", "lost"], drawn_from, parse_mix(fraction), state, seed=11, rank=rank)
+    return MixedDataset(Real(), view, drawn_from, parse_mix(fraction), state, seed=11, rank=rank)
 
 
 def test_a_mixed_dataset_keeps_the_real_identifiers() -> None:
@@ -165,7 +189,9 @@ def test_a_source_is_asked_with_seed_epoch_rank_and_progress() -> None:
     dataset = mixed(source, rank=3)
     assert [dataset.load_case("a")[0] for _ in range(3)] == ["s", "t", "s"]
     assert source.asked == [(0, 11, 2, 3, 0.25), (1, 11, 2, 3, 0.25), (2, 11, 2, 3, 0.25)]
-    assert dataset.state.counts().cases.tolist() == [2, 1, 0]
+    counts, drawn = dataset.state.drawn_since(DrawCounts(0, 0, 0, 0))
+    assert counts.synthetic == 3
+    assert sorted(Counter(drawn.cases.tolist()).values()) == [1, 2]
 
 
 def test_an_empty_source_and_an_unreadable_case_give_the_real_case_and_are_counted() -> None:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from synthaug.integrations.nnunet.training_run import TrainingRun
+from synthaug.sources import StoreSource
 from synthaug.store import Store, StoreInfo
 from tests.stand_in_generator import StandInGenerator
 from tests.stand_in_store import fill
 
 
-def test_names_and_volumes_stay_those_of_one_moment(tmp_path: Path) -> None:
+def test_volumes_stay_those_of_one_moment(tmp_path: Path) -> None:
     generator = StandInGenerator()
     store = Store.create(tmp_path / "cache", StoreInfo.of(generator))
     fill(store, generator, (20.0, 35.0))
     unused: Any = None
-    source: Any = SimpleNamespace(structure="ventricles")
-    run = TrainingRun(unused, store, unused, unused, source, ())
-    names = run.names
+    run = TrainingRun(unused, store, unused, unused, StoreSource(store), ())
     fill(store, generator, (60.0, 80.0, 100.0))
-    assert run.names == names
-    assert len(run.volumes_ml) == len(names) == 2
+    assert len(run.volumes_ml) == 2
+    assert run.live is None
