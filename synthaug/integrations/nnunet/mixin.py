@@ -58,6 +58,7 @@ class SynthAugMixin(Trainer):  # type: ignore[misc]
     @refuses
     def get_tr_and_val_datasets(self) -> tuple[Any, Any]:
         """The trainer's own datasets, the training one with synthetic cases among its own."""
+        self._synthaug_end_live()
         training, validation = super().get_tr_and_val_datasets()
         run = self._synthaug_open(list(training.identifiers), list(validation.identifiers))
         from synthaug.integrations.nnunet.metrics import EpochMetrics, LoaderWait, MetricsLog, PoolMetrics
@@ -113,6 +114,9 @@ class SynthAugMixin(Trainer):  # type: ignore[misc]
     def on_train_end(self) -> None:
         """End the process that makes pairs."""
         super().on_train_end()
+        self._synthaug_end_live()
+
+    def _synthaug_end_live(self) -> None:
         if self._synthaug_run is not None and self._synthaug_run.live is not None:
             self._synthaug_run.live.shutdown()
 

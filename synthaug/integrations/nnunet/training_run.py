@@ -21,6 +21,7 @@ from synthaug.integrations.nnunet.orientation import dataset_orientations
 from synthaug.integrations.nnunet.run_configuration import FILE_NAME, RunConfiguration
 from synthaug.integrations.nnunet.view import PlansForm, PlansView, ViewSpec, build_view, prepare_view, view_of
 from synthaug.live import LiveSource
+from synthaug.precomputing.factory import PREFIX, load_named_generator
 from synthaug.sources import StoreSource
 from synthaug.store import Store, StoreInfo
 
@@ -204,7 +205,7 @@ def open_live_source(
 ) -> LiveSource:
     """The source of a training whose pairs are made while it runs; not started yet."""
     return LiveSource(
-        configuration.generator,
+        registered(configuration.generator),
         configuration.schedule,
         options=configuration.live,
         device=configuration.device,
@@ -215,6 +216,20 @@ def open_live_source(
         epochs=epochs,
         seed=configuration.seed,
     )
+
+
+def registered(generator: str) -> str:
+    """The name of a generator, as a file may give it.
+
+    Raises:
+        ConfigurationError: It would run code: that is for command lines alone.
+    """
+    if generator.startswith(PREFIX):
+        raise ConfigurationError(
+            f"generator is {generator!r}; a configuration names a registered generator or a folder of weights, and "
+            "runs no code"
+        )
+    return generator
 
 
 def _find_cases(
@@ -229,9 +244,7 @@ def _find_cases(
     """Who makes the cases, and the cache of those that are there; pairs made meanwhile need none."""
     folder = configuration.cache_folder(dataset.preprocessed)
     if live and not (configuration.cache or (folder / "cache.json").is_file()):
-        from synthaug.generators import load_generator
-
-        return StoreInfo.of(load_generator(configuration.generator, device="cpu")), None
+        return StoreInfo.of(load_named_generator(registered(configuration.generator), device="cpu")), None
     store = _open_store(dataset, configuration, fold, announce, guard, build and not live)
     return store.info, store
 
