@@ -25,12 +25,26 @@ def is_meta_tensor(value: Any) -> bool:
     return module is not None and isinstance(value, module.MetaTensor)
 
 
+def torchio_image_kind(value: Any) -> str | None:
+    """``ScalarImage`` or ``LabelMap`` for TorchIO's images; TorchIO is not imported to find out."""
+    torchio = sys.modules.get("torchio")
+    if torchio is None or not isinstance(value, torchio.Image):
+        return None
+    return "LabelMap" if isinstance(value, torchio.LabelMap) else "ScalarImage"
+
+
+def is_torchio_subject(value: Any) -> bool:
+    """Whether a sample is TorchIO's dictionary of images."""
+    torchio = sys.modules.get("torchio")
+    return torchio is not None and isinstance(value, torchio.Subject)
+
+
 @dataclass(frozen=True)
 class ArrayForm:
     """Kind, type and shape of an array of a real sample.
 
     Attributes:
-        kind: ``MetaTensor``, ``Tensor`` or ``ndarray``.
+        kind: ``MetaTensor``, ``Tensor``, ``ndarray``, or TorchIO's ``ScalarImage`` and ``LabelMap``.
         dtype: torch or NumPy type.
         shape: as in the sample that was looked at.
         device: of a tensor.
@@ -50,6 +64,9 @@ class ArrayForm:
         Raises:
             ConfigurationError: it is no array.
         """
+        torchio_kind = torchio_image_kind(value)
+        if torchio_kind is not None:
+            return cls(torchio_kind, value.data.dtype, tuple(value.shape), "cpu", {"affine": value.affine})
         if is_meta_tensor(value):
             return cls("MetaTensor", value.dtype, tuple(value.shape), str(value.device), dict(value.meta))
         if isinstance(value, torch.Tensor):
@@ -63,7 +80,7 @@ class ArrayForm:
 
     @property
     def affine(self) -> np.ndarray | None:
-        """Voxel-to-mm matrix of a MetaTensor."""
+        """Voxel-to-mm matrix of a MetaTensor or a TorchIO image."""
         affine = (self.meta or {}).get("affine")
         return None if affine is None else np.asarray(affine, np.float64)
 
@@ -81,11 +98,23 @@ class ArrayForm:
         tensor = torch.as_tensor(np.ascontiguousarray(array)).to(device=self.device, dtype=self.dtype)
         if self.kind == "Tensor":
             return tensor
+        if self.in_torchio:
+            return self._torchio_image(tensor, affine)
         from monai.data import MetaTensor
 
         return MetaTensor(
             tensor, affine=torch.as_tensor(affine, dtype=torch.float64), meta=self._meta(array, affine, name)
         )
+
+    @property
+    def in_torchio(self) -> bool:
+        """Whether this is the form of a TorchIO image."""
+        return self.kind in ("ScalarImage", "LabelMap")
+
+    def _torchio_image(self, tensor: torch.Tensor, affine: np.ndarray) -> Any:
+        import torchio
+
+        return getattr(torchio, self.kind)(tensor=tensor, affine=affine)
 
     def _meta(self, array: np.ndarray, affine: np.ndarray, name: str) -> dict[str, Any]:
         """The keys that describe any image, of those that the real sample has; batches keep what all members have."""
@@ -112,6 +141,13 @@ class ArrayForm:
             )
         if found.kind == self.kind and found.dtype == self.dtype and found.device == self.device:
             return value
+        if self.in_torchio:
+            if not found.in_torchio:
+                raise ConfigurationError(
+                    f"{where}: the transform gives {type(value).__name__}, the real samples are TorchIO images; give "
+                    "TorchIO's transforms"
+                )
+            return self._torchio_image(value.data.to(self.dtype), value.affine)
         if self.kind == "ndarray":
             return np.asarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value).astype(self.dtype)
         if isinstance(value, torch.Tensor) and (found.kind == self.kind or self.kind == "MetaTensor"):
@@ -171,6 +207,7 @@ class SampleForm:
                 f"the dataset gives {type(one).__name__}; a dictionary with the keys {keys} or a pair of image and "
                 "label is needed: wrap the dataset so that it returns one"
             )
+        self.in_torchio = is_torchio_subject(one)
         self.image = ArrayForm.of(one[keys[0]], f"key {keys[0]!r}")
         self.label = ArrayForm.of(one[keys[1]], f"key {keys[1]!r}")
         if len(self.image.shape) != 4 or len(self.label.shape) not in (3, 4):
@@ -200,11 +237,19 @@ class SampleForm:
                 f"provenance_key: the dataset uses {self.provenance_key!r} itself; give another provenance_key"
             )
 
+    def contain(self, sample: Mapping[Any, Any]) -> dict[Any, Any]:
+        """A sample in the real ones' kind of dictionary, which TorchIO's transforms insist on."""
+        if not self.in_torchio:
+            return dict(sample)
+        import torchio
+
+        return torchio.Subject(dict(sample))
+
     def write(self, pair: LabeledVolume, name: str) -> dict[Any, Any]:
         """A pair as a mapping in this form, before any transform.
 
         Without a transform to come, it is turned into the orientation of the real samples (where they are
-        MetaTensors and so have one) and cropped or filled with zeros around its centre to their size.
+        MetaTensors or TorchIO images and so have one) and cropped or filled with zeros around its centre to their size.
 
         Raises:
             GeometryError: its spacing is not the real samples' and no transform is there to change it.
@@ -217,7 +262,7 @@ class SampleForm:
             label = label[None]
         forms = (self.image.as_generated(np.float32), self.label.as_generated(np.int16))
         written = zip(self.keys, forms if self.transformed else (self.image, self.label), (image, label), strict=True)
-        return {key: form.write(array, affine, name) for key, form, array in written}
+        return self.contain({key: form.write(array, affine, name) for key, form, array in written})
 
     def finish(self, sample: Mapping[Any, Any], pair: LabeledVolume, name: str) -> dict[Any, Any]:
         """Exactly the real sample's keys, in its order, with its kinds and types.
@@ -233,7 +278,7 @@ class SampleForm:
                 finished[key] = forms[key].cast(sample[key], f"key {key!r}")
             else:
                 finished[key] = sample[key] if key in sample else self._other(key, pair, name)
-        return finished
+        return self.contain(finished)
 
     def _other(self, key: Any, pair: LabeledVolume | None, name: str) -> Any:
         if key in self.extras:

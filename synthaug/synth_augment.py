@@ -45,7 +45,8 @@ class SynthAugment(Dataset[Any]):
 
     Args:
         dataset: map-style dataset of real samples: dictionaries (or lists of dictionaries, where a transform takes
-            several crops) with channel-first 3D image and label, or pairs (image, label). It is wrapped, not changed.
+            several crops) with channel-first 3D image and label, TorchIO's subjects, or pairs (image, label). It is
+            wrapped, not changed.
         source_or_generator: a ``Source``, a ``Store`` or a cache's folder, or a generator, which then makes pairs in
             the process that asks for the item (see ``GeneratorSource`` for its memory and its limits).
         ratio: share of synthetic items: a number, a ``MixSchedule``, or its text (``"synthetic-then-real"``).
@@ -200,10 +201,13 @@ class SynthAugment(Dataset[Any]):
 
     def _with_provenance(self, sample: Any, draw: Draw | None, pair: LabeledVolume | None) -> Any:
         if self.form.several:
-            return [{**one, self.provenance_key: self._provenance(draw, pair)} for one in sample]
+            return [self._named(one, draw, pair) for one in sample]
         if self.form.sequence is not None:
             return sample
-        return {**sample, self.provenance_key: self._provenance(draw, pair)}
+        return self._named(sample, draw, pair)
+
+    def _named(self, sample: Mapping[Any, Any], draw: Draw | None, pair: LabeledVolume | None) -> dict[Any, Any]:
+        return self.form.contain({**sample, self.provenance_key: self._provenance(draw, pair)})
 
     def _provenance(self, draw: Draw | None, pair: LabeledVolume | None) -> dict[str, Any]:
         """The same kinds for real and synthetic items, or a batch of both could not be made."""
