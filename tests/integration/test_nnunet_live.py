@@ -14,6 +14,7 @@ from synthaug.errors import ConfigurationError
 from synthaug.integrations.nnunet import training_run
 from synthaug.live import LiveOptions
 from synthaug.live.pool_folder import PREFIX
+from synthaug.reports.training_report import TrainingReport
 from synthaug.store import Store
 from tests.integration.tiny_nnunet import (
     SHAPE,
@@ -80,6 +81,9 @@ def test_a_training_draws_pairs_that_were_made_meanwhile(live: TinyDataset, monk
         line["volumes_ml"]["min"] >= 7 and line["volumes_ml"]["max"] <= 31 for line in lines if line["synthetic"]
     )
     assert pools() == before
+    shown = TrainingReport.read(live.output())
+    assert f"{synthetic} of {sum(line['draws'] for line in lines)} draws were synthetic" in shown.to_markdown()
+    assert list((live.output() / "synthaug_tensorboard").glob("events*"))
     written = json.loads((live.output() / "synthaug.json").read_text())
     assert written["run"]["source"] == "live"
     assert written["run"]["cache"] is None

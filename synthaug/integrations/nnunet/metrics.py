@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,35 @@ class MetricsLog:
         """Append an entry."""
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
+
+
+class TensorBoardLog:
+    """The same figures for TensorBoard.
+
+    Args:
+        folder: Of the event files.
+        first_epoch: The epoch that the training starts or continues at; what was written for later ones is hidden.
+    """
+
+    def __init__(self, folder: Path, first_epoch: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder), purge_step=first_epoch)
+
+    def write(self, entry: dict[str, Any]) -> None:
+        """Write every number of an entry."""
+        for name, value in _numbers("synthaug", {key: value for key, value in entry.items() if key != "epoch"}):
+            self._writer.add_scalar(name, value, entry["epoch"])
+        self._writer.flush()
+
+
+def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
+    """Numbers of nested dictionaries by path."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _numbers(f"{name}/{key}", inner)
+    elif isinstance(value, (int, float)):
+        yield name, float(value)
 
 
 def _epoch_of(line: str) -> float:

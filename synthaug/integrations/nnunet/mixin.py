@@ -13,7 +13,13 @@ from synthaug.integrations.nnunet.refusal import refuses
 if TYPE_CHECKING:
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer as Trainer
 
-    from synthaug.integrations.nnunet.metrics import EpochMetrics, LoaderWait, MetricsLog, PoolMetrics
+    from synthaug.integrations.nnunet.metrics import (
+        EpochMetrics,
+        LoaderWait,
+        MetricsLog,
+        PoolMetrics,
+        TensorBoardLog,
+    )
     from synthaug.integrations.nnunet.run_configuration import RunConfiguration
     from synthaug.integrations.nnunet.shared_state import DrawCounts, SharedState
     from synthaug.integrations.nnunet.training_run import TrainingRun
@@ -22,6 +28,7 @@ else:
     Trainer = object
 
 METRICS_FILE = "synthaug_metrics.jsonl"
+BOARD_FOLDER = "synthaug_tensorboard"
 
 
 class SynthAugMixin(Trainer):  # type: ignore[misc]
@@ -47,6 +54,7 @@ class SynthAugMixin(Trainer):  # type: ignore[misc]
     _synthaug_counted: DrawCounts
     _synthaug_wait: LoaderWait
     _synthaug_pool: PoolMetrics | None = None
+    _synthaug_board: TensorBoardLog | None = None
 
     @refuses
     def initialize(self) -> None:
@@ -61,7 +69,13 @@ class SynthAugMixin(Trainer):  # type: ignore[misc]
         self._synthaug_end_live()
         training, validation = super().get_tr_and_val_datasets()
         run = self._synthaug_open(list(training.identifiers), list(validation.identifiers))
-        from synthaug.integrations.nnunet.metrics import EpochMetrics, LoaderWait, MetricsLog, PoolMetrics
+        from synthaug.integrations.nnunet.metrics import (
+            EpochMetrics,
+            LoaderWait,
+            MetricsLog,
+            PoolMetrics,
+            TensorBoardLog,
+        )
         from synthaug.integrations.nnunet.mixed_dataset import MixedDataset
         from synthaug.integrations.nnunet.shared_state import SharedState
 
@@ -77,6 +91,8 @@ class SynthAugMixin(Trainer):  # type: ignore[misc]
         self._synthaug_wait = LoaderWait()
         name = METRICS_FILE if self.local_rank == 0 else METRICS_FILE.replace(".", f"_rank{self.local_rank}.")
         self._synthaug_log = MetricsLog(Path(self.output_folder) / name, self.current_epoch)
+        if self.local_rank == 0:
+            self._synthaug_board = TensorBoardLog(Path(self.output_folder) / BOARD_FOLDER, self.current_epoch)
         self._synthaug_write_configuration()
         mixed = MixedDataset(
             training,
@@ -133,6 +149,8 @@ class SynthAugMixin(Trainer):  # type: ignore[misc]
             entry["live"] = self._synthaug_pool.describe()
         self._synthaug_counted = counts
         self._synthaug_log.write(entry)
+        if self._synthaug_board is not None:
+            self._synthaug_board.write(entry)
         if entry["draws"]:
             fallbacks = sum(entry["fallbacks"].values())
             self.print_to_log_file(

@@ -1,0 +1,32 @@
+"""``synthaug report``: what a training with synthetic cases drew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="Output folder of a fold (nnUNet_results/.../fold_0), or its metrics.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for synthaug_report.md and .png; by default they lie beside the metrics."),
+    ] = None,
+) -> None:
+    """Show, epoch by epoch, what a training drew: shares, volumes against the schedule, reuse, age, waiting.
+
+    Works while the training runs.
+    """
+    from synthaug.files.atomic import replace_file
+    from synthaug.reports.training_report import TrainingReport
+
+    found = TrainingReport.read(run)
+    folder = out or (run if run.is_dir() else run.parent)
+    folder.mkdir(parents=True, exist_ok=True)
+    text = found.to_markdown()
+    replace_file(folder / "synthaug_report.md", text.encode())
+    found.draw(folder / "synthaug_report.png")
+    typer.echo(text)
+    typer.echo(f"picture: {folder / 'synthaug_report.png'}")

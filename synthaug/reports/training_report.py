@@ -1,0 +1,221 @@
+"""What a training with synthetic cases drew, epoch by epoch: a table and a picture."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from synthaug.errors import ConfigurationError
+from synthaug.files.atomic import replace_file
+from synthaug.reports.preview import BACKGROUND, FAINT, TEXT
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+METRICS_PATTERN = "synthaug_metrics*.jsonl"
+"""The first process of a DDP group writes the file without a number, the others one each."""
+
+ACCENT, SECOND, THIRD = "#ffb000", "#648fff", "#dc267f"
+SUMMED = ("draws", "synthetic", "real")
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """The metrics of a training.
+
+    Attributes:
+        epochs: one entry each, in order; processes of a DDP group are added up.
+    """
+
+    epochs: tuple[dict[str, Any], ...]
+
+    @classmethod
+    def read(cls, run: Path) -> TrainingReport:
+        """Read the metrics of a fold's output folder, or a metrics file.
+
+        Raises:
+            ConfigurationError: there are none.
+        """
+        files = [run] if run.is_file() else sorted(run.glob(METRICS_PATTERN), key=lambda path: len(path.name))
+        if not files:
+            raise ConfigurationError(
+                f"{run}: holds no {METRICS_PATTERN}; name the output folder of a fold that was trained with synthaug, "
+                "such as nnUNet_results/DatasetXXX_Name/nnUNetTrainerSynthAug__nnUNetPlans__3d_fullres/fold_0"
+            )
+        by_epoch: dict[int, dict[str, Any]] = {}
+        for path in files:
+            for entry in _entries(path):
+                known = by_epoch.setdefault(entry["epoch"], entry)
+                if known is not entry:
+                    _add(known, entry)
+        if not by_epoch:
+            raise ConfigurationError(f"{files[0]}: holds no finished epoch; wait for the first one")
+        return cls(tuple(by_epoch[epoch] for epoch in sorted(by_epoch)))
+
+    def to_markdown(self) -> str:
+        """A row for each epoch, and what to look at."""
+        lines = [
+            "| epoch | share asked for | realised | fallbacks | different cases | drawn so often | epochs old | "
+            "volumes, mL | distance from the schedule | waiting, s |",
+            "|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        ]
+        for one in self.epochs:
+            volumes = one["volumes_ml"]
+            drawn = f"{volumes['min']:.0f} to {volumes['max']:.0f}" if "min" in volumes else "-"
+            cells = (
+                str(one["epoch"]),
+                f"{one['ratio']:.2f}",
+                _number(one["realised_ratio"], ".2f"),
+                str(sum(one["fallbacks"].values())),
+                _number(one.get("unique_fraction"), ".0%"),
+                _spread(one["reuse"]),
+                _spread(one.get("age")),
+                drawn,
+                _number(volumes.get("ks_distance"), ".3f"),
+                _number(one.get("loader_wait_s"), ".1f"),
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+        return "\n".join([*lines, "", *self._remarks()]) + "\n"
+
+    def _remarks(self) -> list[str]:
+        """What a reader should know at a glance."""
+        draws = sum(one["draws"] for one in self.epochs)
+        synthetic = sum(one["synthetic"] for one in self.epochs)
+        fallbacks = sum(sum(one["fallbacks"].values()) for one in self.epochs)
+        remarks = [f"{synthetic} of {draws} draws were synthetic, {fallbacks} real cases stood in for synthetic ones."]
+        live = [one["live"] for one in self.epochs if "live" in one]
+        if live:
+            made, rejects = sum(one["inserts"] for one in live), sum(sum(one["rejects"].values()) for one in live)
+            remarks.append(
+                f"{made} pairs were made meanwhile, {rejects} times quality control gave a reason against one; the "
+                f"generating process was replaced {live[-1]['restarts']} times"
+                + (" and then given up." if live[-1]["frozen"] else ".")
+            )
+        return remarks
+
+    def draw(self, path: Path) -> None:
+        """Write the picture, a PNG; an existing one is replaced at once or not at all."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(12, 8.4), dpi=110, facecolor=BACKGROUND, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(2, 2)
+        self._draw_shares(axes[0, 0])
+        self._draw_volumes(axes[0, 1])
+        self._draw_reuse(axes[1, 0])
+        self._draw_pool(axes[1, 1])
+        content = io.BytesIO()
+        figure.savefig(content, format="png", facecolor=BACKGROUND)
+        replace_file(path, content.getvalue())
+
+    @property
+    def _numbers(self) -> list[int]:
+        return [one["epoch"] for one in self.epochs]
+
+    def _draw_shares(self, axes: Axes) -> None:
+        fallbacks = [sum(one["fallbacks"].values()) / max(1, one["draws"]) for one in self.epochs]
+        _line(axes, self._numbers, [one["ratio"] for one in self.epochs], FAINT, "asked for", "--")
+        _line(axes, self._numbers, [one["realised_ratio"] for one in self.epochs], ACCENT, "realised")
+        _line(axes, self._numbers, fallbacks, THIRD, "real instead of synthetic")
+        axes.set_ylim(-0.02, 1.05)
+        _finish(axes, "share of synthetic draws", "epoch")
+
+    def _draw_volumes(self, axes: Axes) -> None:
+        """Drawn volumes as shades, the middle half of the schedule as lines."""
+        volumes = [one["volumes_ml"] for one in self.epochs]
+        edges = np.array(volumes[-1]["edges"])
+        same = [one["edges"] == volumes[-1]["edges"] for one in volumes]
+        counts = np.array(
+            [one["drawn"] if fits else [0] * (len(edges) - 1) for one, fits in zip(volumes, same, strict=True)]
+        )
+        shares = counts / counts.sum(1, keepdims=True).clip(min=1)
+        sides = np.append(self._numbers, self._numbers[-1] + 1) - 0.5
+        axes.pcolormesh(sides, edges, shares.T, cmap="inferno", vmin=0, vmax=max(0.05, float(shares.max())))
+        for share in (0.25, 0.5, 0.75):
+            at = [_quantile(edges, one["scheduled_share"], share) for one in volumes]
+            _line(axes, self._numbers, at, "white" if share == 0.5 else FAINT, None, "--")
+        _finish(axes, f"{volumes[-1]['structure']} drawn, mL; lines: quartiles of the schedule", "epoch", legend=False)
+
+    def _draw_reuse(self, axes: Axes) -> None:
+        _line(
+            axes, self._numbers, [one["reuse"]["p50"] for one in self.epochs], ACCENT, "draws of a case so far, median"
+        )
+        _line(axes, self._numbers, [one["reuse"]["p95"] for one in self.epochs], ACCENT, "95th percentile", ":")
+        ages = [one.get("age") for one in self.epochs]
+        if any(ages):
+            _line(axes, self._numbers, [age and age["p50"] for age in ages], SECOND, "age in epochs, median")
+            _line(axes, self._numbers, [age and age["p95"] for age in ages], SECOND, "95th percentile", ":")
+        axes.set_ylim(bottom=0)
+        _finish(axes, "how often cases were drawn, and how old they were", "epoch")
+
+    def _draw_pool(self, axes: Axes) -> None:
+        live = [one.get("live") for one in self.epochs]
+        waits = [one.get("loader_wait_s") for one in self.epochs]
+        if any(live):
+            _line(axes, self._numbers, [one and one["inserts"] for one in live], ACCENT, "pairs made")
+            _line(axes, self._numbers, [one and one["restarts"] for one in live], THIRD, "restarts so far")
+        _line(axes, self._numbers, waits, SECOND, "seconds waiting for the loader")
+        axes.set_ylim(bottom=0)
+        _finish(axes, "what was made, and what the loop waited", "epoch")
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue  # the last line of a training that runs, or was killed
+    return found
+
+
+def _add(known: dict[str, Any], other: dict[str, Any]) -> None:
+    """Add the draws of another process; what is no count stays that of the first."""
+    for key in SUMMED:
+        known[key] += other[key]
+    for why, count in other["fallbacks"].items():
+        known["fallbacks"][why] += count
+    known["realised_ratio"] = known["synthetic"] / known["draws"] if known["draws"] else None
+    if known["volumes_ml"]["edges"] == other["volumes_ml"]["edges"]:
+        both = zip(known["volumes_ml"]["drawn"], other["volumes_ml"]["drawn"], strict=True)
+        known["volumes_ml"]["drawn"] = [one + more for one, more in both]
+
+
+def _quantile(edges: np.ndarray, shares: Sequence[float], share: float) -> float:
+    cumulative = np.concatenate([[0.0], np.cumsum(shares)])
+    return float(np.interp(share * cumulative[-1], cumulative, edges))
+
+
+def _line(
+    axes: Axes, x: Sequence[int], y: Sequence[float | None], colour: str, label: str | None, style: str = "-"
+) -> None:
+    values = [np.nan if value is None else value for value in y]
+    axes.plot(
+        x, values, style, color=colour, label=label, linewidth=1.4, marker="o" if len(x) < 30 else "", markersize=3
+    )
+
+
+def _finish(axes: Axes, title: str, label: str, *, legend: bool = True) -> None:
+    axes.set_facecolor(BACKGROUND)
+    axes.set_title(title, color=TEXT, fontsize=10)
+    axes.set_xlabel(label, color=TEXT)
+    axes.tick_params(colors=FAINT)
+    for spine in axes.spines.values():
+        spine.set_color(FAINT)
+    if legend:
+        axes.legend(facecolor=BACKGROUND, edgecolor=FAINT, labelcolor=TEXT, fontsize=8)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _spread(values: dict[str, float] | None) -> str:
+    return "-" if values is None else f"{values['p50']:g} ({values['p95']:g})"
