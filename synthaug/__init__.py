@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from synthaug.errors import SynthAugError
     from synthaug.generators import list_generators, load_generator
     from synthaug.labels import LabelMapping, LabelScheme, propose_mapping
+    from synthaug.live import LiveOptions, LiveSource
     from synthaug.schedules import MixSchedule, VolumeSchedule, parse_mix, parse_schedule
     from synthaug.store import Store
     from synthaug.synth_augment import SynthAugment
@@ -24,6 +25,8 @@ _HOMES = {
     "load_generator": "synthaug.generators",
     "list_generators": "synthaug.generators",
     "SynthAugment": "synthaug.synth_augment",
+    "LiveOptions": "synthaug.live",
+    "LiveSource": "synthaug.live",
     "Store": "synthaug.store",
     "LabelScheme": "synthaug.labels",
     "LabelMapping": "synthaug.labels",
@@ -45,6 +48,8 @@ __all__ = [
     "LabelMapping",
     "LabelScheme",
     "LabeledVolume",
+    "LiveOptions",
+    "LiveSource",
     "MixSchedule",
     "Condition",
     "Store",
