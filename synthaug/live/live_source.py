@@ -65,7 +65,7 @@ class LiveSource:
         options: LiveOptions | None = None,
         device: str = "auto",
         folder: Path | None = None,
-        cache: Store | Path | None = None,
+        cache: Store | Path | str | None = None,
         form: CaseForm | None = None,
         writes: bool = True,
         quality: QualityConfig | None = None,
@@ -86,7 +86,7 @@ class LiveSource:
         self._bins = VolumeBins(low_ml, high_ml)
         if folder is None and not writes:
             raise ConfigurationError("live: a process that only reads needs the folder of the pool that is written")
-        self.cache = Store.open(cache) if isinstance(cache, Path) else cache
+        self.cache = Store.open(cache) if isinstance(cache, (str, Path)) else cache
         if self.cache is not None:
             self.cache.info.require(self._info, self.cache.folder)
         self.limits_ml = (low_ml, high_ml)
