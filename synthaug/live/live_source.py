@@ -206,6 +206,7 @@ class LiveSource:
             functools.partial(self._read, chosen),
             born=chosen.born,
             used=functools.partial(self.state.count_use, chosen.slot),
+            discard=functools.partial(self.state.count_use, chosen.slot, self.options.most_uses),
         )
 
     def _drawable(self) -> Sequence[PooledCase]:
@@ -221,7 +222,9 @@ class LiveSource:
         try:
             pair = self._store.read(case.name)
         except (StoreError, OSError):
-            return None  # it left, or is damaged: a real case stands in, and is counted
+            # it left, or is damaged and makes room for another one: a real case stands in, and is counted
+            self.state.count_use(case.slot, self.options.most_uses)
+            return None
         self.state.count_use(case.slot)
         return pair
 

@@ -77,9 +77,9 @@ class SharedPoolState:
 
     # ------------------------------------------------------------------ uses
 
-    def count_use(self, slot: int) -> None:
-        """Count a draw."""
-        self._uses[os.getpid() % USE_ROWS, slot] += 1
+    def count_use(self, slot: int, times: int = 1) -> None:
+        """Count a draw; so many of them that a damaged case is not drawn again."""
+        self._uses[os.getpid() % USE_ROWS, slot] += times
 
     def uses(self) -> list[int]:
         """Draws by slot, over all processes."""

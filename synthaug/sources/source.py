@@ -22,6 +22,7 @@ class Draw:
         read: gives the pair; None where no pair could be made (the loop then takes a real case and counts it).
         born: epoch in which it was made; None where it was there before.
         used: told by whoever takes the case from elsewhere than ``read``, which tells by itself.
+        discard: likewise told where the case turns out to be damaged.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Draw:
     read: Callable[[], LabeledVolume | None]
     born: int | None = None
     used: Callable[[], None] = lambda: None
+    discard: Callable[[], None] = lambda: None
 
 
 @runtime_checkable

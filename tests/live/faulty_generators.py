@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from synthaug.conditions import Condition
@@ -52,3 +54,17 @@ def dying(**options: Any) -> StandInGenerator:
 def hanging(**options: Any) -> StandInGenerator:
     options.pop("device", None)
     return Hanging(**options)
+
+
+class OnADiskThatFills(StandInGenerator):
+    """Makes a few pairs in a second; once the file named by ``SYNTHAUG_CHAOS_FULL_DISK`` is there, it cannot write."""
+
+    def generate(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[LabeledVolume]:
+        time.sleep(0.05)
+        if Path(os.environ["SYNTHAUG_CHAOS_FULL_DISK"]).exists():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        return super().generate(conditions, seeds)
+
+
+def on_a_disk_that_fills(device: str) -> OnADiskThatFills:
+    return OnADiskThatFills()

@@ -55,7 +55,7 @@ def test_a_generator_that_hangs_is_replaced(tmp_path: Path) -> None:
 
 
 def test_damaged_and_missing_cases_are_never_served(tmp_path: Path) -> None:
-    options = LiveOptions(capacity=4, first=4, niceness=0)
+    options = LiveOptions(capacity=4, first=4, niceness=0, most_uses=1000)
     with LiveSource(STAND_IN, "uniform:30:31", options=options, folder=tmp_path / "pool") as source:
         source._supervisor.shutdown()  # type: ignore[union-attr]
         cases = source._reader.cases()
@@ -64,6 +64,8 @@ def test_damaged_and_missing_cases_are_never_served(tmp_path: Path) -> None:
         draws = [draw for index in range(60) if (draw := source.draw(index, seed=0, epoch=0)) is not None]
         assert {draw.name for draw in draws} == {one.name for one in cases}
         assert all((draw.read() is None) == (draw.name == cases[0].name) for draw in draws)
+        later = [draw for index in range(60) if (draw := source.draw(index, seed=0, epoch=1)) is not None]
+        assert cases[0].name not in {draw.name for draw in later}
 
 
 def test_a_full_disk_leaves_the_pool_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

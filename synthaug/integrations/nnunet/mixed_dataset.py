@@ -71,6 +71,7 @@ class MixedDataset(nnUNetBaseDataset):  # type: ignore[misc]
             case = self.view.load_case(drawn.name)
         except (OSError, RuntimeError, ValueError):
             # a damaged case must not end a training of days: a real case takes its place, and the metrics say so
+            drawn.discard()
             self.state.count_real(unreadable=True)
             return self.real.load_case(identifier)
         drawn.used()

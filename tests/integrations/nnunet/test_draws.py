@@ -154,6 +154,9 @@ class Drawn:
     def used(self) -> None:
         """Nobody counts."""
 
+    def discard(self) -> None:
+        """Nobody replaces it."""
+
 
 class Source:
     structure = "ventricles"
