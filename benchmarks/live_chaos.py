@@ -49,11 +49,13 @@ def train(result: Path) -> None:
     from synthaug.live import supervisor
 
     supervisor.FIRST_BACK_OFF_S = 0.2
-    options = LiveOptions(capacity=12, first=6, niceness=0, most_uses=8, most_restarts=2, longest_silence_s=6.0)
+    options = LiveOptions(capacity=12, first=6, niceness=0, most_uses=8, most_restarts=2, longest_silence_s=10.0)
     source = LiveSource("python:tests.live.faulty_generators:on_a_disk_that_fills", "uniform:20:60", options=options)
     real = [{"image": torch.zeros(1, 32, 32, 32), "label": torch.zeros(1, 32, 32, 32)} for _ in range(16)]
     with SynthAugment(real, source, ratio=1.0, epochs=1000) as data:
         loader = DataLoader(data, batch_size=4, num_workers=2, persistent_workers=True)
+        while source.supervisor.process_id is None:  # on a busy machine the first one may have been slow to begin
+            time.sleep(0.05)
         result.with_suffix(".begun").write_text(f"{source.supervisor.process_id} {source.folder}")
         synthetic = wrong = items = epoch = 0
         until = time.monotonic() + SECONDS

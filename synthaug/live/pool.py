@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +18,9 @@ from synthaug.store import Store
 from synthaug.volumes import LabeledVolume
 
 LIST_NAME = "pool.json"
+
+GRACE_S = 5.0
+"""Time to read a case that was chosen before it left."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,7 @@ class PoolReader:
 class PoolWriter:
     """Adds cases, and lets those go that are needed least.
 
-    A case leaves in two steps: off the list, and, when the next one leaves, off the disk. A reader that chose it just
-    before has the time that a new case takes to read it.
+    A case leaves in two steps: off the list, and, `GRACE_S` later, off the disk. Who chose it just before can read it.
 
     Args:
         store: of the pool.
@@ -96,7 +99,7 @@ class PoolWriter:
         self._form = form
         self._reader = PoolReader(store.folder)
         self.rejects = self._reader.rejects()
-        self._leaving: list[str] = []
+        self._leaving: list[tuple[float, str]] = []
         self._drop_unlisted()
 
     @property
@@ -152,8 +155,9 @@ class PoolWriter:
         number = 1 + max((one.number for one in cases), default=-1)
         added = PooledCase(name, float(volume_ml), int(pair.provenance.get("seed", -1)), free[0], epoch, number)
         self._list([*kept, added])
+        if leave is not None and leave != name:
+            self._leaving.append((time.monotonic(), leave))
         self._delete_left()
-        self._leaving = [leave] if leave is not None and leave != name else []
         return added
 
     def _list(self, cases: Sequence[PooledCase]) -> None:
@@ -164,9 +168,11 @@ class PoolWriter:
             raise StoreError(f"{self.store.folder / LIST_NAME}: cannot be written ({error.strerror})") from error
 
     def _delete_left(self) -> None:
-        for name in self._leaving:
-            self._delete(name)
-        self._leaving = []
+        overdue = time.monotonic() - GRACE_S
+        for left, name in self._leaving:
+            if left <= overdue:
+                self._delete(name)
+        self._leaving = [(left, name) for left, name in self._leaving if left > overdue]
 
     def _delete(self, name: str) -> None:
         if self._form is not None:

@@ -9,7 +9,7 @@ import pytest
 
 from synthaug.conditions import Condition
 from synthaug.errors import ConfigurationError, StoreError
-from synthaug.live import LiveOptions, LiveSource
+from synthaug.live import LiveOptions, LiveSource, pool
 from synthaug.live.generating import LiveTask, fill_from_cache
 from synthaug.live.pool import PoolReader, PoolWriter, pool_bytes
 from synthaug.quality import QualityConfig
@@ -48,14 +48,18 @@ def add(writer: PoolWriter, volume_ml: float, leave: str | None = None) -> str:
     return name
 
 
-def test_the_form_of_a_case_comes_and_goes_with_it(tmp_path: Path) -> None:
+def test_the_form_of_a_case_comes_and_goes_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(pool.time, "monotonic", lambda: clock[0])
     (tmp_path / "forms").mkdir()
     form = Sidecar(tmp_path / "forms")
     writer = PoolWriter(Store.create(tmp_path / "pool", StoreInfo.of(StandInGenerator())), 2, form=form)
     first, second = add(writer, 30), add(writer, 40)
     third = add(writer, 50, leave=first)
-    fourth = add(writer, 60, leave=second)  # the first is deleted when the next one leaves
+    clock[0] += pool.GRACE_S  # the first can be read so long
+    fourth = add(writer, 60, leave=second)
     assert {path.name for path in form.folder.iterdir()} == {second, third, fourth}
+    assert set(writer.store.names()) == {second, third, fourth}
     form.fails = True
     with pytest.raises(StoreError, match="No space left"):
         add(writer, 70, leave=third)
