@@ -4,8 +4,8 @@
 
 Every run is a training of some seconds, a loader with two workers on a live source with a stand-in generator, in a
 process of its own. At a random moment its generating process is killed, or stopped, or files of its pool are truncated,
-or its disk is full, or the training itself is killed. Afterwards: did the training finish (where it was left alive),
-was every case whole that it got, and is any process or pool left? Exit code 1 where something is wrong.
+or its disk is full, or the training itself is killed or interrupted. Afterwards: did the training finish (where it was
+left alive), was every case whole that it got, and is any process or pool left? Exit code 1 where something is wrong.
 """
 
 from __future__ import annotations
@@ -140,12 +140,18 @@ def kill_training(victim: Victim, rng: random.Random) -> None:
             one.kill()
 
 
+def interrupt_training(victim: Victim, rng: random.Random) -> None:
+    """Ctrl-C, which reaches the training, its workers and the generating process alike."""
+    os.killpg(victim.training.pid, signal.SIGINT)
+
+
 KINDS: dict[str, Callable[[Victim, random.Random], None]] = {
     "generator killed": kill_generator,
     "generator stopped": stop_generator,
     "files truncated": truncate_files,
     "disk full": fill_disk,
     "training killed": kill_training,
+    "training interrupted": interrupt_training,
 }
 
 
@@ -167,12 +173,13 @@ def run_once(kind: str, seed: int, folder: Path) -> tuple[dict[str, Any], list[s
             env=environment,
             stdout=log,
             stderr=log,
+            start_new_session=True,
         )
     try:
         victim = _begun(training, result, full_disk)
         time.sleep(rng.uniform(0, 2))
         KINDS[kind](victim, rng)
-        killed = kind == "training killed"
+        killed = kind.startswith("training")
         training.wait(timeout=END_S if killed else 120)
         wrong = [] if killed or training.returncode == 0 else [f"the training ended with {training.returncode}"]
         wrong += _left_over(victim, pools)
