@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -80,16 +79,13 @@ class LiveTask:
         return PoolWriter(store, self.options.capacity, most_bytes=most_bytes, form=self.form)
 
 
-def generate_forever(
-    task: LiveTask, state: SharedPoolState, place: SharedProgress, stop: Event, parent: int, start: int
-) -> None:
+def generate_forever(task: LiveTask, state: SharedPoolState, place: SharedProgress, parent: int, start: int) -> None:
     """Body of the process: generate, rest, and look whether anybody still wants it.
 
     Args:
         task: what to make.
         state: shared with the training.
         place: where the training stands.
-        stop: set when the process is to end.
         parent: process id of the training: when it is gone, this process ends too.
         start: how often the process was started before: no seed is used twice.
     """
@@ -110,16 +106,15 @@ def generate_forever(
     generator = load_named_generator(task.generator, device=task.device, **task.generator_options)
     writer = task.open_pool(StoreInfo.of(generator))
     work = LiveWork(task, generator, writer, state, place, VolumeBins(*task.limits_ml))
-    while not stop.is_set():
+    while not state.ending:
         state.beat()
         started = time.monotonic()
-        if not work.make_one(rng):
-            stop.wait(REST_STEP_S)
-            continue
-        rest = (time.monotonic() - started) * (1 / task.options.duty - 1)
-        until = time.monotonic() + rest
-        while time.monotonic() < until and not stop.wait(min(REST_STEP_S, max(0.0, until - time.monotonic()))):
+        made = work.make_one(rng)
+        now = time.monotonic()
+        until = now + ((now - started) * (1 / task.options.duty - 1) if made else REST_STEP_S)
+        while time.monotonic() < until and not state.ending:
             state.beat()
+            time.sleep(min(REST_STEP_S, max(0.0, until - time.monotonic())))
 
 
 def fill_from_cache(task: LiveTask, state: SharedPoolState, place: SharedProgress, rng: np.random.Generator) -> None:

@@ -16,8 +16,8 @@ STATE_NAME = "pool.state"
 USE_ROWS = 128
 """Adding is not atomic: each process counts in the row of its process number."""
 
-HEARTBEAT, BIN, INSERTED, REJECTED, BUSY_S, FROZEN = range(6)
-WRITER_FIELDS = 6
+HEARTBEAT, BIN, INSERTED, REJECTED, BUSY_S, FROZEN, ENDING = range(7)
+WRITER_FIELDS = 7
 
 
 class SharedPoolState:
@@ -136,6 +136,15 @@ class SharedPoolState:
     def freeze(self) -> None:
         """Say that no more cases come."""
         self._writer[FROZEN] = 1
+
+    @property
+    def ending(self) -> bool:
+        """Whether the generating process is to end."""
+        return bool(self._writer[ENDING])
+
+    def end(self) -> None:
+        """Ask the generating process to end."""
+        self._writer[ENDING] = 1
 
     def banned(self) -> list[bool]:
         """Bins that are not to be asked for."""

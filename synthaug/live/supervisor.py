@@ -39,7 +39,7 @@ class Supervisor:
         self._state = state
         self._place = place
         self._context = multiprocessing.get_context("spawn")
-        self._stop = self._context.Event()
+        self._stop = threading.Event()
         self._process: SpawnProcess | None = None
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -63,6 +63,7 @@ class Supervisor:
         if os.getpid() != self._owner:  # a forked worker has a copy of this object, but no child of its own
             return
         self._stop.set()
+        self._state.end()
         with self._lock:
             process, self._process = self._process, None
         if process is not None:
@@ -99,7 +100,7 @@ class Supervisor:
                 return
             self._state.beat()
             self._state.bin_in_work = -1
-            arguments = (self._task, self._state, self._place, self._stop, os.getpid(), self.starts)
+            arguments = (self._task, self._state, self._place, os.getpid(), self.starts)
             process = self._context.Process(
                 target=generate_forever, args=arguments, name="synthaug-generator", daemon=True
             )
