@@ -18,7 +18,7 @@ from synthaug.labels import LabelScheme
 from synthaug.volumes import CaseRecord
 from synthaug.volumes.grid import Grid
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 CONFIG_NAME = "config.json"
 
 WINDOW_PERCENTILE = 99.5
@@ -98,7 +98,7 @@ class GuidedLDMConfig:
                     f"the options are {', '.join(sorted(known))}"
                 )
         sampling = replace(self.sampling, **given)
-        for name in sampling.one_piece:
+        for name in (*sampling.thin, *sampling.one_piece):
             self.scheme.resolve(name)
         return replace(self, sampling=sampling)
 

@@ -72,8 +72,9 @@ class MaskStage:
         """Label maps ``(X, Y, Z)`` on the CPU with volumes asked for, in mL by control, each from its own noise."""
         draws = [self._draw(targets, generator) for targets, generator in zip(targets_ml, generators, strict=True)]
         while unfinished := [draw for draw in draws if not draw.search.done]:
-            for draw, latent in zip(unfinished, self._sample_latents(unfinished), strict=True):
-                label = self._decide(latent.unsqueeze(0), draw.settled_ml)
+            latents, coarse_ml = self._sample_latents(unfinished)
+            for draw, latent, held_ml in zip(unfinished, latents, coarse_ml, strict=True):
+                label = self._decide(latent.unsqueeze(0), {**held_ml, **draw.settled_ml})
                 counts = torch.bincount(label.flatten())
                 draw.search.observe(label, self._volumes_ml(counts, tuple(draw.search.aims_ml)))
         return [draw.search.best for draw in draws]
@@ -106,8 +107,8 @@ class MaskStage:
             VolumeSearch(targets_ml, sampling.volume_tolerance, sampling.volume_rounds),
         )
 
-    def _sample_latents(self, draws: Sequence[_Draw]) -> torch.Tensor:
-        """Latents ``(B, C, x, y, z)``, unscaled, of a batch."""
+    def _sample_latents(self, draws: Sequence[_Draw]) -> tuple[torch.Tensor, list[dict[str, float]]]:
+        """Latents ``(B, C, x, y, z)``, unscaled, of a batch, and what the coarsest hold of thin structures, in mL."""
         feedbacks = [
             VolumeFeedback(
                 draw.aims_of(draw.search.aims_ml), draw.settled_ml, draw.limits_ml, self.config.sampling.volume_feedback
@@ -115,11 +116,11 @@ class MaskStage:
             for draw in draws
         ]
         latent = self._sample_coarsest(torch.cat([draw.noise for draw in draws]), feedbacks)
-        *_, finest = self.detail_unets
+        voxels = self.autoencoder.label_shares(self.config.mask_latent.unscale(latent)).cpu()
+        held = [self._volumes_ml(one * math.prod(self.config.grid.shape), self.config.sampling.thin) for one in voxels]
         for level, unet in enumerate(self.detail_unets):
-            noise = torch.cat([draw.detail_noises[level] for draw in draws])
-            latent = self._add_detail(unet, self._sharpen(latent) if unet is finest else latent, noise)
-        return self.config.mask_latent.unscale(latent)
+            latent = self._add_detail(unet, latent, torch.cat([draw.detail_noises[level] for draw in draws]))
+        return self.config.mask_latent.unscale(latent), held
 
     def _settled(self, targets_ml: Mapping[str, float], aims_ml: Mapping[str, float]) -> dict[str, float]:
         """Volumes that the decision settles: members of what is asked for, and last, to prevail, what is asked for."""
@@ -178,11 +179,6 @@ class MaskStage:
     def _times(self, fraction: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
         """Time ``(B,)`` of a batch of states at one noise fraction, as the networks take it."""
         return (fraction * TIME_SCALE).to(self.device).expand(len(state))
-
-    def _sharpen(self, latent: torch.Tensor) -> torch.Tensor:
-        """Scaled latent ``(1, C, x, y, z)`` with less undecided between labels."""
-        scale = self.config.mask_latent
-        return scale.scale(self.autoencoder.sharpen(scale.unscale(latent), self.config.sampling.detail_sharpness))
 
     def _decide(self, latent: torch.Tensor, volumes_ml: Mapping[str, float]) -> torch.Tensor:
         """Label map ``(X, Y, Z)`` of a latent, borders moved a little towards volumes in mL by control."""

@@ -13,7 +13,6 @@ MOST_STEPS = 1000
 LARGEST_SCALE = 20.0
 SHIFTS = (0.01, 100.0)
 LARGEST_TEMPERATURE = 2.0
-SHARPNESSES = (0.1, 10.0)
 LARGEST_FEEDBACK = 10.0
 LARGEST_SHIFT = 20.0
 MOST_ROUNDS = 20
@@ -35,14 +34,14 @@ class SamplingConfig:
         mask_temperature: deviation of the noise that the coarsest level begins from; below 1 heads are more typical and
             more alike.
         detail_temperature: the same for the finer levels; below 1 borders are smoother, 0 gives the most likely detail.
-        detail_sharpness: power that the shares of the labels in a voxel are raised to before the finest level is added;
-            above 1 there are fewer islands, and fewer thin structures.
         complete_volumes: draw the volumes of the controls that are not asked for, to go with those that are; else they
             are left to the model.
         volume_feedback: share of what the volumes are going to miss that the condition is corrected by at each mask
             step; 0 keeps the condition as it is asked for.
         volume_shift: up to so much is added to the logits of a structure at the decision about each voxel, which moves
             its border by fractions of a voxel towards the volume asked for; 0 decides for the most probable label.
+        thin: structures whose volume is settled at what the coarsest level holds of them: of sheets a voxel thin,
+            such as the fluid around the brain, detail keeps less, since elsewhere is always more probable.
         one_piece: structures that are kept in one piece; what lies apart from the largest gets the next most probable
             label.
         volume_rounds: label maps after the first one, from the same noise, in search of the volumes asked for; 0 takes
@@ -61,11 +60,11 @@ class SamplingConfig:
     mask_shift: float = 4.0
     image_shift: float = 1.0
     mask_temperature: float = 1.0
-    detail_temperature: float = 0.6
-    detail_sharpness: float = 1.5
+    detail_temperature: float = 0.8
     complete_volumes: bool = True
     volume_feedback: float = 1.0
     volume_shift: float = 4.0
+    thin: tuple[str, ...] = ()
     one_piece: tuple[str, ...] = ()
     volume_rounds: int = 0
     volume_tolerance: float = 0.05
@@ -81,10 +80,10 @@ class SamplingConfig:
             "image_shift": _number("image_shift", self.image_shift, *SHIFTS),
             "mask_temperature": _number("mask_temperature", self.mask_temperature, 0.0, LARGEST_TEMPERATURE),
             "detail_temperature": _number("detail_temperature", self.detail_temperature, 0.0, LARGEST_TEMPERATURE),
-            "detail_sharpness": _number("detail_sharpness", self.detail_sharpness, *SHARPNESSES),
             "complete_volumes": _switch("complete_volumes", self.complete_volumes),
             "volume_feedback": _number("volume_feedback", self.volume_feedback, 0.0, LARGEST_FEEDBACK),
             "volume_shift": _number("volume_shift", self.volume_shift, 0.0, LARGEST_SHIFT),
+            "thin": _names("thin", self.thin),
             "one_piece": _names("one_piece", self.one_piece),
             "volume_rounds": _count("volume_rounds", self.volume_rounds, 0, MOST_ROUNDS),
             "volume_tolerance": _number("volume_tolerance", self.volume_tolerance, *TOLERANCES),

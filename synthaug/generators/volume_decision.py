@@ -29,24 +29,48 @@ def decide_labels(logits: torch.Tensor, voxels: Mapping[tuple[int, ...], int], *
     Returns:
         ``(...)`` integers.
     """
-    shifts = dict.fromkeys(voxels, 0.0)
-    label = logits.argmax(dim=0)
+    most, label = logits.max(dim=0)
     if not voxels:
         return label
     # Most voxels are far from any border that may move; the others are all that has to be looked at.
-    everything = tuple({one for ids in voxels for one in ids})
-    movable = _margin(logits, everything) > -largest_shift * len(voxels)
+    movable = _movable(logits, most, label, voxels, largest_shift)
     near = logits[:, movable]
+    certain = torch.bincount(label[~movable], minlength=len(logits)).tolist()
     shifts = dict.fromkeys(voxels, 0.0)
     for _ in range(ROUNDS if len(voxels) > 1 else 1):
         for ids, count in voxels.items():
             margin = _margin(_shifted(near, {**shifts, ids: 0.0}), ids)
             if margin.numel() == 0:
                 continue
-            last_inside = margin.kthvalue(margin.numel() + 1 - min(max(count, 1), margin.numel())).values
+            wanted = count - sum(certain[one] for one in ids)
+            last_inside = margin.kthvalue(margin.numel() + 1 - min(max(wanted, 1), margin.numel())).values
             shifts[ids] = min(max(-float(last_inside), -largest_shift), largest_shift)
     label[movable] = _shifted(near, shifts).argmax(dim=0)
     return label
+
+
+def _movable(
+    logits: torch.Tensor,
+    most: torch.Tensor,
+    label: torch.Tensor,
+    voxels: Mapping[tuple[int, ...], int],
+    largest_shift: float,
+) -> torch.Tensor:
+    """Voxels ``(...)`` bool whose most probable label can lose to another one, each shifted to its limit.
+
+    Args:
+        logits: ``(classes, ...)``.
+        most: their maximum, ``(...)``.
+        label: where it is.
+        voxels: as for `decide_labels`.
+        largest_shift: likewise.
+    """
+    reach = [largest_shift * sum(one in ids for ids in voxels) for one in range(len(logits))]
+    least = most - torch.tensor(reach, device=logits.device)[label]
+    rivals = torch.zeros(label.shape, dtype=torch.int8, device=logits.device)
+    for one, own in enumerate(reach):
+        rivals += logits[one] >= least - own  # the label itself always is one
+    return rivals > 1
 
 
 def reach_of_main_piece(inside: np.ndarray) -> np.ndarray:

@@ -79,10 +79,11 @@ class LabelAutoencoder(nn.Module):
 
     def _code_logits(self, latent: torch.Tensor) -> torch.Tensor:
         """The nearer the interpolated latent is to a label's code, the more likely the label is."""
-        fine = functional.interpolate(latent, scale_factor=self.downsampling, mode="trilinear")
+        with torch.autocast(latent.device.type, enabled=False):
+            nearness = self.sharpness * torch.einsum("bcxyz,nc->bnxyz", latent.float(), self.codes.float())
+        fine = functional.interpolate(nearness, scale_factor=self.downsampling, mode="trilinear")
         fine = pixelunshuffle(fine, spatial_dims=3, scale_factor=self.downsampling)
-        fine = fine.unflatten(1, (self.latent_channels, -1))
-        return self.sharpness * torch.einsum("bckxyz,nc->bnkxyz", fine, self.codes.to(fine.dtype))
+        return fine.unflatten(1, (self.num_classes, -1))
 
     def decision_logits(self, latent: torch.Tensor) -> torch.Tensor:
         """Logits ``(B, classes, 8, X / 2, Y / 2, Z / 2)`` float32 whose maximum is the label to decide for.
@@ -103,22 +104,6 @@ class LabelAutoencoder(nn.Module):
         holds no mixture of labels, the nearest one counts.
         """
         return nearest_mixture(self._held(latent.double().mean(dim=(2, 3, 4), keepdim=True))).flatten(1).float()
-
-    def sharpen(self, latent: torch.Tensor, power: float) -> torch.Tensor:
-        """Latent ``(B, C, x, y, z)`` whose voxels hold more of what they hold most of.
-
-        What a sampler leaves undecided between two labels would be drawn as islands of one in the other.
-
-        Args:
-            latent: unscaled, of any level.
-            power: that the shares of the labels in a voxel are raised to; 1 changes nothing.
-        """
-        if power == 1:
-            return latent
-        held = self._held(latent.float()).clamp(min=0) ** power
-        held = held / held.sum(dim=1, keepdim=True)
-        with torch.autocast(latent.device.type, enabled=False):
-            return torch.einsum("bnxyz,nc->bcxyz", held, self.codes.float())
 
     def _held(self, latent: torch.Tensor) -> torch.Tensor:
         """Share of each label ``(B, classes, x, y, z)``; a mixture where the latent is one of codes."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from synthaug.generators import volume_decision
 from synthaug.generators.volume_decision import decide_labels, reach_of_main_piece
 
 SIZE = 40
@@ -50,6 +51,17 @@ def test_a_group_and_one_of_its_members_are_settled_together(logits: torch.Tenso
     label = decide_labels(logits, {(1, 2): 2400, (1,): 1000}, largest_shift=4.0)
     assert count(label, 1) == pytest.approx(1000, rel=0.01)
     assert count(label, 1, 2) == pytest.approx(2400, rel=0.01)
+
+
+def test_what_is_not_looked_at_could_not_have_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = 6 * torch.randn(4, 12, 12, 12, generator=generator)
+    voxels = {(1, 2): 900, (1,): 200, (3,): 500}
+    found = decide_labels(logits, voxels, largest_shift=2.0)
+    everywhere = torch.ones(12, 12, 12, dtype=torch.bool)
+    monkeypatch.setattr(volume_decision, "_movable", lambda *arguments: everywhere)
+    assert torch.equal(decide_labels(logits, voxels, largest_shift=2.0), found)
+    assert not torch.equal(found, logits.argmax(0))
 
 
 def test_a_structure_of_one_piece_reaches_no_further_than_its_main_piece() -> None:

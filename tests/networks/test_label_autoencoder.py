@@ -110,21 +110,6 @@ def test_errors_of_zero_mean_leave_the_shares_of_small_structures(network: Label
     assert float(found[1]) == pytest.approx(40**3 - 64, abs=200)
 
 
-@torch.inference_mode()
-def test_sharpening_decides_what_was_undecided_and_leaves_what_was_clear(network: LabelAutoencoder) -> None:
-    label = blocks_of_labels()
-    latent = coarsen(network.encode(label))
-    assert torch.equal(network.sharpen(latent, 1), latent)
-    sharp = network.sharpen(latent, 3)
-    distance = (latent[:, None] - network.codes.view(1, CLASSES, -1, 1, 1, 1)).norm(dim=2)
-    clear = distance.amin(1) < 1e-4
-    assert 0.3 < float(clear.float().mean()) < 1
-    torch.testing.assert_close(sharp.movedim(1, -1)[clear], latent.movedim(1, -1)[clear], atol=1e-4, rtol=0)
-    nearer = (sharp[:, None] - network.codes.view(1, CLASSES, -1, 1, 1, 1)).norm(dim=2)
-    assert float(nearer.amin(1)[~clear].mean()) < 0.9 * float(distance.amin(1)[~clear].mean())
-    assert torch.equal(nearer.argmin(1)[~clear], distance.argmin(1)[~clear])
-
-
 def test_latents_are_exact_whatever_the_precision_of_the_networks(network: LabelAutoencoder) -> None:
     label = blocks_of_labels()
     with torch.autocast("cpu", torch.bfloat16):
