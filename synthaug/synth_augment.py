@@ -276,8 +276,9 @@ class SynthAugment(Dataset[Any]):
         """The current epoch, worked out from its draws without reading a pair.
 
         Returns:
-            ``epoch``, ``progress``, ``items``, ``synthetic``, ``ratio`` (realised), ``requested_ratio``, ``fallbacks``
-            (so far, all workers and epochs), and what ``describe_draws`` tells of the volumes in mL and of reuse.
+            ``epoch``, ``progress``, ``items``, ``synthetic`` and ``ratio`` (as planned), ``requested_ratio``,
+            ``fallbacks`` (real items in place of planned synthetic ones so far, all workers and epochs), and what
+            ``describe_draws`` tells of the volumes in mL and of reuse.
         """
         chosen = [index for index in range(len(self)) if self.is_synthetic(index)]
         draws = [draw for index in chosen if (draw := self._draw(index)) is not None]

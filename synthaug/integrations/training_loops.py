@@ -37,13 +37,17 @@ class IgniteHandler:
             from ignite.engine import Events
         except ImportError as error:
             raise ConfigurationError("IgniteHandler: pip install pytorch-ignite") from error
-        engine.add_event_handler(Events.STARTED, lambda running: self._data.start())
-        engine.add_event_handler(Events.EPOCH_STARTED, self._begin_epoch)
+        engine.add_event_handler(Events.STARTED, self._begin)
+        engine.add_event_handler(Events.EPOCH_STARTED, lambda running: self._tell(running, running.state.epoch - 1))
         engine.add_event_handler(Events.COMPLETED | Events.TERMINATE, lambda running: self._data.shutdown())
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
 
-    def _begin_epoch(self, engine: Engine) -> None:
-        epoch = engine.state.epoch - 1  # ignite counts from 1
+    def _begin(self, engine: Engine) -> None:
+        self._tell(engine, engine.state.epoch)  # the first pairs are made for where a continued training stands
+        self._data.start()
+
+    def _tell(self, engine: Engine, epoch: int) -> None:
+        """Tell the epoch from 0; ignite counts from 1."""
         self._data.set_epoch(epoch, epoch / engine.state.max_epochs if engine.state.max_epochs else None)
 
     def _fail(self, engine: Engine, error: BaseException) -> None:
@@ -96,7 +100,8 @@ def _callback_class() -> Any:
             self._data.set_epoch(epoch, min(1.0, epoch / last) if last and last > 0 else None)
 
         def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
-            self._data.shutdown()
+            if stage == "fit":
+                self._data.shutdown()
 
         def state_dict(self) -> dict[str, Any]:
             return self._data.state_dict()

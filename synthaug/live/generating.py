@@ -7,7 +7,8 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,21 @@ from synthaug.errors import StoreError
 from synthaug.generators.protocol import PairGenerator
 from synthaug.live.case_form import CaseForm
 from synthaug.live.options import LiveOptions
-from synthaug.live.pool import PooledCase, PoolWriter
+from synthaug.live.pool import PooledCase, PoolWriter, sole_writer
 from synthaug.live.shared_pool_state import SharedPoolState
 from synthaug.live.volume_bins import VolumeBins
 from synthaug.quality import QualityConfig, generate_checked
 from synthaug.schedules import VolumeSchedule
 from synthaug.shared_progress import SharedProgress
-from synthaug.store import Store, StoreInfo, case_name
+from synthaug.store import Store, case_name
 
 PARENT_CHECK_S = 1.0
 REST_STEP_S = 0.2
+FROM_CACHE = -1
+"""Epoch in which cases were made that were there before the training."""
+
+ERROR_NAME = "pool.error"
+"""File in the pool: what ended the process last."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +78,14 @@ class LiveTask:
             return told
         return min(1.0, (place.epoch + 0.5) / self.epochs) if self.epochs else 0.0
 
-    def open_pool(self, made_by: StoreInfo) -> PoolWriter:
+    def open_pool(self) -> PoolWriter:
         """The pool, to write to it."""
         most_bytes = None if self.options.capacity_gb is None else self.options.capacity_gb * 1e9
-        store = Store.open_or_create(self.folder, made_by)
-        return PoolWriter(store, self.options.capacity, most_bytes=most_bytes, form=self.form)
+        return PoolWriter(Store.open(self.folder), self.options.capacity, most_bytes=most_bytes, form=self.form)
 
 
-def generate_forever(task: LiveTask, state: SharedPoolState, place: SharedProgress, parent: int, start: int) -> None:
-    """Body of the process: generate, rest, and look whether anybody still wants it.
+def run_generator(task: LiveTask, state: SharedPoolState, place: SharedProgress, parent: int, start: int) -> None:
+    """Body of the process: look after its place among others, then generate; what ends it is left for the training.
 
     Args:
         task: what to make.
@@ -89,23 +94,31 @@ def generate_forever(task: LiveTask, state: SharedPoolState, place: SharedProgre
         parent: process id of the training: when it is gone, this process ends too.
         start: how often the process was started before: no seed is used twice.
     """
+    os.nice(task.options.niceness)  # before there is any thread that would keep the old one
     leaves_behind = task.folder if task.remove_folder else None
     threading.Thread(target=_end_with, args=(parent, leaves_behind), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the training decides, and ends this
-    os.environ["OMP_NUM_THREADS"] = str(task.options.threads)
-    os.nice(task.options.niceness)
     import torch
 
     torch.set_num_threads(task.options.threads)
+    try:
+        with sole_writer(task.folder):
+            _generate(task, state, place, np.random.default_rng([task.seed, start]))
+    except Exception as error:
+        (task.folder / ERROR_NAME).write_text(f"{type(error).__name__}: {error}")
+        raise
+
+
+def _generate(task: LiveTask, state: SharedPoolState, place: SharedProgress, rng: np.random.Generator) -> None:
+    """Generate and rest, until nobody wants more."""
     from synthaug.precomputing import load_named_generator
 
-    state.beat()
-    rng = np.random.default_rng([task.seed, start])
-    if task.cache is not None and start == 0:
+    if task.cache is not None:
         fill_from_cache(task, state, place, rng)
     generator = load_named_generator(task.generator, device=task.device, **task.generator_options)
-    writer = task.open_pool(StoreInfo.of(generator))
-    work = LiveWork(task, generator, writer, state, place, VolumeBins(*task.limits_ml))
+    work = LiveWork(task, generator, task.open_pool(), state, place, VolumeBins(*task.limits_ml))
+    state.beat()
+    state.ready = True
     while not state.ending:
         state.beat()
         started = time.monotonic()
@@ -118,29 +131,32 @@ def generate_forever(task: LiveTask, state: SharedPoolState, place: SharedProgre
 
 
 def fill_from_cache(task: LiveTask, state: SharedPoolState, place: SharedProgress, rng: np.random.Generator) -> None:
-    """Put cases of a cache into the pool, as the schedule wants them, until it is full or the cache is used up."""
+    """Put cases of a cache into an empty pool, as the schedule wants them, until it is full or the cache is used up.
+
+    A process that takes the place of another one goes on where that stopped.
+    """
     assert task.cache is not None
     cache = Store.open(task.cache)
     structure = task.schedule.structure
-    writer = task.open_pool(cache.info)
+    writer = task.open_pool()
     bins = VolumeBins(*task.limits_ml)
-    unused = {entry.name: entry.realised_ml[structure] for entry in cache.entries()}
+    if state.inserted:
+        return
+    held_already = {one.name for one in writer.cases}
+    unused = {entry.name: entry.realised_ml[structure] for entry in cache.entries() if entry.name not in held_already}
     progress = task.progress(place)
     while unused and len(writer.cases) < writer.capacity:
         state.beat()
         held = [one.volume_ml for one in writer.cases]
-        target = bins.next_target(
-            task.schedule, progress, task.options.look_ahead, held, np.zeros(len(bins), bool), rng
-        )
-        wanted_ml = target[1] if target is not None else float(rng.choice(list(unused.values())))
+        wanted = bins.wanted(task.schedule, progress, task.options.look_ahead)
+        _, wanted_ml = bins.next_target(task.schedule, progress, task.options.look_ahead, held, wanted, rng)
         name = min(unused, key=lambda one: abs(unused[one] - wanted_ml))
         volume_ml = unused.pop(name)
         try:
             pair = cache.read(name)
         except StoreError:
             continue  # damaged: the others will do
-        added = writer.add(name, pair, None, volume_ml, epoch=place.epoch, leave=None)
-        state.forget_uses(added.slot)
+        writer.add(name, pair, None, volume_ml, epoch=FROM_CACHE, leave=None, before=_slot_of(state))
 
 
 @dataclass
@@ -163,24 +179,23 @@ class LiveWork:
     place: SharedProgress
     bins: VolumeBins
 
+    def __post_init__(self) -> None:
+        self._failures: Counter[int] = Counter()
+
     def make_one(self, rng: np.random.Generator) -> bool:
         """Make what the pool lacks most; False where there is nothing to make.
 
         Raises:
             StoreError: the disk refuses.
         """
-        task, uses = self.task, self.state.uses()
+        task, uses, wanted = self.task, self.state.uses(), self._wanted()
         cases = self.writer.cases
         fresh = [one.volume_ml for one in cases if uses[one.slot] < task.options.most_uses]
-        if len(fresh) >= self.writer.capacity and not self._moved(cases):
+        if wanted is None or (len(fresh) >= self.writer.capacity and not self._moved(cases, wanted)):
             return False
-        banned = np.array(self.state.banned())
-        target = self.bins.next_target(
-            task.schedule, task.progress(self.place), task.options.look_ahead, fresh, banned, rng
+        number, volume_ml = self.bins.next_target(
+            task.schedule, task.progress(self.place), task.options.look_ahead, fresh, wanted, rng
         )
-        if target is None:
-            return False
-        number, volume_ml = target
         self.state.bin_in_work = number
         started = time.monotonic()
         condition, seed = Condition({task.schedule.structure: volume_ml}), int(rng.integers(1 << 53))
@@ -189,23 +204,40 @@ class LiveWork:
         if made.pair is not None:
             name = case_name(self.generator.fingerprint, task.quality.digest(), condition, seed)
             realised_ml = made.pair.volumes_ml()[task.schedule.structure]
-            leave = self._least_needed(cases, uses) if len(cases) >= self.writer.capacity else None
-            added = self.writer.add(name, made.pair, made.report, realised_ml, epoch=self.place.epoch, leave=leave)
-            self.state.forget_uses(added.slot)
+            full = len(cases) >= self.writer.capacity
+            leave = self._least_needed(cases, wanted) if full else None
+            epoch = self.place.epoch
+            self.writer.add(
+                name, made.pair, made.report, realised_ml, epoch=epoch, leave=leave, before=_slot_of(self.state)
+            )
+        self._note(number, passed=made.pair is not None)
         self.state.count_made(time.monotonic() - started, inserted=made.pair is not None)
         self.state.bin_in_work = -1
         return True
 
-    def _moved(self, cases: Sequence[PooledCase]) -> bool:
-        """Whether the schedule asks for volumes of which a full pool has too few."""
-        held = np.bincount([self.bins.find(one.volume_ml) for one in cases], minlength=len(self.bins)).astype(float)
+    def _wanted(self) -> np.ndarray | None:
+        """Share of each bin that the pool should have; None where all that the schedule asks for is banned."""
         wanted = self.bins.wanted(self.task.schedule, self.task.progress(self.place), self.task.options.look_ahead)
-        return bool((self.bins.lacking(held, wanted) >= 1.0).any())
+        wanted = np.where(self.state.banned(), 0.0, wanted)
+        return wanted / wanted.sum() if wanted.sum() > 0 else None
 
-    def _least_needed(self, cases: Sequence[PooledCase], uses: Sequence[int]) -> str:
+    def _note(self, number: int, *, passed: bool) -> None:
+        """A bin of which no pair passes, again and again, is asked for no more: the others would wait for ever."""
+        self._failures[number] = 0 if passed else self._failures[number] + 1
+        if self._failures[number] >= self.task.options.most_failures:
+            self.state.ban(number)
+
+    def _held(self, cases: Sequence[PooledCase]) -> np.ndarray:
+        """Number of cases in each bin."""
+        return np.bincount([self.bins.find(one.volume_ml) for one in cases], minlength=len(self.bins)).astype(float)
+
+    def _moved(self, cases: Sequence[PooledCase], wanted: np.ndarray) -> bool:
+        """Whether the schedule asks for volumes of which a full pool has too few."""
+        return bool((self.bins.lacking(self._held(cases), wanted) >= 1.0).any())
+
+    def _least_needed(self, cases: Sequence[PooledCase], wanted: np.ndarray) -> str:
         """The case of the bin with most cases too many; among those the one most drawn, then the oldest."""
-        held = np.bincount([self.bins.find(one.volume_ml) for one in cases], minlength=len(self.bins)).astype(float)
-        wanted = self.bins.wanted(self.task.schedule, self.task.progress(self.place), self.task.options.look_ahead)
+        uses, held = self.state.uses(), self._held(cases)
         surplus = held - wanted * held.sum()
 
         def need(one: PooledCase) -> tuple[bool, float, int, int]:
@@ -213,6 +245,11 @@ class LiveWork:
             return (not worn, -surplus[self.bins.find(one.volume_ml)], -uses[one.slot], one.number)
 
         return min(cases, key=need).name
+
+
+def _slot_of(state: SharedPoolState) -> Callable[[PooledCase], None]:
+    """Has a case's uses counted from 0."""
+    return lambda case: state.give_slot(case.slot, case.number)
 
 
 def _end_with(parent: int, leaves_behind: Path | None) -> None:
@@ -223,8 +260,3 @@ def _end_with(parent: int, leaves_behind: Path | None) -> None:
         if leaves_behind is not None:
             shutil.rmtree(leaves_behind, ignore_errors=True)
     os._exit(1)
-
-
-def is_disk_error(error: BaseException) -> bool:
-    """Whether the disk, not the generator, is to blame."""
-    return isinstance(error, StoreError | OSError)

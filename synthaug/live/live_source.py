@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import atexit
 import functools
+import multiprocessing
 import os
 import shutil
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from synthaug.argument_checks import check_progress_told, check_whole
 from synthaug.errors import BoundsError, ConfigurationError, StoreError
 from synthaug.labels import LabelScheme
 from synthaug.live.case_form import CaseForm
 from synthaug.live.generating import LiveTask
 from synthaug.live.options import LiveOptions
-from synthaug.live.pool import PooledCase, PoolReader
+from synthaug.live.pool import PooledCase, PoolReader, claim_pool, sole_writer
 from synthaug.live.pool_folder import new_pool_folder
 from synthaug.live.shared_pool_state import SharedPoolState
 from synthaug.live.supervisor import Supervisor
@@ -30,6 +33,9 @@ from synthaug.sources.source import Draw
 from synthaug.sources.streams import Stream, stream
 from synthaug.store import Store, StoreInfo
 from synthaug.volumes import LabeledVolume
+
+DAMAGED = 1 << 30
+"""Uses of a case that cannot be read: it is drawn no more, and leaves first."""
 
 
 class LiveSource:
@@ -64,7 +70,7 @@ class LiveSource:
         *,
         options: LiveOptions | None = None,
         device: str = "auto",
-        folder: Path | None = None,
+        folder: Path | str | None = None,
         cache: Store | Path | str | None = None,
         form: CaseForm | None = None,
         writes: bool = True,
@@ -73,46 +79,57 @@ class LiveSource:
         seed: int = 0,
         **generator_options: Any,
     ) -> None:
+        _refuse_a_rerun_of_the_script()
+        # these load torch and the generators
+        from synthaug.networks.precision import choose_device
         from synthaug.precomputing import load_named_generator
         from synthaug.precomputing.requests import default_schedule
 
+        self.options = _options(options)
+        choose_device(device)
+        check_whole("seed", seed, 0)
+        if epochs is not None:
+            check_whole("epochs", epochs, 1)
+        if folder is None and not writes:
+            raise ConfigurationError("live: a process that only reads needs the folder of the pool that is written")
         known = load_named_generator(str(generator), device="cpu", **generator_options)
         if schedule is None:
             schedule = default_schedule(known)
         self.schedule = schedule if isinstance(schedule, VolumeSchedule) else parse_schedule(schedule)
-        self.options = options or LiveOptions()
         self._info = StoreInfo.of(known)
-        low_ml, high_ml = _limits(known.bounds.limits_ml, self.schedule)
-        self._bins = VolumeBins(low_ml, high_ml)
-        if folder is None and not writes:
-            raise ConfigurationError("live: a process that only reads needs the folder of the pool that is written")
+        self.limits_ml = _limits(known.bounds.limits_ml, self.schedule)
+        self._bins = VolumeBins(*self.limits_ml)
         self.cache = Store.open(cache) if isinstance(cache, (str, Path)) else cache
         if self.cache is not None:
             self.cache.info.require(self._info, self.cache.folder)
-        self.limits_ml = (low_ml, high_ml)
+        self._owner = os.getpid()
         self._own_folder = folder is None
         self.folder = new_pool_folder() if folder is None else Path(folder)
+        if self._own_folder:
+            weakref.finalize(self, _remove, self.folder, self._owner)
         if writes:
-            Store.open_or_create(self.folder, self._info)
+            claim_pool(self.folder, self._info)
+            with sole_writer(self.folder):
+                self.state = SharedPoolState(self.folder, self.options.capacity, len(self._bins), create=True)
+        else:
+            self.state = SharedPoolState(self.folder, self.options.capacity, len(self._bins), create=False)
         self.place = SharedProgress()
-        self.state = SharedPoolState(self.folder, self.options.capacity, len(self._bins), create=writes)
-        self._owner = os.getpid()
-        self._reader = PoolReader(self.folder)
+        self._reader = PoolReader(self.folder, self.options.capacity)
         self._store: Store | None = None
         task = LiveTask(
-            str(generator),
-            generator_options,
-            device,
-            self.folder,
-            self.schedule,
-            quality or QualityConfig(),
-            self.options,
-            (low_ml, high_ml),
-            epochs,
-            seed,
-            form,
-            None if self.cache is None else self.cache.folder,
-            self._own_folder,
+            generator=str(generator),
+            generator_options=generator_options,
+            device=device,
+            folder=self.folder,
+            schedule=self.schedule,
+            quality=quality or QualityConfig(),
+            options=self.options,
+            limits_ml=self.limits_ml,
+            epochs=epochs,
+            seed=seed,
+            form=form,
+            cache=None if self.cache is None else self.cache.folder,
+            remove_folder=self._own_folder,
         )
         self._supervisor = Supervisor(task, self.state, self.place) if writes else None
 
@@ -125,24 +142,45 @@ class LiveSource:
         """Start the process, and wait for the first cases.
 
         Raises:
-            StoreError: none came in time.
+            StoreError: none came in time, or the process cannot work; it is ended.
+            ConfigurationError: the source was shut down before.
         """
         if self._supervisor is not None:
             self._supervisor.start()
             atexit.register(self.shutdown)
         deadline = time.monotonic() + self.options.patience_s
-        while len(self._reader.cases()) < self.options.first and not self.state.frozen:
-            if time.monotonic() > deadline:
-                raise StoreError(
-                    f"live: {len(self._reader.cases())} of {self.options.first} first cases came within "
-                    f"{self.options.patience_s:.0f} s; give more patience_s, or a smaller first"
-                )
+        while (held := len(self._reader.cases())) < self.options.first:
+            if self.state.frozen and held:
+                break  # it worked once; the training goes on with what there is
+            if self.state.frozen or time.monotonic() > deadline:
+                message = self._failed_start(held)
+                self.shutdown()
+                raise StoreError(message)
             time.sleep(0.05)
         return self
 
+    def _failed_start(self, held: int) -> str:
+        reason = self._supervisor.last_failure if self._supervisor is not None else ""
+        rejects = ", ".join(f"{why} {count} times" for why, count in self._reader.rejects().items())
+        told = "; ".join(
+            [
+                *([f"the generating process {reason}"] if reason else []),
+                *([f"quality control rejected pairs: {rejects}"] if rejects else []),
+            ]
+        )
+        return (
+            f"live: {held} of {self.options.first} first cases came within {self.options.patience_s:.0f} s"
+            + (f" ({told})" if told else "")
+            + "; mend that, or give more patience_s or a smaller first"
+        )
+
     def set_epoch(self, epoch: int, progress: float | None = None) -> None:
-        """Tell where the training stands; the schedule that is made ahead for moves with it."""
-        self.place.set(epoch, progress)
+        """Tell where the training stands; the schedule that is made ahead for moves with it.
+
+        Raises:
+            ConfigurationError: no epoch, or no progress between 0 and 1.
+        """
+        self.place.set(check_whole("epoch", epoch, 0), check_progress_told(progress))
 
     def shutdown(self) -> None:
         """End the process, and remove the pool if it was made here."""
@@ -150,7 +188,7 @@ class LiveSource:
             atexit.unregister(self.shutdown)
             self._supervisor.shutdown()
             if self._own_folder:
-                shutil.rmtree(self.folder, ignore_errors=True)
+                _remove(self.folder, self._owner)
 
     close = shutdown
 
@@ -195,37 +233,40 @@ class LiveSource:
         """Choose a case; see ``Source.draw``. None where the pool has none of the volume that is due."""
         rng = stream(Stream.DRAW, seed, rank, epoch, index)
         due = self._bins.find(self.schedule.draw(progress, rng))
-        cases = [one for one in self._drawable() if self._bins.find(one.volume_ml) == due]
-        if not cases:
+        cases = [one for one in self._reader.cases() if self._bins.find(one.volume_ml) == due]
+        uses = self.state.uses()
+        fresh = [one for one in cases if uses[one.slot] < self.options.most_uses]
+        # a generator that is slower than the loop costs variety, not the ratio that was asked for
+        worn = [] if self.options.strict_uses and not self.state.frozen else self._least_worn(cases, uses)
+        drawable = fresh or worn
+        if not drawable:
             return None
-        chosen = cases[int(rng.integers(len(cases)))]
+        chosen = drawable[int(rng.integers(len(drawable)))]
         return Draw(
             chosen.name,
             {self.structure: chosen.volume_ml},
             chosen.seed,
             functools.partial(self._read, chosen),
-            born=chosen.born,
-            used=functools.partial(self.state.count_use, chosen.slot),
-            discard=functools.partial(self.state.count_use, chosen.slot, self.options.most_uses),
+            born=None if chosen.born < 0 else chosen.born,
+            used=functools.partial(self.state.count_use, chosen.slot, chosen.number),
+            discard=functools.partial(self.state.count_use, chosen.slot, chosen.number, DAMAGED),
         )
 
-    def _drawable(self) -> Sequence[PooledCase]:
-        cases = self._reader.cases()
-        if self.state.frozen:
-            return cases
-        uses = self.state.uses()
-        return [one for one in cases if uses[one.slot] < self.options.most_uses]
+    def _least_worn(self, cases: Sequence[PooledCase], uses: Sequence[int]) -> list[PooledCase]:
+        """The half that was drawn less, of cases that can be read."""
+        readable = sorted((one for one in cases if uses[one.slot] < DAMAGED), key=lambda one: uses[one.slot])
+        return readable[: -(-len(readable) // 2)]
 
     def _read(self, case: PooledCase) -> LabeledVolume | None:
-        if self._store is None:
-            self._store = Store.open(self.folder)
         try:
+            if self._store is None:
+                self._store = Store.open(self.folder)
             pair = self._store.read(case.name)
         except (StoreError, OSError):
             # it left, or is damaged and makes room for another one: a real case stands in, and is counted
-            self.state.count_use(case.slot, self.options.most_uses)
+            self.state.count_use(case.slot, case.number, DAMAGED)
             return None
-        self.state.count_use(case.slot)
+        self.state.count_use(case.slot, case.number)
         return pair
 
     def stats(self) -> dict[str, Any]:
@@ -244,6 +285,30 @@ class LiveSource:
             "uses_p50": float(np.quantile(used, 0.5)),
             "uses_p95": float(np.quantile(used, 0.95)),
         }
+
+
+def _options(options: LiveOptions | None) -> LiveOptions:
+    if options is not None and not isinstance(options, LiveOptions):
+        raise ConfigurationError(f"options is {options!r}; give LiveOptions(capacity=..., duty=..., ...)")
+    return options or LiveOptions()
+
+
+def _refuse_a_rerun_of_the_script() -> None:
+    """A spawned process runs the training's script again, up to where it is guarded.
+
+    Raises:
+        ConfigurationError: this is such a process.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise ConfigurationError(
+            'live: the generating process runs this script again; put what trains under if __name__ == "__main__":'
+        )
+
+
+def _remove(folder: Path, owner: int) -> None:
+    """Remove a pool, unless this is a forked copy of the process that made it."""
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _limits(limits_ml: Mapping[str, tuple[float, float]], schedule: VolumeSchedule) -> tuple[float, float]:

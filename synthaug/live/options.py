@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 
 from synthaug.errors import ConfigurationError
@@ -14,8 +15,10 @@ class LiveOptions:
     Attributes:
         capacity: cases that the pool holds; a new one then takes the place of the one that is needed least.
         capacity_gb: limit of the pool's size in GB beside that; None for none.
-        most_uses: draws of one case before it is left aside for newer ones; it goes on being drawn while the pool is
-            frozen.
+        most_uses: draws of one case after which it makes room for a newer one; until that is there, it is drawn where
+            no other case of its volume is.
+        strict_uses: never draw a case more often than that, and have a real one stand in; a frozen pool is drawn from
+            all the same.
         duty: share of the time that the generator works, 0 to 1; it rests for the remainder.
         threads: CPU threads of the generator.
         niceness: of the generator's process, 0 to 19.
@@ -33,6 +36,7 @@ class LiveOptions:
     capacity: int = 64
     capacity_gb: float | None = None
     most_uses: int = 16
+    strict_uses: bool = False
     duty: float = 1.0
     threads: int = 1
     niceness: int = 10
@@ -54,8 +58,10 @@ class LiveOptions:
             ("most_failures", 1, 1000),
         ):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not low <= int(value) <= high:
                 raise ConfigurationError(f"live.{name} is {value!r}; it must be a whole number from {low} to {high}")
+        if not isinstance(self.strict_uses, bool):
+            raise ConfigurationError(f"live.strict_uses is {self.strict_uses!r}; it must be true or false")
         for name, least, most in (
             *([] if self.capacity_gb is None else [("capacity_gb", 0.01, 1e6)]),
             ("duty", 0.001, 1.0),
@@ -64,5 +70,5 @@ class LiveOptions:
             ("longest_silence_s", 1.0, 1e6),
         ):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not least <= float(value) <= most:
                 raise ConfigurationError(f"live.{name} is {value!r}; it must be a number from {least:g} to {most:g}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,10 +16,11 @@ from synthaug.errors import StoreError
 from synthaug.files.atomic import replace_file
 from synthaug.live.case_form import CaseForm
 from synthaug.quality import QualityReport
-from synthaug.store import Store
+from synthaug.store import Store, StoreInfo
 from synthaug.volumes import LabeledVolume
 
 LIST_NAME = "pool.json"
+LOCK_NAME = "pool.lock"
 
 GRACE_S = 5.0
 """Time to read a case that was chosen before it left."""
@@ -49,10 +52,12 @@ class PoolReader:
 
     Args:
         folder: of the pool's store.
+        capacity: cases with a slot beyond it are of a larger pool before, and left out.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, capacity: int) -> None:
         self.folder = folder
+        self._capacity = capacity
         self._seen: tuple[int, int, int] | None = None
         self._cases: tuple[PooledCase, ...] = ()
         self._rejects: Counter[str] = Counter()
@@ -70,10 +75,11 @@ class PoolReader:
             key = (found.st_ino, found.st_mtime_ns, found.st_size)
             if key != self._seen:
                 listed = json.loads(path.read_bytes())
-                self._cases = tuple(PooledCase(**one) for one in listed["cases"])
+                cases = tuple(PooledCase(**one) for one in listed["cases"])
                 self._rejects = Counter(listed["rejects"])
+                self._cases = tuple(one for one in cases if 0 <= one.slot < self._capacity)
                 self._seen = key
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, LookupError):
             pass  # not there yet, or damaged: what was known stays
         return self._cases
 
@@ -97,7 +103,7 @@ class PoolWriter:
         self._most_cases = capacity
         self._most_bytes = most_bytes
         self._form = form
-        self._reader = PoolReader(store.folder)
+        self._reader = PoolReader(store.folder, capacity)
         self.rejects = self._reader.rejects()
         self._leaving: list[tuple[float, str]] = []
         self._drop_unlisted()
@@ -126,6 +132,7 @@ class PoolWriter:
         *,
         epoch: int,
         leave: str | None,
+        before: Callable[[PooledCase], None] = lambda case: None,
     ) -> PooledCase:
         """Store a case and list it.
 
@@ -136,6 +143,7 @@ class PoolWriter:
             volume_ml: of the scheduled structure.
             epoch: of the training.
             leave: the case whose place it takes, where the pool is full.
+            before: called with the case before it is listed, hence before anybody can draw it.
 
         Raises:
             StoreError: the disk refuses; the pool is as it was.
@@ -154,6 +162,7 @@ class PoolWriter:
         free = sorted(set(range(self._most_cases)) - {one.slot for one in kept})
         number = 1 + max((one.number for one in cases), default=-1)
         added = PooledCase(name, float(volume_ml), int(pair.provenance.get("seed", -1)), free[0], epoch, number)
+        before(added)
         self._list([*kept, added])
         if leave is not None and leave != name:
             self._leaving.append((time.monotonic(), leave))
@@ -186,6 +195,40 @@ class PoolWriter:
             if name not in listed:
                 self._delete(name)
         self.store.clean()
+
+
+def claim_pool(folder: Path, made_by: StoreInfo) -> Store:
+    """The store of a pool, new or the one of a training before.
+
+    Raises:
+        StoreError: it is a cache, of which cases would be removed; or another generator's pool.
+    """
+    is_pool = (folder / LIST_NAME).exists()
+    if not is_pool and (folder / "cache.json").exists():
+        raise StoreError(
+            f"{folder}: is a cache, and a pool lets its cases go; give the cache as cache=, and another folder or none"
+        )
+    store = Store.open_or_create(folder, made_by)
+    if not is_pool:
+        replace_file(folder / LIST_NAME, json.dumps({"cases": [], "rejects": {}}).encode())
+    return store
+
+
+@contextlib.contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Hold a pool against other writers; the system lets go of it when the process ends, however that comes.
+
+    Raises:
+        StoreError: another process writes to it.
+    """
+    with open(folder / LOCK_NAME, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StoreError(
+                f"{folder}: another training fills this pool; give each its own folder, or none"
+            ) from error
+        yield
 
 
 def pool_bytes(folder: Path) -> int:

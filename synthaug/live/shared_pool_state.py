@@ -16,8 +16,8 @@ STATE_NAME = "pool.state"
 USE_ROWS = 128
 """Adding is not atomic: each process counts in the row of its process number."""
 
-HEARTBEAT, BIN, INSERTED, REJECTED, BUSY_S, FROZEN, ENDING = range(7)
-WRITER_FIELDS = 7
+HEARTBEAT, BIN, INSERTED, REJECTED, BUSY_S, FROZEN, ENDING, READY = range(8)
+WRITER_FIELDS = 8
 
 
 class SharedPoolState:
@@ -50,7 +50,7 @@ class SharedPoolState:
 
     @property
     def _size(self) -> int:
-        return 8 * (USE_ROWS * self._capacity + WRITER_FIELDS + self._bins)
+        return 8 * ((USE_ROWS + 1) * self._capacity + WRITER_FIELDS + self._bins)
 
     def _open(self) -> None:
         try:
@@ -66,7 +66,8 @@ class SharedPoolState:
         used = USE_ROWS * self._capacity
         self._uses = np.frombuffer(buffer, np.int64, used).reshape(USE_ROWS, self._capacity)
         self._writer = np.frombuffer(buffer, np.float64, WRITER_FIELDS, 8 * used)
-        self._banned = np.frombuffer(buffer, np.int64, self._bins, 8 * (used + WRITER_FIELDS))
+        self._numbers = np.frombuffer(buffer, np.int64, self._capacity, 8 * (used + WRITER_FIELDS))
+        self._banned = np.frombuffer(buffer, np.int64, self._bins, 8 * (used + WRITER_FIELDS + self._capacity))
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_path": self._path, "_capacity": self._capacity, "_bins": self._bins}
@@ -77,16 +78,18 @@ class SharedPoolState:
 
     # ------------------------------------------------------------------ uses
 
-    def count_use(self, slot: int, times: int = 1) -> None:
-        """Count a draw; so many of them that a damaged case is not drawn again."""
-        self._uses[os.getpid() % USE_ROWS, slot] += times
+    def count_use(self, slot: int, number: int, times: int = 1) -> None:
+        """Count a draw of a case, unless another one has its slot by now; many for a damaged one that is to go."""
+        if self._numbers[slot] == number:
+            self._uses[os.getpid() % USE_ROWS, slot] += times
 
     def uses(self) -> list[int]:
         """Draws by slot, over all processes."""
         return [int(one) for one in self._uses.sum(0)]
 
-    def forget_uses(self, slot: int) -> None:
-        """A new case begins at 0."""
+    def give_slot(self, slot: int, number: int) -> None:
+        """A new case begins at 0 uses."""
+        self._numbers[slot] = number
         self._uses[:, slot] = 0
 
     # ------------------------------------------------------------------ the generating process
@@ -98,6 +101,15 @@ class SharedPoolState:
     def silence_s(self) -> float:
         """Seconds since the last sign of life."""
         return time.monotonic() - float(self._writer[HEARTBEAT])
+
+    @property
+    def ready(self) -> bool:
+        """Whether the process that runs now has loaded its generator."""
+        return bool(self._writer[READY])
+
+    @ready.setter
+    def ready(self, value: bool) -> None:
+        self._writer[READY] = value
 
     @property
     def bin_in_work(self) -> int:

@@ -8,10 +8,12 @@ import os
 import threading
 import time
 import warnings
+from collections.abc import Iterator
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from synthaug.live.generating import LiveTask, generate_forever
+from synthaug.errors import ConfigurationError
+from synthaug.live.generating import ERROR_NAME, LiveTask, run_generator
 from synthaug.live.shared_pool_state import SharedPoolState
 from synthaug.shared_progress import SharedProgress
 
@@ -19,6 +21,8 @@ WATCH_S = 0.25
 FIRST_BACK_OFF_S = 1.0
 LONGEST_BACK_OFF_S = 60.0
 GRACE_S = 3.0
+LOADING_S = 300.0
+"""Without a sign of life while libraries and weights are loaded."""
 
 
 class Supervisor:
@@ -51,7 +55,13 @@ class Supervisor:
     # ------------------------------------------------------------------ start and end
 
     def start(self) -> None:
-        """Start the process; once."""
+        """Start the process; once.
+
+        Raises:
+            ConfigurationError: it was ended before.
+        """
+        if self._stop.is_set():
+            raise ConfigurationError("live: the source was shut down; make a new one for another training")
         if self._thread is not None:
             return
         self._start_process()
@@ -85,6 +95,16 @@ class Supervisor:
         return None if process is None else process.pid
 
     @property
+    def last_failure(self) -> str:
+        """What ended the process last, in words; empty where nothing did."""
+        try:
+            told = (self._task.folder / ERROR_NAME).read_text()
+        except OSError:
+            told = ""
+        reason = self.reasons[-1] if self.reasons else ""
+        return f"{reason}: {told}" if reason and told else reason or told
+
+    @property
     def restarts(self) -> int:
         """How often the process was replaced."""
         return max(0, self.starts - 1)
@@ -99,12 +119,14 @@ class Supervisor:
             if self._stop.is_set():
                 return
             self._state.beat()
+            self._state.ready = False
             self._state.bin_in_work = -1
             arguments = (self._task, self._state, self._place, os.getpid(), self.starts)
             process = self._context.Process(
-                target=generate_forever, args=arguments, name="synthaug-generator", daemon=True
+                target=run_generator, args=arguments, name="synthaug-generator", daemon=True
             )
-            process.start()
+            with _thread_limits(self._task.options.threads):
+                process.start()
             self._process = process
             self.starts += 1
 
@@ -129,13 +151,17 @@ class Supervisor:
                 return
             if self._stop.wait(min(LONGEST_BACK_OFF_S, FIRST_BACK_OFF_S * 2 ** (fruitless - 1))):
                 return
-            self._start_process()
+            try:
+                self._start_process()
+            except OSError as error:  # no memory for another process
+                self._freeze(f"cannot be started ({error.strerror})")
+                return
 
     def _failure(self, process: SpawnProcess) -> str | None:
         if not process.is_alive():
             return f"ended with exit code {process.exitcode}"
-        silence_s = self._state.silence_s()
-        if silence_s > self._task.options.longest_silence_s:
+        silence_s, limit_s = self._state.silence_s(), self._task.options.longest_silence_s
+        if silence_s > (limit_s if self._state.ready else max(limit_s, LOADING_S)):
             return f"was silent for {silence_s:.0f} s"
         return None
 
@@ -152,9 +178,25 @@ class Supervisor:
         self._state.freeze()
         warnings.warn(
             f"synthaug: the generating process {reason}, after {self.restarts} restarts without a new case; no more "
-            "synthetic cases are made, and the training goes on with those at hand (see its messages above)",
+            f"synthetic cases are made, and the training goes on with those at hand ({self.last_failure})",
             stacklevel=2,
         )
+
+
+@contextlib.contextmanager
+def _thread_limits(threads: int) -> Iterator[None]:
+    """Variables that a process reads when it starts, for the one that is started now."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def end(process: SpawnProcess, grace_s: float) -> None:

@@ -46,24 +46,21 @@ class VolumeBins:
         progress: float,
         look_ahead: float,
         volumes_ml: Sequence[float],
-        banned: np.ndarray,
+        wanted: np.ndarray,
         rng: np.random.Generator,
-    ) -> tuple[int, float] | None:
-        """Bin and volume to ask for, or None where all that is wanted is banned.
+    ) -> tuple[int, float]:
+        """Bin and volume to ask for.
 
         Args:
             schedule: of volumes in mL.
             progress: of the training.
             look_ahead: share of the training.
             volumes_ml: of the cases that are held and may still be drawn.
-            banned: ``(bins,)`` bool, what is asked for no more.
+            wanted: ``(bins,)``, share of each that there should be.
             rng: source of the draws.
         """
         held = np.bincount([self.find(one) for one in volumes_ml], minlength=len(self)).astype(float)
-        wanted = np.where(banned, 0.0, self.wanted(schedule, progress, look_ahead))
-        if not wanted.sum() > 0:
-            return None
-        lacking = self.lacking(held, wanted / wanted.sum()) * (wanted > 0)
+        lacking = self.lacking(held, wanted) * (wanted > 0)
         chances = lacking if lacking.sum() > 0 else wanted
         chosen = int(rng.choice(len(self), p=chances / chances.sum()))
         return chosen, self._within(schedule, progress, look_ahead, chosen, rng)

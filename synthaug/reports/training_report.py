@@ -23,6 +23,15 @@ METRICS_PATTERN = "synthaug_metrics*.jsonl"
 
 ACCENT, SECOND, THIRD = "#ffb000", "#648fff", "#dc267f"
 SUMMED = ("draws", "synthetic", "real")
+NEEDED: dict[str, type | tuple[type, ...]] = {
+    "epoch": int,
+    **dict.fromkeys(SUMMED, int),
+    "ratio": (int, float),
+    "fallbacks": dict,
+    "reuse": dict,
+    "volumes_ml": dict,
+}
+"""What every entry has."""
 
 
 @dataclass(frozen=True)
@@ -167,12 +176,20 @@ class TrainingReport:
 
 
 def _entries(path: Path) -> list[dict[str, Any]]:
+    """The entries of a file.
+
+    Raises:
+        ConfigurationError: a line is of something else.
+    """
     found = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         try:
-            found.append(json.loads(line))
+            entry = json.loads(line)
         except ValueError:
             continue  # the last line of a training that runs, or was killed
+        if not isinstance(entry, dict) or not all(isinstance(entry.get(key), kind) for key, kind in NEEDED.items()):
+            raise ConfigurationError(f"{path}, line {number}: is no entry of a training's metrics; name another file")
+        found.append(entry)
     return found
 
 

@@ -67,6 +67,9 @@ def test_a_trainer_is_followed(data: SynthAugment, workers: int) -> None:
             super().__init__()
             self.layer = torch.nn.Linear(1, 1)
 
+        def validation_step(self, batch: Any, number: int) -> None:
+            """Looks at nothing."""
+
         def training_step(self, batch: Any, number: int) -> Any:
             seen.append((self.current_epoch, int(batch["synthaug"]["synthetic"].sum())))
             return self.layer(torch.ones(1, 1)).sum()
@@ -76,6 +79,7 @@ def test_a_trainer_is_followed(data: SynthAugment, workers: int) -> None:
 
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
     trainer = lightning.Trainer(max_epochs=4, callbacks=[lightning_callback(data)], **quiet)
+    trainer.validate(Model(), DataLoader(data, batch_size=8), verbose=False)  # ends nothing
     trainer.fit(Model(), DataLoader(data, batch_size=8, num_workers=workers, persistent_workers=workers > 0))
     assert [epoch for epoch, _ in seen] == [0, 1, 2, 3]
     assert [made > 0 for _, made in seen] == [True, True, False, False]

@@ -71,7 +71,33 @@ def test_worn_cases_leave_first(source_and_work: tuple[LiveSource, LiveWork]) ->
     worn = cases[5]
     object.__setattr__(work.task.options, "most_uses", 3)
     for _ in range(3):
-        source.state.count_use(worn.slot)
+        source.state.count_use(worn.slot, worn.number)
     assert work.make_one(rng)
     assert worn.name not in {one.name for one in source._reader.cases()}
     assert source.state.uses()[worn.slot] == 0
+
+
+def test_a_generator_that_is_slower_than_the_loop_costs_variety_not_the_ratio(
+    source_and_work: tuple[LiveSource, LiveWork],
+) -> None:
+    source, work = source_and_work
+    object.__setattr__(source.options, "most_uses", 1)
+    for _ in range(30):
+        assert work.make_one(np.random.default_rng(0))
+    source.set_epoch(0, 0.25)
+    for one in source._reader.cases():
+        source.state.count_use(one.slot, one.number)
+    assert len(drawn(source, 0.25, 100)) > 50
+    object.__setattr__(source.options, "strict_uses", True)
+    assert drawn(source, 0.25, 100) == []
+
+
+def test_a_pool_that_lacks_what_is_banned_rests(source_and_work: tuple[LiveSource, LiveWork]) -> None:
+    source, work = source_and_work
+    source.set_epoch(0, 0.25)
+    for number in range(len(work.bins) // 2, len(work.bins)):
+        source.state.ban(number)
+    rng, made = np.random.default_rng(0), 0
+    while work.make_one(rng):
+        made += 1
+        assert made <= 3 * source.options.capacity

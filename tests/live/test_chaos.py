@@ -14,6 +14,6 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for proce
 
 @pytest.mark.parametrize("kind", live_chaos.KINDS)
 def test_a_training_survives(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SYNTHAUG_CHAOS_SECONDS", "6")
+    monkeypatch.setenv("SYNTHAUG_CHAOS_SECONDS", "9")
     facts, wrong = live_chaos.run_once(kind, 1, tmp_path / "run")
     assert wrong == [], f"{facts} {(tmp_path / 'run' / 'log').read_text()[-2000:]}"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from synthaug.errors import ConfigurationError, StoreError
 from synthaug.live import LiveOptions, LiveSource, supervisor
 from synthaug.store import Store
 from tests.live.faulty_generators import POISONED_ML
@@ -46,6 +49,60 @@ def test_a_generator_that_only_dies_freezes_the_pool_with_a_warning(tmp_path: Pa
     assert "the training goes on with those at hand" in str(told[0].message)
 
 
+def test_a_training_does_not_begin_without_any_case(tmp_path: Path) -> None:
+    options = LiveOptions(first=2, niceness=0, most_restarts=1)
+    source = LiveSource(FAULTY + "failing", "uniform:30:45", options=options, folder=tmp_path / "pool")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(StoreError, match=r"0 of 2 first cases.*RuntimeError: the weights are of another planet"):
+            source.start()
+    assert not source.supervisor.alive
+    with pytest.raises(ConfigurationError, match="was shut down"):
+        source.start()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"device": "foo"}, "device 'foo'"),
+        ({"seed": -1}, "seed is -1"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"options": {"capacity": 8}}, "give LiveOptions"),
+    ],
+)
+def test_wrong_arguments_are_told_at_once(wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        LiveSource(STAND_IN, "uniform:30:45", **wrong)
+
+
+def test_an_epoch_is_a_whole_number_and_progress_a_share(tmp_path: Path) -> None:
+    source = LiveSource(STAND_IN, "uniform:30:45", folder=tmp_path / "pool")
+    for epoch, progress in ((-5, None), (2.5, None), (1, 5), (1, float("nan"))):
+        with pytest.raises(ConfigurationError):
+            source.set_epoch(epoch, progress)  # type: ignore[arg-type]
+
+
+UNGUARDED = """
+from synthaug.live import LiveOptions, LiveSource
+options = LiveOptions(first=1, most_restarts=1)
+LiveSource("python:tests.stand_in_generator:make", "uniform:20:60", options=options).start()
+"""
+
+
+def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(UNGUARDED)
+    search_path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "train.py")],
+        env={**os.environ, "PYTHONPATH": search_path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "put what trains under if __name__" in done.stderr
+
+
 def test_a_generator_that_hangs_is_replaced(tmp_path: Path) -> None:
     options = LiveOptions(capacity=20, first=0, niceness=0, longest_silence_s=2.0)
     with LiveSource(FAULTY + "hanging", "uniform:30:45", options=options, folder=tmp_path / "pool") as source:
@@ -62,15 +119,16 @@ def test_damaged_and_missing_cases_are_never_served(tmp_path: Path) -> None:
         image = tmp_path / "pool" / "cases" / cases[0].name / "image.b2nd"
         image.write_bytes(image.read_bytes()[:-7])
         draws = [draw for index in range(60) if (draw := source.draw(index, seed=0, epoch=0)) is not None]
+        shutil.rmtree(tmp_path / "pool" / "cases" / cases[1].name)
+        gone = {one.name for one in cases[:2]}
         assert {draw.name for draw in draws} == {one.name for one in cases}
-        assert all((draw.read() is None) == (draw.name == cases[0].name) for draw in draws)
+        assert all((draw.read() is None) == (draw.name in gone) for draw in draws)
         later = [draw for index in range(60) if (draw := source.draw(index, seed=0, epoch=1)) is not None]
-        assert cases[0].name not in {draw.name for draw in later}
+        assert {draw.name for draw in later} == {one.name for one in cases[2:]}
 
 
 def test_a_full_disk_leaves_the_pool_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from synthaug.conditions import Condition
-    from synthaug.errors import StoreError
     from synthaug.live import pool
     from synthaug.store import StoreInfo
     from tests.stand_in_generator import StandInGenerator

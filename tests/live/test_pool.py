@@ -12,6 +12,7 @@ from synthaug.errors import ConfigurationError, StoreError
 from synthaug.live import LiveOptions, LiveSource, pool
 from synthaug.live.generating import LiveTask, fill_from_cache
 from synthaug.live.pool import PoolReader, PoolWriter, pool_bytes
+from synthaug.live.shared_pool_state import SharedPoolState
 from synthaug.quality import QualityConfig
 from synthaug.schedules import parse_schedule
 from synthaug.store import Store, StoreInfo
@@ -63,7 +64,7 @@ def test_the_form_of_a_case_comes_and_goes_with_it(tmp_path: Path, monkeypatch: 
     form.fails = True
     with pytest.raises(StoreError, match="No space left"):
         add(writer, 70, leave=third)
-    assert [one.name for one in PoolReader(tmp_path / "pool").cases()] == [third, fourth]
+    assert [one.name for one in PoolReader(tmp_path / "pool", 2).cases()] == [third, fourth]
     assert "case-70" not in writer.store.names()
 
 
@@ -92,12 +93,13 @@ def test_cases_of_a_cache_fill_the_pool_as_the_schedule_wants(tmp_path: Path) ->
         cache=cache.folder,
     )  # fmt: skip
     fill_from_cache(task, source.state, source.place, np.random.default_rng(0))
-    held = PoolReader(source.folder).cases()
+    held = PoolReader(source.folder, 8).cases()
     assert len(held) == 8
     assert all(25 < one.volume_ml < 55 for one in held)
     assert "cached-5" not in {one.name for one in held}
-    drawn = source.draw(0, seed=0, epoch=0, progress=0.0)
-    assert drawn is None or drawn.read() is not None
+    drawn = [draw for index in range(40) if (draw := source.draw(index, seed=0, epoch=0, progress=0.0)) is not None]
+    assert len(drawn) > 20
+    assert all(draw.read() is not None and draw.born is None for draw in drawn)
 
 
 def test_the_cache_of_another_generator_is_refused(tmp_path: Path) -> None:
@@ -123,3 +125,51 @@ def test_a_reader_sees_what_the_writer_of_its_node_made(tmp_path: Path) -> None:
             _ = reading.supervisor
     with pytest.raises(ConfigurationError, match="needs the folder"):
         LiveSource(STAND_IN, "uniform:30:31", writes=False)
+
+
+def test_a_cache_is_no_pool(tmp_path: Path) -> None:
+    cache = Store.create(tmp_path / "cache", StoreInfo.of(StandInGenerator()))
+    cache.add("case-30", pair(30, 1))
+    for beginning in (None, cache):
+        with pytest.raises(StoreError, match="is a cache, and a pool lets its cases go"):
+            LiveSource(STAND_IN, "uniform:30:31", folder=cache.folder, cache=beginning)
+    assert cache.names() == ["case-30"]
+
+
+def test_a_pool_has_one_writer(tmp_path: Path) -> None:
+    options = LiveOptions(capacity=4, first=2, niceness=0)
+    with (
+        LiveSource(STAND_IN, "uniform:30:31", options=options, folder=tmp_path / "pool"),
+        pytest.raises(StoreError, match="another training fills this pool"),
+    ):
+        LiveSource(STAND_IN, "uniform:30:31", options=options, folder=tmp_path / "pool")
+
+
+def test_a_pool_that_was_larger_loses_what_has_no_place(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "pool", StoreInfo.of(StandInGenerator()))
+    larger = PoolWriter(store, 6)
+    names = [add(larger, volume_ml) for volume_ml in (30, 40, 50, 60)]
+    smaller = PoolWriter(store, 2)
+    assert [one.name for one in smaller.cases] == names[:2]
+    assert store.names() == sorted(names[:2])
+
+
+def test_uses_are_those_of_the_case_that_has_the_slot(tmp_path: Path) -> None:
+    state = SharedPoolState(tmp_path, 3, 4, create=True)
+    state.give_slot(1, 7)
+    state.count_use(1, 7)
+    state.give_slot(1, 8)
+    state.count_use(1, 7, 100)  # a reader that is late
+    assert state.uses() == [0, 0, 0]
+    state.count_use(1, 8)
+    assert state.uses() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("content", ["{}", "5", "[]", '{"cases": [{"slot": 1}], "rejects": {}}', "{", ""])
+def test_a_damaged_list_leaves_what_was_known(tmp_path: Path, content: str) -> None:
+    writer = PoolWriter(Store.create(tmp_path / "pool", StoreInfo.of(StandInGenerator())), 4)
+    name = add(writer, 30)
+    reader = PoolReader(tmp_path / "pool", 4)
+    assert [one.name for one in reader.cases()] == [name]
+    (tmp_path / "pool" / "pool.json").write_text(content)
+    assert [one.name for one in reader.cases()] == [name]

@@ -77,3 +77,14 @@ def test_a_folder_without_metrics_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "synthaug_metrics.jsonl").touch()
     with pytest.raises(ConfigurationError, match="no finished epoch"):
         TrainingReport.read(tmp_path)
+
+
+@pytest.mark.parametrize("line", ["5", "{}", "[1, 2]", '{"epoch": 1, "loss": 0.2}', '{"epoch": "a"}'])
+def test_lines_of_something_else_are_one_clear_line(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(f"{json.dumps(entry(0, 4))}\n{line}\n")
+    with pytest.raises(ConfigurationError, match="line 2: is no entry"):
+        TrainingReport.read(path)
+    path.write_bytes(b"\xff\xfe{")
+    with pytest.raises(ConfigurationError, match="no finished epoch"):
+        TrainingReport.read(path)

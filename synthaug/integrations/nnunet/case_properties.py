@@ -7,6 +7,7 @@ numbers, texts, containers and numpy arrays, and refuses everything else.
 
 from __future__ import annotations
 
+import io
 import pickle
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,19 @@ def read_properties(path: Path) -> dict[str, Any]:
         StoreError: The file is damaged, or holds anything but plain data and numpy arrays.
         FileNotFoundError: There is no such file.
     """
-    with open(path, "rb") as file:
-        try:
-            properties = _PropertiesUnpickler(file).load()
-        except _DAMAGED as error:
-            raise StoreError(f"{path}: not the properties of a preprocessed case ({error}); delete the view") from None
+    return parse_properties(path.read_bytes(), path)
+
+
+def parse_properties(content: bytes, path: Path) -> dict[str, Any]:
+    """The same of what was read from a path.
+
+    Raises:
+        StoreError: It is damaged, or holds anything but plain data and numpy arrays.
+    """
+    try:
+        properties = _PropertiesUnpickler(io.BytesIO(content)).load()
+    except _DAMAGED as error:
+        raise StoreError(f"{path}: not the properties of a preprocessed case ({error}); delete the view") from None
     if not isinstance(properties, dict) or "class_locations" not in properties:
         raise StoreError(f"{path}: not the properties of a preprocessed case; delete the view")
     return properties

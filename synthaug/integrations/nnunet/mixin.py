@@ -92,6 +92,9 @@ class SynthAugMixin(Trainer):  # type: ignore[misc]
         name = METRICS_FILE if self.local_rank == 0 else METRICS_FILE.replace(".", f"_rank{self.local_rank}.")
         self._synthaug_log = MetricsLog(Path(self.output_folder) / name, self.current_epoch)
         if self.local_rank == 0:
+            if not self.is_ddp:  # of a training before this one, with more processes
+                for other in Path(self.output_folder).glob(METRICS_FILE.replace(".", "_rank*.")):
+                    other.unlink()
             self._synthaug_board = TensorBoardLog(Path(self.output_folder) / BOARD_FOLDER, self.current_epoch)
         self._synthaug_write_configuration()
         mixed = MixedDataset(
@@ -216,6 +219,7 @@ class SynthAugMixin(Trainer):  # type: ignore[misc]
             build=is_first,
             epochs=self.num_epochs,
             pool=pool,
+            device=str(self.device),
         )
         if self.is_ddp and is_first:
             self._synthaug_from_first(None if run.live is None else run.live.folder)

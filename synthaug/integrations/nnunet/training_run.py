@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,7 @@ def open_training(
     build: bool = True,
     epochs: int | None = None,
     pool: Path | None = None,
+    device: str = "auto",
 ) -> TrainingRun:
     """Open the cache of a training, check that it fits, and bring it into nnU-Net's form.
 
@@ -105,12 +106,15 @@ def open_training(
         epochs: Length of the training; pairs that are made while it runs are made for where it stands.
         pool: Folder of those pairs, where several processes of a node draw from them; None: one that goes with the
             training.
+        device: Of the training; pairs are made on it too unless the configuration names another one.
 
     Raises:
         SynthAugError: Something does not fit; says what, where, and how to mend it.
     """
     where = dataset.preprocessed / FILE_NAME
     live = configuration.source == "live" and epochs is not None
+    if configuration.device == "auto":
+        configuration = replace(configuration, device=device)
 
     def guard(made_by: StoreInfo) -> tuple[Leak, ...]:
         return check_leakage(dataset, configuration, made_by, fold, training, validation, announce)

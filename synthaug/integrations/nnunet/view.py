@@ -20,7 +20,7 @@ import numpy as np
 
 from synthaug.errors import StoreError
 from synthaug.files.atomic import replace_file
-from synthaug.integrations.nnunet.case_properties import read_properties
+from synthaug.integrations.nnunet.case_properties import parse_properties
 from synthaug.integrations.nnunet.orientation import to_reader_order
 from synthaug.labels import LabelMapping
 from synthaug.store import Store
@@ -129,20 +129,26 @@ class PlansView:
         import blosc2
 
         digests = self._written(name)
-        arrays = []
-        for ending in CASE_FILES[:2]:
-            content = (self.cases / f"{name}{ending}").read_bytes()
+        contents = {}
+        for ending in CASE_FILES:
+            content = contents[ending] = (self.cases / f"{name}{ending}").read_bytes()
             if hashlib.sha256(content).hexdigest() != digests.get(ending):
                 raise ValueError(f"{self.cases / name}{ending}: is not what was written")
+        arrays = []
+        for ending in CASE_FILES[:2]:
+            content = contents[ending]
             array = blosc2.ndarray_from_cframe(content, copy=True)
             array.schunk.dparams = blosc2.DParams(nthreads=1)
             arrays.append(array)
         data, seg = arrays
-        return data, seg, None, read_properties(self.cases / f"{name}.pkl")
+        return data, seg, None, parse_properties(contents[".pkl"], self.cases / f"{name}.pkl")
 
     def _written(self, name: str) -> dict[str, str]:
         """Digests of a case's files by their endings."""
-        return dict(json.loads((self.folder / "digests" / f"{name}.json").read_text()))
+        written = json.loads((self.folder / "digests" / f"{name}.json").read_text())
+        if not isinstance(written, dict):
+            raise ValueError(f"{self.folder / 'digests' / name}.json: holds no digests")
+        return written
 
     def damaged(self) -> list[str]:
         """Cases whose files are not those that were written, by size and content."""
