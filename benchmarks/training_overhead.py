@@ -169,7 +169,7 @@ def _train_nnunet(variant: Variant, options: argparse.Namespace) -> dict[str, An
         """The same with synthetic cases."""
 
     (preprocessed,) = (options.demo / "nnUNet_preprocessed").glob("Dataset*")
-    plans = json.loads((preprocessed / "nnUNetPlans.json").read_text())
+    plans = {**json.loads((preprocessed / "nnUNetPlans.json").read_text()), "continue_training": False}
     dataset_json = json.loads((preprocessed / "dataset.json").read_text())
     kind = Timed if variant.stock else TimedSynthAug
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -105,7 +106,8 @@ def run_generator(task: LiveTask, state: SharedPoolState, place: SharedProgress,
         with sole_writer(task.folder):
             _generate(task, state, place, np.random.default_rng([task.seed, start]))
     except Exception as error:
-        (task.folder / ERROR_NAME).write_text(f"{type(error).__name__}: {error}")
+        with contextlib.suppress(OSError):  # the disk may be what is wrong
+            (task.folder / ERROR_NAME).write_text(f"{type(error).__name__}: {error}")
         raise
 
 
@@ -117,6 +119,8 @@ def _generate(task: LiveTask, state: SharedPoolState, place: SharedProgress, rng
         fill_from_cache(task, state, place, rng)
     generator = load_named_generator(task.generator, device=task.device, **task.generator_options)
     work = LiveWork(task, generator, task.open_pool(), state, place, VolumeBins(*task.limits_ml))
+    for one in work.writer.cases:  # of a training before this one
+        state.keep_slot(one.slot, one.number)
     state.beat()
     state.ready = True
     while not state.ending:

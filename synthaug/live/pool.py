@@ -219,15 +219,20 @@ def sole_writer(folder: Path) -> Iterator[None]:
     """Hold a pool against other writers; the system lets go of it when the process ends, however that comes.
 
     Raises:
-        StoreError: another process writes to it.
+        StoreError: another process writes to it, also after the seconds that one whose training was killed may take.
     """
+    deadline = time.monotonic() + GRACE_S
     with open(folder / LOCK_NAME, "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StoreError(
-                f"{folder}: another training fills this pool; give each its own folder, or none"
-            ) from error
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise StoreError(
+                        f"{folder}: another training fills this pool; give each its own folder, or none"
+                    ) from error
+                time.sleep(0.1)
         yield
 
 

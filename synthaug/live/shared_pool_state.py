@@ -92,6 +92,11 @@ class SharedPoolState:
         self._numbers[slot] = number
         self._uses[:, slot] = 0
 
+    def keep_slot(self, slot: int, number: int) -> None:
+        """The uses of a case stay as they are, where its slot is its own already."""
+        if self._numbers[slot] != number:
+            self.give_slot(slot, number)
+
     # ------------------------------------------------------------------ the generating process
 
     def beat(self) -> None:
