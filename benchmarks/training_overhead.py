@@ -48,7 +48,7 @@ class Variant:
 
 def live(duty: float) -> Variant:
     """A training on pairs made meanwhile."""
-    settings = {"SOURCE": "live", "LIVE__DUTY": str(duty), "RATIO": "0.5", "LIVE__FIRST": "1", "LIVE__CAPACITY": "16"}
+    settings = {"SOURCE": "live", "LIVE__DUTY": str(duty), "RATIO": "0.5", "LIVE__FIRST": "6", "LIVE__CAPACITY": "16"}
     return Variant("nnunet", limit=1 + duty + LIVE_SLACK, settings=settings)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from synthaug.errors import StoreError
 from synthaug.files.atomic import replace_file
-from synthaug.integrations.nnunet.case_properties import parse_properties
+from synthaug.integrations.nnunet.case_properties import parse_properties, read_properties
 from synthaug.integrations.nnunet.orientation import to_reader_order
 from synthaug.labels import LabelMapping
 from synthaug.store import Store
@@ -107,6 +107,7 @@ class PlansView:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._checked: dict[str, tuple[tuple[int, ...], ...]] = {}
 
     @property
     def cases(self) -> Path:
@@ -120,28 +121,34 @@ class PlansView:
     def load_case(self, name: str) -> tuple[Any, Any, None, dict[str, Any]]:
         """What ``load_case`` of nnU-Net's own datasets gives: image and label map ``(C, z, y, x)``, None, properties.
 
-        The files are read as they are and checked against their digests; patches are decompressed when the loader cuts
-        them out. A file that is changed or removed meanwhile, which would end a loader's process, does not matter then.
+        The first time its files are read and checked against their digests; later on, as long as they are the same
+        files, patches are decompressed from the disk when the loader cuts them out.
 
         Raises:
             OSError, RuntimeError, ValueError: A file is missing or damaged.
         """
         import blosc2
 
+        paths = {ending: self.cases / f"{name}{ending}" for ending in CASE_FILES}
+        marks = tuple(_mark(path) for path in paths.values())
+        if self._checked.get(name) == marks:
+            # no memory map, unlike for real cases: a file that shrinks under a map ends the process with a bus error
+            arrays = [
+                blosc2.open(urlpath=str(paths[ending]), mode="r", dparams={"nthreads": 1}) for ending in CASE_FILES[:2]
+            ]
+            return (*arrays, None, read_properties(paths[".pkl"]))
         digests = self._written(name)
-        contents = {}
-        for ending in CASE_FILES:
-            content = contents[ending] = (self.cases / f"{name}{ending}").read_bytes()
+        contents = {ending: path.read_bytes() for ending, path in paths.items()}
+        for ending, content in contents.items():
             if hashlib.sha256(content).hexdigest() != digests.get(ending):
-                raise ValueError(f"{self.cases / name}{ending}: is not what was written")
+                raise ValueError(f"{paths[ending]}: is not what was written")
         arrays = []
         for ending in CASE_FILES[:2]:
-            content = contents[ending]
-            array = blosc2.ndarray_from_cframe(content, copy=True)
+            array = blosc2.ndarray_from_cframe(contents[ending], copy=True)
             array.schunk.dparams = blosc2.DParams(nthreads=1)
             arrays.append(array)
-        data, seg = arrays
-        return data, seg, None, parse_properties(contents[".pkl"], self.cases / f"{name}.pkl")
+        self._checked[name] = marks
+        return (*arrays, None, parse_properties(contents[".pkl"], paths[".pkl"]))
 
     def _written(self, name: str) -> dict[str, str]:
         """Digests of a case's files by their endings."""
@@ -277,6 +284,12 @@ def _add_case(view: PlansView, spec: ViewSpec, name: str, pair: LabeledVolume) -
         os.replace(Path(temporary, "digest"), digest)
         for ending in CASE_FILES:
             os.replace(f"{made}{ending}", view.cases / f"{name}{ending}")
+
+
+def _mark(path: Path) -> tuple[int, ...]:
+    """By which a file that was replaced, truncated or written to is told from the one that was checked."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _digests(case: Path) -> dict[str, str]:
