@@ -21,6 +21,7 @@ from synthaug.errors import StoreError
 from synthaug.generators.protocol import PairGenerator
 from synthaug.live.case_form import CaseForm
 from synthaug.live.options import LiveOptions
+from synthaug.live.pacer import Pacer
 from synthaug.live.pool import PooledCase, PoolWriter, sole_writer
 from synthaug.live.shared_pool_state import SharedPoolState
 from synthaug.live.volume_bins import VolumeBins
@@ -30,7 +31,7 @@ from synthaug.shared_progress import SharedProgress
 from synthaug.store import Store, case_name
 
 PARENT_CHECK_S = 1.0
-REST_STEP_S = 0.2
+IDLE_S = 0.2
 FROM_CACHE = -1
 """Epoch in which cases were made that were there before the training."""
 
@@ -113,6 +114,8 @@ def run_generator(task: LiveTask, state: SharedPoolState, place: SharedProgress,
 
 def _generate(task: LiveTask, state: SharedPoolState, place: SharedProgress, rng: np.random.Generator) -> None:
     """Generate and rest, until nobody wants more."""
+    from torch.nn.modules.module import register_module_forward_hook
+
     from synthaug.precomputing import load_named_generator
 
     if task.cache is not None:
@@ -123,15 +126,14 @@ def _generate(task: LiveTask, state: SharedPoolState, place: SharedProgress, rng
         state.keep_slot(one.slot, one.number)
     state.beat()
     state.ready = True
+    pacer = Pacer(task.options.duty, state)
+    register_module_forward_hook(lambda *evaluation: pacer.rest())  # between the network evaluations of a pair
     while not state.ending:
         state.beat()
-        started = time.monotonic()
-        made = work.make_one(rng)
-        now = time.monotonic()
-        until = now + ((now - started) * (1 / task.options.duty - 1) if made else REST_STEP_S)
-        while time.monotonic() < until and not state.ending:
-            state.beat()
-            time.sleep(min(REST_STEP_S, max(0.0, until - time.monotonic())))
+        if work.make_one(rng):
+            pacer.rest()
+        else:
+            pacer.idle(IDLE_S)
 
 
 def fill_from_cache(task: LiveTask, state: SharedPoolState, place: SharedProgress, rng: np.random.Generator) -> None:
