@@ -180,7 +180,7 @@ def run_once(kind: str, seed: int, folder: Path) -> tuple[dict[str, Any], list[s
         time.sleep(rng.uniform(0, 2))
         KINDS[kind](victim, rng)
         killed = kind.startswith("training")
-        training.wait(timeout=END_S if killed else 120)
+        training.wait(timeout=END_S if kind == "training killed" else 120)
         wrong = [] if killed or training.returncode == 0 else [f"the training ended with {training.returncode}"]
         wrong += _left_over(victim, pools)
     finally:

@@ -184,7 +184,7 @@ def test_a_damaged_case_gives_way_to_a_real_one_and_is_counted(dataset: TinyData
     for identifier in mixed.identifiers:
         assert mixed.load_case(identifier)[1].shape == mixed.real.load_case(identifier)[1].shape
     counts = mixed.state.counts()
-    assert (counts.unreadable, counts.real, counts.cases.sum()) == (4, 4, 0)
+    assert (counts.unreadable, counts.real, counts.synthetic) == (4, 4, 0)
 
 
 def test_a_damaged_view_is_mended_when_the_training_starts(

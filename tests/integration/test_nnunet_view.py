@@ -14,7 +14,7 @@ from synthaug.errors import StoreError
 from synthaug.integrations.nnunet.case_properties import read_properties
 from synthaug.integrations.nnunet.dataset import NnunetDataset
 from synthaug.integrations.nnunet.orientation import dataset_orientations
-from synthaug.integrations.nnunet.view import PlansView, ViewSpec, build_view, preprocess, view_of
+from synthaug.integrations.nnunet.view import PlansView, ViewSpec, _add_case, build_view, view_of
 from synthaug.labels import LabelMapping, LabelScheme
 from synthaug.store import Store
 from synthaug.volumes import read_pair
@@ -53,11 +53,13 @@ def test_a_real_case_through_the_view_equals_nnunets_own(dataset: TinyDataset, t
     spec = spec_of(dataset, target, orientations=dataset_orientations(found, "SimpleITKIO"))
     assert set(spec.orientations) == {"LAS"}
     view = PlansView(tmp_path / "view")
-    view.cases.mkdir(parents=True)
-    preprocess(pair, "tiny_2", spec, view.cases / "tiny_2")
+    for folder in (view.cases, view.folder / "digests"):
+        folder.mkdir(parents=True)
+    _add_case(view, spec, "tiny_2", pair)
 
     own = nnUNetDatasetBlosc2(str(dataset.preprocessed / "nnUNetPlans_3d_fullres"), ["tiny_2"]).load_case("tiny_2")
-    data, seg, seg_prev, properties = view.load_case("tiny_2")
+    view.load_case("tiny_2")  # checked
+    data, seg, seg_prev, properties = view.load_case("tiny_2")  # read in parts
     assert seg_prev is None
     assert data.chunks == own[0].chunks
     np.testing.assert_array_equal(data[:], own[0][:])
