@@ -62,7 +62,7 @@ def test_a_killed_generator_is_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_training_with_workers_is_fed_and_follows_a_curriculum(workers: int) -> None:
+def test_a_training_with_workers_is_fed(workers: int) -> None:
     source = LiveSource(
         STAND_IN,
         "uniform:20:60",
