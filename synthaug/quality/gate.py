@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from synthaug.quality.checks import check_pair
 from synthaug.quality.configuration import QualityConfig
 from synthaug.quality.report import QualityReport
 from synthaug.volumes import LabeledVolume
+
+Made = TypeVar("Made")
 
 INVALID_PAIR = "invalid-pair"
 """Reason of a reject that the generator itself noticed: it could not make a labelled volume of its output."""
@@ -105,7 +108,7 @@ def generate_checked_batch(
         if isinstance(generator, LabelFirstGenerator):
             made = _generate_label_first(generator, asked, tried, limits)
         else:
-            made = _generate(generator, asked, tried)
+            made = _made(generator.generate, asked, tried)
         for i, seed, pair in zip(open_requests, tried, made, strict=True):
             report = check_pair(pair, conditions[i], limits) if isinstance(pair, LabeledVolume) else pair
             if isinstance(pair, LabeledVolume) and report.passed:
@@ -119,33 +122,17 @@ def _generate_label_first(
     generator: LabelFirstGenerator, conditions: Sequence[Condition], seeds: Sequence[int], limits: QualityConfig
 ) -> list[LabeledVolume | QualityReport]:
     """The pairs; in place of one whose label map is rejected, the report: no image is made for it."""
-    labels = _sample_labels(generator, conditions, seeds)
+    labels = _made(generator.sample_labels, conditions, seeds)
     reports = [
         label if isinstance(label, QualityReport) else _check_label(generator, label, condition, limits)
         for label, condition in zip(labels, conditions, strict=True)
     ]
     passed = [i for i, report in enumerate(reports) if report.passed]
-    pairs = _generate(generator, [conditions[i] for i in passed], [seeds[i] for i in passed]) if passed else []
+    pairs = _made(generator.generate, [conditions[i] for i in passed], [seeds[i] for i in passed]) if passed else []
     outcomes: list[LabeledVolume | QualityReport] = list(reports)
     for i, pair in zip(passed, pairs, strict=True):
         outcomes[i] = pair
     return outcomes
-
-
-def _sample_labels(
-    generator: LabelFirstGenerator, conditions: Sequence[Condition], seeds: Sequence[int]
-) -> list[np.ndarray | QualityReport]:
-    """The label maps; a report that says why in place of one that could not be made."""
-    try:
-        return list(generator.sample_labels(conditions, seeds))
-    except (BoundsError, GeometryError, LabelError) as error:
-        if len(seeds) == 1:
-            return [_failure(error)]
-    return [
-        made
-        for condition, seed in zip(conditions, seeds, strict=True)
-        for made in _sample_labels(generator, [condition], [seed])
-    ]
 
 
 def _check_label(
@@ -166,20 +153,20 @@ def _check_label(
     return check_pair(drawn, condition, limits)
 
 
-def _generate(
-    generator: PairGenerator, conditions: Sequence[Condition], seeds: Sequence[int]
-) -> list[LabeledVolume | QualityReport]:
-    """The pairs; a report that says why in place of output that is no labelled volume (NaN), or misses its target."""
+def _made(
+    make: Callable[[Sequence[Condition], Sequence[int]], Sequence[Made]],
+    conditions: Sequence[Condition],
+    seeds: Sequence[int],
+) -> list[Made | QualityReport]:
+    """What is made; a report that says why in place of what is no labelled volume (NaN), or misses its target."""
     try:
-        return list(generator.generate(conditions, seeds))
+        return list(make(conditions, seeds))
     except (BoundsError, GeometryError, LabelError) as error:
         if len(seeds) == 1:
             return [_failure(error)]
     # one bad pair must not take the others of its batch along
     return [
-        made
-        for condition, seed in zip(conditions, seeds, strict=True)
-        for made in _generate(generator, [condition], [seed])
+        made for condition, seed in zip(conditions, seeds, strict=True) for made in _made(make, [condition], [seed])
     ]
 
 
