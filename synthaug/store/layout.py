@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from synthaug.errors import StoreError
@@ -86,6 +87,27 @@ def is_whole(case: Path) -> bool:
         return all(sizes[file] == recorded[file]["bytes"] for file in sizes)
     except (ValueError, LookupError, TypeError, RecursionError):
         return False
+
+
+def leftovers(folder: Path, stored: Collection[str]) -> list[Path]:
+    """Temporary files and folders of a store that no living process needs.
+
+    Args:
+        folder: of the store.
+        stored: names of its complete cases.
+    """
+    found = []
+    for place in (folder, folder / "cases", folder / "given-up"):
+        for entry in folder_entries(place):
+            parsed = parse_temporary_name(entry.name)
+            if parsed is None:
+                continue
+            name, writer = parsed
+            alive = writer.is_alive() if writer is not None else False
+            # of a process on another machine only this is known: a folder for a case that is stored is useless
+            if alive is False or (alive is None and name in stored):
+                found.append(place / entry.name)
+    return found
 
 
 def remove_case(case: Path) -> None:

@@ -15,7 +15,6 @@ import numpy as np
 from synthaug.errors import StoreError
 from synthaug.files.atomic import (
     folder_entries,
-    parse_temporary_name,
     publish_folder,
     remove_folder,
     replace_file,
@@ -388,19 +387,7 @@ class Store:
 
     def leftovers(self) -> list[Path]:
         """What no living process needs: see ``clean``."""
-        found = list(self.claims().leftovers())
-        now_stored = set(self.names())
-        for folder in (self.folder, self.folder / "cases", self.folder / "given-up"):
-            for entry in folder_entries(folder):
-                parsed = parse_temporary_name(entry.name)
-                if parsed is None:
-                    continue
-                name, writer = parsed
-                alive = writer.is_alive() if writer is not None else False
-                # of a process on another machine only this is known: a folder for a case that is stored is useless
-                if alive is False or (alive is None and name in now_stored):
-                    found.append(folder / entry.name)
-        return found
+        return [*self.claims().leftovers(), *layout.leftovers(self.folder, set(self.names()))]
 
     def verify(self) -> list[Problem]:
         """Everything that is wrong with the store; an empty list where nothing is."""
