@@ -32,6 +32,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "pieces as they come": {"one_piece": []},
     "detail at temperature 0.5": {"detail_temperature": 0.5},
     "detail at temperature 1": {"detail_temperature": 1.0},
+    "heads at temperature 0.85": {"mask_temperature": 0.85},
     "thin structures as they come": {"thin": []},
     "4 steps": {"mask_steps": 4},
     "12 steps": {"mask_steps": 12},

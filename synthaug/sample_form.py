@@ -92,7 +92,9 @@ class ArrayForm:
         return replace(self, dtype=dtype if self.kind == "ndarray" else torch.from_numpy(np.empty(0, dtype)).dtype)
 
     def write(self, array: np.ndarray, affine: np.ndarray, name: str) -> Any:
-        """An array in this form, with its own affine."""
+        """An array in this form, with its own affine; a copy where the array may not be written to."""
+        if not array.flags.writeable:
+            array = array.copy()
         if self.kind == "ndarray":
             return np.ascontiguousarray(array).astype(self.dtype, copy=False)
         tensor = torch.as_tensor(np.ascontiguousarray(array)).to(device=self.device, dtype=self.dtype)

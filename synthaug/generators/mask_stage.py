@@ -11,6 +11,7 @@ import torch
 from scipy import ndimage
 
 from synthaug.generators.guided_ldm_config import GuidedLDMConfig
+from synthaug.generators.thin_structures import neighbourhood_edges, settle_neighbourhoods
 from synthaug.generators.volume_decision import decide_labels, reach_of_main_piece
 from synthaug.generators.volume_feedback import VolumeFeedback
 from synthaug.generators.volume_prior import members_of
@@ -72,9 +73,9 @@ class MaskStage:
         """Label maps ``(X, Y, Z)`` on the CPU with volumes asked for, in mL by control, each from its own noise."""
         draws = [self._draw(targets, generator) for targets, generator in zip(targets_ml, generators, strict=True)]
         while unfinished := [draw for draw in draws if not draw.search.done]:
-            latents, coarse_ml = self._sample_latents(unfinished)
-            for draw, latent, held_ml in zip(unfinished, latents, coarse_ml, strict=True):
-                label = self._decide(latent.unsqueeze(0), {**held_ml, **draw.settled_ml})
+            coarsest, latents = self._sample_latents(unfinished)
+            for draw, coarse, latent in zip(unfinished, coarsest.split(1), latents.split(1), strict=True):
+                label = self._decide(coarse, latent, draw.settled_ml)
                 counts = torch.bincount(label.flatten())
                 draw.search.observe(label, self._volumes_ml(counts, tuple(draw.search.aims_ml)))
         return [draw.search.best for draw in draws]
@@ -107,20 +108,18 @@ class MaskStage:
             VolumeSearch(targets_ml, sampling.volume_tolerance, sampling.volume_rounds),
         )
 
-    def _sample_latents(self, draws: Sequence[_Draw]) -> tuple[torch.Tensor, list[dict[str, float]]]:
-        """Latents ``(B, C, x, y, z)``, unscaled, of a batch, and what the coarsest hold of thin structures, in mL."""
+    def _sample_latents(self, draws: Sequence[_Draw]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Coarsest level and latents ``(B, C, x, y, z)`` of a batch, both unscaled."""
         feedbacks = [
             VolumeFeedback(
                 draw.aims_of(draw.search.aims_ml), draw.settled_ml, draw.limits_ml, self.config.sampling.volume_feedback
             )
             for draw in draws
         ]
-        latent = self._sample_coarsest(torch.cat([draw.noise for draw in draws]), feedbacks)
-        voxels = self.autoencoder.label_shares(self.config.mask_latent.unscale(latent)).cpu()
-        held = [self._volumes_ml(one * math.prod(self.config.grid.shape), self.config.sampling.thin) for one in voxels]
+        latent = coarsest = self._sample_coarsest(torch.cat([draw.noise for draw in draws]), feedbacks)
         for level, unet in enumerate(self.detail_unets):
             latent = self._add_detail(unet, latent, torch.cat([draw.detail_noises[level] for draw in draws]))
-        return self.config.mask_latent.unscale(latent), held
+        return self.config.mask_latent.unscale(coarsest), self.config.mask_latent.unscale(latent)
 
     def _settled(self, targets_ml: Mapping[str, float], aims_ml: Mapping[str, float]) -> dict[str, float]:
         """Volumes that the decision settles: members of what is asked for, and last, to prevail, what is asked for."""
@@ -180,22 +179,38 @@ class MaskStage:
         """Time ``(B,)`` of a batch of states at one noise fraction, as the networks take it."""
         return (fraction * TIME_SCALE).to(self.device).expand(len(state))
 
-    def _decide(self, latent: torch.Tensor, volumes_ml: Mapping[str, float]) -> torch.Tensor:
-        """Label map ``(X, Y, Z)`` of a latent, borders moved a little towards volumes in mL by control."""
+    def _decide(self, coarsest: torch.Tensor, latent: torch.Tensor, volumes_ml: Mapping[str, float]) -> torch.Tensor:
+        """Label map ``(X, Y, Z)`` of a latent, borders moved a little towards volumes in mL by control.
+
+        Args:
+            coarsest: level of the latent, ``(1, C, x, y, z)`` unscaled, which says what there is of thin structures.
+            latent: likewise.
+            volumes_ml: to be settled.
+        """
         sampling, scheme = self.config.sampling, self.config.scheme
         with autocast(self.device, self.dtype):
             logits = self.autoencoder.decision_logits(latent)[0]
+        voxels = {}
+        for ids, shares in self._thin_shares(coarsest).items():
+            settle_neighbourhoods(logits, ids, shares, largest_shift=sampling.volume_shift)
+            voxels[ids] = round(float(shares.double().mean()) * math.prod(self.config.grid.shape))
+        for name, volume_ml in volumes_ml.items():
+            voxels[tuple(scheme.resolve(name))] = round(volume_ml / self.config.grid.voxel_volume_ml)
         label = LabelAutoencoder.unfold(logits.argmax(dim=0, keepdim=True))[0].cpu().numpy()
         for name in sampling.one_piece:
             for one in scheme.resolve(name):
                 reach = torch.from_numpy(reach_of_main_piece(label == one)).to(self.device)
                 logits[one].masked_fill_(~LabelAutoencoder.fold(reach[None].float())[0].bool(), -torch.inf)
-        voxels = {
-            tuple(scheme.resolve(name)): round(volume_ml / self.config.grid.voxel_volume_ml)
-            for name, volume_ml in volumes_ml.items()
-        }
         folded = decide_labels(logits, voxels, largest_shift=sampling.volume_shift)
         return _largest_component(LabelAutoencoder.unfold(folded.unsqueeze(0))[0].cpu())
+
+    def _thin_shares(self, coarsest: torch.Tensor) -> dict[tuple[int, ...], torch.Tensor]:
+        """Share of each neighbourhood ``(a, b, c)`` that each thin structure has, by its ids."""
+        if not self.config.sampling.thin:
+            return {}
+        (shares,) = self.autoencoder.shares_in_blocks(coarsest, neighbourhood_edges(coarsest.shape[2:]))
+        found = [tuple(self.config.scheme.resolve(name)) for name in self.config.sampling.thin]
+        return {ids: shares[list(ids)].sum(dim=0) for ids in found}
 
     def _volumes_ml(self, voxels: torch.Tensor, controls: tuple[str, ...]) -> dict[str, float]:
         """Volumes in mL of controls from voxels by label id; above 0, since they are taken the logarithm of."""

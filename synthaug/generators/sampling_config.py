@@ -40,8 +40,8 @@ class SamplingConfig:
             step; 0 keeps the condition as it is asked for.
         volume_shift: up to so much is added to the logits of a structure at the decision about each voxel, which moves
             its border by fractions of a voxel towards the volume asked for; 0 decides for the most probable label.
-        thin: structures whose volume is settled at what the coarsest level holds of them: of sheets a voxel thin,
-            such as the fluid around the brain, detail keeps less, since elsewhere is always more probable.
+        thin: structures that get, in each neighbourhood, what the coarsest level holds of them: of sheets a voxel
+            thin, such as the fluid around the brain, detail keeps less, since elsewhere is always more probable.
         one_piece: structures that are kept in one piece; what lies apart from the largest gets the next most probable
             label.
         volume_rounds: label maps after the first one, from the same noise, in search of the volumes asked for; 0 takes

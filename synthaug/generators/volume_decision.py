@@ -39,7 +39,7 @@ def decide_labels(logits: torch.Tensor, voxels: Mapping[tuple[int, ...], int], *
     shifts = dict.fromkeys(voxels, 0.0)
     for _ in range(ROUNDS if len(voxels) > 1 else 1):
         for ids, count in voxels.items():
-            margin = _margin(_shifted(near, {**shifts, ids: 0.0}), ids)
+            margin = margin_of(_shifted(near, {**shifts, ids: 0.0}), ids)
             if margin.numel() == 0:
                 continue
             wanted = count - sum(certain[one] for one in ids)
@@ -93,8 +93,10 @@ def _shifted(logits: torch.Tensor, shifts: Mapping[tuple[int, ...], float]) -> t
     return logits + offsets.view(-1, *[1] * (logits.ndim - 1))
 
 
-def _margin(logits: torch.Tensor, ids: tuple[int, ...]) -> torch.Tensor:
-    """How much more likely the likeliest of some labels is than the likeliest of the others."""
+def margin_of(logits: torch.Tensor, ids: tuple[int, ...]) -> torch.Tensor:
+    """How much more likely the likeliest of some labels is than the likeliest of the others, ``(...)`` of ``(classes,
+    ...)``.
+    """
     inside = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
     inside[list(ids)] = True
     return logits[inside].amax(dim=0) - logits[~inside].amax(dim=0)

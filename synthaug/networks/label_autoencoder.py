@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from monai.networks.nets.autoencoderkl import AEKLResBlock
@@ -98,12 +99,16 @@ class LabelAutoencoder(nn.Module):
         return self.unfold(self.decision_logits(latent).argmax(dim=1))
 
     def label_shares(self, latent: torch.Tensor) -> torch.Tensor:
-        """Share of the field of view that each label holds, ``(B, classes)``, told from a latent without decoding it.
+        """Share of the field of view that each label holds, ``(B, classes)``; see `shares_in_blocks`."""
+        return self.shares_in_blocks(latent, latent.shape[2:]).flatten(1)
 
-        Latent voxels may be averaged to any size, and errors of zero mean add nothing; where the whole field of view
-        holds no mixture of labels, the nearest one counts.
+    def shares_in_blocks(self, latent: torch.Tensor, edges: Sequence[int]) -> torch.Tensor:
+        """Share of each block of latent voxels that each label holds, ``(B, classes, x / edge, y / edge, z / edge)``.
+
+        Told from a latent ``(B, C, x, y, z)`` of any level without decoding it: errors of zero mean add nothing to a
+        large block's mean. Where that is no mixture of labels, the nearest one counts.
         """
-        return nearest_mixture(self._held(latent.double().mean(dim=(2, 3, 4), keepdim=True))).flatten(1).float()
+        return nearest_mixture(self._held(functional.avg_pool3d(latent.double(), tuple(edges)))).float()
 
     def _held(self, latent: torch.Tensor) -> torch.Tensor:
         """Share of each label ``(B, classes, x, y, z)``; a mixture where the latent is one of codes."""

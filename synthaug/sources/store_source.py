@@ -10,6 +10,7 @@ import numpy as np
 from synthaug.errors import StoreError
 from synthaug.labels import LabelScheme
 from synthaug.schedules import VolumeSchedule
+from synthaug.sources.kept_pairs import KeptPairs
 from synthaug.sources.source import Draw
 from synthaug.sources.streams import Stream, stream
 from synthaug.sources.volume_index import VolumeIndex
@@ -17,6 +18,9 @@ from synthaug.store import Store
 
 LOW_COVERAGE = 0.5
 """Share of a schedule within the cases' volumes below which a warning says so."""
+
+KEEP_GB = 0.5
+"""Twenty pairs of 160 x 192 x 160 voxels."""
 
 
 class StoreSource:
@@ -26,15 +30,20 @@ class StoreSource:
         store: its cases at this moment; ``refresh`` looks again.
         schedule: of volumes in mL; None: every case is as likely as any other.
         max_bins: of the volume index.
+        keep_gb: memory for pairs that stay decoded after they were read, in each process that reads; 0 keeps none.
 
     Raises:
+        ConfigurationError: ``keep_gb`` is below 0.
         StoreError: the store is empty, its cases lack the scheduled structure, or none has a volume that the schedule
             asks for.
     """
 
-    def __init__(self, store: Store, schedule: VolumeSchedule | None = None, *, max_bins: int = 256) -> None:
+    def __init__(
+        self, store: Store, schedule: VolumeSchedule | None = None, *, max_bins: int = 256, keep_gb: float = KEEP_GB
+    ) -> None:
         self.store = store
         self.schedule = schedule
+        self._kept = KeptPairs(store.read, keep_gb)
         self._max_bins = max_bins
         self._chances: tuple[float, np.ndarray] | None = None
         self.refresh()
@@ -100,7 +109,7 @@ class StoreSource:
         number = stream(Stream.DRAW, seed, rank, epoch, index).random()
         position = min(int(np.searchsorted(cumulative, number, side="right")), len(cumulative) - 1)
         entry = self._entries[self.index.names[position]]
-        return Draw(entry.name, entry.realised_ml, entry.seed, functools.partial(self.store.read, entry.name))
+        return Draw(entry.name, entry.realised_ml, entry.seed, functools.partial(self._kept.read, entry.name))
 
     def _cumulative(self, progress: float) -> np.ndarray:
         if self._chances is None or self._chances[0] != progress:

@@ -98,6 +98,16 @@ def test_the_share_of_each_label_is_told_exactly_from_the_latent_at_any_size(net
 
 
 @torch.inference_mode()
+def test_the_shares_of_blocks_are_those_of_their_voxels(network: LabelAutoencoder) -> None:
+    label = blocks_of_labels()
+    found = network.shares_in_blocks(coarsen(network.encode(label)), (4, 2, 8))  # voxels of four: 16, 8 and 32
+    assert found.shape == (1, CLASSES, 2, 4, 1)
+    block = label[0, 16:, 8:16, :]
+    expected = torch.bincount(block.flatten(), minlength=CLASSES) / block.numel()
+    torch.testing.assert_close(found[0, :, 1, 1, 0], expected, atol=1e-6, rtol=1e-4)
+
+
+@torch.inference_mode()
 def test_errors_of_zero_mean_leave_the_shares_of_small_structures(network: LabelAutoencoder) -> None:
     label = torch.zeros(1, 64, 64, 64, dtype=torch.long)
     label[:, 10:50, 10:50, 10:50] = 1
