@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from synthaug.errors import SynthAugError
 from synthaug.fitting.crops import LabelMirror, draw_bool, draw_crop, draw_index
-from synthaug.generators.guided_ldm_config import WINDOW_PERCENTILE
+from synthaug.generators.intensity_scale import BRIGHT_PERCENTILE
 from synthaug.labels import LabelScheme
 from synthaug.networks.voxel_norm import normalise_each_voxel
 
@@ -119,6 +119,7 @@ class Cases:
         """
         from synthaug.errors import ConfigurationError
         from synthaug.evaluation.real_cases import refuse_other_labels
+        from synthaug.fitting.case_form import CaseForm
         from synthaug.fitting.cases import load_pair_case
         from synthaug.integrations.nnunet.dataset import NnunetDataset
 
@@ -132,7 +133,7 @@ class Cases:
         records = [record for store in stores.values() for record in store.info.training_cases]
         found = cls([], [])
         for paths in dataset.cases.values():
-            case = load_pair_case(paths, dataset.scheme, dataset.channels, grid)
+            case = load_pair_case(paths, CaseForm.plain(dataset.scheme, dataset.channels, grid))
             seen = any(one.is_of(case.identifier, case.record.label_sha256) for one in records)
             (found.training if seen else found.held_out).append(case)
         for what, cases in (("that the generator was fitted on", found.training), ("held out from it", found.held_out)):
@@ -200,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for entry in store.entries():
             pair = store.read(entry.name)
             head = pair.label > 0
-            bright = [np.percentile(one[head], WINDOW_PERCENTILE) if head.any() else 1.0 for one in pair.image]
+            bright = [np.percentile(one[head], BRIGHT_PERCENTILE) if head.any() else 1.0 for one in pair.image]
             image = torch.from_numpy(pair.image / np.array(bright, dtype=np.float32)[:, None, None, None])
             samples.append(ask(entry.name, image, torch.from_numpy(pair.label)))
         report = AgreementReport(real, samples)

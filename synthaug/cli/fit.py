@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from synthaug.cli.fit_wishes import Wishes
 from synthaug.errors import ConfigurationError, LeakageError
 
 if TYPE_CHECKING:
@@ -45,13 +46,34 @@ def fit(
     hold_out: Annotated[
         list[str] | None, typer.Option(help="Identifier of a label map to leave out, for evaluation; repeats.")
     ] = None,
+    control: Annotated[
+        list[str] | None,
+        typer.Option(help="Structures or groups whose volumes can be asked for: ventricles or tumor,edema; repeats."),
+    ] = None,
+    extend: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=LOW:HIGH", help="Warp a structure beyond the cases' volumes, in mL: ventricles=5:150."
+        ),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(help="Generator whose label maps are kept; only its images are fitted to this dataset."),
+    ] = None,
     settings: Annotated[
-        Path | None, typer.Option(help="JSON file of fit settings (networks, shares, controls).")
+        Path | None, typer.Option(help="JSON file of fit settings instead of a plan, as --dry-run prints it.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the generator; default: the folder's.")] = None,
     device: Annotated[str, typer.Option(help="auto (a GPU where there is one) or cpu.")] = "auto",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read and check the cases, print the plan and its settings, and end.")
+    ] = False,
 ) -> None:
     """Train a generator on the training cases of one fold, within a time budget; run it again to continue.
+
+    The cases are read first: field of view, spacing, classes and volumes are chosen to suit them, the device and the
+    budget, and printed. Where much of the body has no label, it is split by intensity into classes that images are
+    made on and segmentation networks never see.
 
     Example: synthaug fit 501 --fold 0 --generator guided-ldm --budget 45m --out my-generator
     """
@@ -63,11 +85,13 @@ def fit(
         )
     budget_seconds = parse_duration(budget, "--budget")
     stop_after = parse_duration(deadline, "--deadline") if deadline else None
+    wishes = Wishes.parse(control or [], extend, init, settings)
     started = time.time()
 
     from accelerate import Accelerator
 
-    from synthaug.configuration import load_config
+    from synthaug.cli.fit_preparation import prepare_fit
+    from synthaug.configuration import config_to_dict, load_config
     from synthaug.fitting.cases import load_label_case, load_pair_case
     from synthaug.fitting.guided_ldm import GuidedLDMFit
     from synthaug.fitting.settings import FitSettings
@@ -75,24 +99,26 @@ def fit(
     from synthaug.integrations.nnunet.prepare import training_case_paths
     from synthaug.labels import LabelMapping
     from synthaug.networks.precision import choose_device, choose_dtype
-    from synthaug.volumes.grid import Grid
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    chosen = load_config(FitSettings, _read_settings(settings), where=str(settings or "fit settings"))
-    grid = Grid(chosen.shape, (chosen.spacing_mm,) * 3)
+    given = load_config(FitSettings, _read_settings(settings), where=str(settings)) if settings else None
     found = NnunetDataset.find(dataset)
     training, validation = found.split(fold)
     _, _, paths = training_case_paths(dataset, fold)
-    cases = [load_pair_case(one, found.scheme, found.channels, grid) for one in paths]
+    maps = _label_map_files(label_maps or [], hold_out or [])
     mapping = LabelMapping.load(label_mapping) if label_mapping else None
-    further = [
-        load_label_case(path, found.scheme, grid, mapping)
-        for path in _label_map_files(label_maps or [], hold_out or [])
-    ]
+    prepared = prepare_fit(found, paths, wishes, given, budget_seconds=budget_seconds, device=choose_device(device))
+    for note in prepared.notes:
+        typer.echo(note, err=True)
+    if dry_run:
+        typer.echo(json.dumps(config_to_dict(prepared.settings), indent=1))
+        return
+    cases = [load_pair_case(one, prepared.form) for one in paths]
+    further = [load_label_case(path, prepared.form, mapping) for path in maps]
     if further:
         _refuse_validation_cases(further, found, fold, set(validation) - set(training))
     cases += further
-    typer.echo(f"{len(training)} pairs and {len(cases) - len(training)} further label maps; budget {budget}")
+    typer.echo(f"{len(training)} pairs and {len(further)} further label maps; budget {budget}")
 
     accelerator = Accelerator(
         cpu=choose_device(device).type == "cpu",
@@ -105,12 +131,13 @@ def fit(
     work = GuidedLDMFit(
         name or out.resolve().name,
         cases,
-        found.scheme,
+        prepared.form.scheme,
         found.channels,
-        chosen,
+        prepared.settings,
         out,
         budget_seconds=budget_seconds,
         accelerator=accelerator,
+        begun=prepared.begun,
     )
     try:
         work.run(deadline=started + stop_after if stop_after else None, progress=_report_bank)
@@ -166,9 +193,7 @@ def parse_duration(text: str, option: str) -> float:
     return seconds
 
 
-def _read_settings(path: Path | None) -> dict[str, object]:
-    if path is None:
-        return {}
+def _read_settings(path: Path) -> dict[str, object]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -59,8 +59,9 @@ def real_anatomies(
     Raises:
         SynthAugError: a file that cannot be read, or holds labels outside the scheme.
     """
+    from synthaug.fitting.case_form import CaseForm
     from synthaug.fitting.cases import load_label_case
 
     for path in LabelMaps.find(folder, scheme, mapping).paths:
-        case = load_label_case(path, scheme, grid, mapping)
+        case = load_label_case(path, CaseForm.plain(scheme, (), grid), mapping)
         yield Anatomy.of(case_identifier(path), np.asarray(case.label), scheme, grid.voxel_volume_ml)

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from synthaug.errors import ConfigurationError
 from synthaug.evaluation.extractors import Extractor, frechet_distance
-from synthaug.generators.guided_ldm_config import WINDOW_PERCENTILE
+from synthaug.generators.intensity_scale import BRIGHT_PERCENTILE
 from synthaug.labels import LabelScheme
 from synthaug.volumes.grid import Grid, box_centre_mm, place_on_grid
 
@@ -76,10 +76,10 @@ class Appearance:
         for one in image:
             values = np.where(placed > 0, place_on_grid(one, affine, grid, centred, is_label=False), 0)
             # scanners give intensities no unit
-            bright = float(np.percentile(values[placed > 0], WINDOW_PERCENTILE))
+            bright = float(np.percentile(values[placed > 0], BRIGHT_PERCENTILE))
             if not bright > 0:
                 raise ConfigurationError(
-                    f"fidelity: the image of {name} is {bright:g} at the {WINDOW_PERCENTILE:g}th percentile of its "
+                    f"fidelity: the image of {name} is {bright:g} at the {BRIGHT_PERCENTILE:g}th percentile of its "
                     "head; intensities above 0 are needed: leave the case out"
                 )
             channels.append(torch.from_numpy(values / bright).float())

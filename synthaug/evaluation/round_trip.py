@@ -123,10 +123,11 @@ def reconstruct(generator: Reconstructor, path: Path, grid: Grid, mapping: Label
     Raises:
         SynthAugError: the file cannot be read, holds labels outside the scheme, or does not fit the field of view.
     """
+    from synthaug.fitting.case_form import CaseForm
     from synthaug.fitting.cases import load_label_case
     from synthaug.volumes import fingerprint_array, read_label, structure_volumes_ml
 
-    case = load_label_case(path, generator.scheme, grid, mapping)
+    case = load_label_case(path, CaseForm.plain(generator.scheme, (), grid), mapping)
     before = case.label.numpy().astype(np.int16)
     after = generator.reconstruct_label(case.label).numpy().astype(np.int16)
     fitted_on = {record.label_sha256 for record in generator.training_cases}

@@ -7,6 +7,7 @@ training loop reads them. A bank is resumed file by file.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from synthaug.errors import ConfigurationError
+from synthaug.files.atomic import replace_file
 from synthaug.files.tensors import write_tensors
 from synthaug.fitting.cases import FittingCase
 from synthaug.warps.displacement import compose, warp_image, warp_labels
@@ -23,6 +25,9 @@ from synthaug.warps.fluid_fill import fill_fluid
 from synthaug.warps.head import movable_head
 from synthaug.warps.inflation import VentricleInflator
 from synthaug.warps.random_warp import RandomWarp
+
+FINISHED = "finished.json"
+"""In the folder of a bank to which nothing is added any more."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +42,20 @@ class BankSettings:
         pair_variants: pairs for each case that has an image: the case itself, then warped copies at their own volume.
         inflated_pair_variants: further pairs for each such case, with the first control inflated or deflated and its
             interior filled with the case's own fluid; for fluid that is dark in the image, as ventricles are in T1.
-        volume_range_ml: inflation targets are log-uniform between these, in mL.
+        volume_range_ml: inflation targets are log-uniform between these, in mL; None: nothing is inflated.
         max_factor: no case's ventricles grow or shrink by more than this factor.
         warp: ranges of the random warps.
+        share: share of a fit's budget after which no further variants are made; 0: all are made, on top of the budget.
     """
 
     label_variants: int = 6
     tail_variants: int = 1
     pair_variants: int = 3
     inflated_pair_variants: int = 0
-    volume_range_ml: tuple[float, float] = (5.0, 160.0)
+    volume_range_ml: tuple[float, float] | None = None
     max_factor: float = 6.0
     warp: RandomWarp = field(default_factory=RandomWarp)
+    share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -94,9 +101,10 @@ class Bank:
         fluid_ids: Sequence[int],
         spacing_mm: float,
         seed: int,
+        seconds: float = math.inf,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
-        """Make what is missing.
+        """Make what is missing; once a bank is finished, or its time is spent, nothing is added to it.
 
         Args:
             cases: training cases on the generator's grid.
@@ -105,21 +113,29 @@ class Bank:
             fluid_ids: ids that give way first.
             spacing_mm: isotropic spacing of the grid.
             seed: seed of all draws; each item has its own stream.
+            seconds: after which, in this run, variants beyond each case's first are left out.
             progress: called with the items done and the items in all.
 
         Raises:
             ConfigurationError: two cases with one identifier, whose files would be the same.
         """
         refuse_repeated_identifiers(cases)
+        finished = self.folder / FINISHED
+        if finished.exists():
+            return
+        began = time.monotonic()
         work = list(_work(cases, settings))
         variants = _Variants(settings, growth, fluid_ids, spacing_mm)
         make = {"labels": variants.label, "pairs": variants.pair}
         for done, (kind, index, case, variant) in enumerate(work):
             path = self.folder / f"{kind}_{case.identifier}_{variant:02d}.safetensors"
+            if variant > 0 and time.monotonic() - began > seconds:
+                break
             if not path.exists():
                 rng = np.random.default_rng([seed, index, variant, kind == "pairs"])
                 _write(path, make[kind](case, variant, rng))
             progress(done + 1, len(work))
+        replace_file(finished, b"{}")
 
 
 def refuse_repeated_identifiers(cases: Sequence[FittingCase]) -> None:
@@ -195,7 +211,7 @@ class _Variants:
     ) -> torch.Tensor:
         """Field after an inflation of what grows: the ``number``-th of ``among``, or beyond them one of the tail."""
         label, growing = case.label.long(), torch.tensor(list(self.growth))
-        if not bool(torch.isin(label, growing).any()):
+        if self.settings.volume_range_ml is None or not bool(torch.isin(label, growing).any()):
             return field
         inflator = VentricleInflator(
             label,
@@ -205,7 +221,8 @@ class _Variants:
             head=movable_head(label, label > 0, growing, self.spacing_mm),
             rates=self.growth,
         )
-        factor = math.exp(_draw_log_factor(inflator.volume_ml, number, among, self.settings, rng))
+        limits = (self.settings.volume_range_ml, self.settings.max_factor)
+        factor = math.exp(_draw_log_factor(inflator.volume_ml, number, among, *limits, rng))
         return compose(field, inflator.search_field(inflator.volume_ml * factor))
 
     def _filled(self, case: FittingCase, image: torch.Tensor, label: torch.Tensor, *, seed: int) -> torch.Tensor:
@@ -221,11 +238,16 @@ class _Variants:
 
 
 def _draw_log_factor(
-    volume_ml: float, number: int, among: int, settings: BankSettings, rng: np.random.Generator
+    volume_ml: float,
+    number: int,
+    among: int,
+    range_ml: tuple[float, float],
+    max_factor: float,
+    rng: np.random.Generator,
 ) -> float:
     """Logarithm of the growth of a case's ventricles, within what the settings allow from its own volume."""
-    reach = math.log(settings.max_factor)
-    lowest, highest = (math.log(limit) for limit in settings.volume_range_ml)
+    reach = math.log(max_factor)
+    lowest, highest = (math.log(limit) for limit in range_ml)
     if number >= among:
         lowest = highest - (highest - lowest) / 4
         share = rng.random()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -35,8 +36,9 @@ from synthaug.fitting.rehearsal import DetailRehearsal, MaskRehearsal, Rehearsal
 from synthaug.fitting.settings import FitSettings
 from synthaug.fitting.stage import Loss, Network, Stage, StageSettings
 from synthaug.fitting.work_identity import refuse_other_work
-from synthaug.generators.guided_ldm import GuidedLDM, GuidedLDMNetworks
+from synthaug.generators.guided_ldm import GuidedLDM, GuidedLDMFolder, GuidedLDMNetworks
 from synthaug.generators.guided_ldm_config import CONFIG_NAME, GuidedLDMConfig
+from synthaug.generators.intensity_scale import IntensityScale
 from synthaug.generators.latent_scale import LatentScale
 from synthaug.generators.volume_prior import VolumePrior
 from synthaug.labels import LabelScheme
@@ -65,9 +67,11 @@ class GuidedLDMFit:
         folder: where the generator goes.
         budget_seconds: training time over all runs; the bank and the encoding of latents come on top.
         accelerator: device and precision.
+        begun: a generator whose mask stage is kept and whose image stage is trained on; the cases have its scheme, grid
+            and channels, and the settings its sizes (`FitSettings.like`).
 
     Raises:
-        ConfigurationError: two cases with one identifier.
+        ConfigurationError: two cases with one identifier, or sizes that do not fit.
     """
 
     def __init__(
@@ -81,17 +85,20 @@ class GuidedLDMFit:
         *,
         budget_seconds: float,
         accelerator: Accelerator,
+        begun: GuidedLDMFolder | None = None,
     ) -> None:
         refuse_repeated_identifiers(cases)
         self._cases = cases
         self._settings = settings
         self._folder = folder
         self._work = folder / "work"
-        self._seconds = settings.stage_seconds(budget_seconds)
+        self._bank_seconds = settings.bank.share * budget_seconds or math.inf
+        self._seconds = settings.stage_seconds((1 - settings.bank.share) * budget_seconds, masks=begun is None)
+        self._begun = begun
         self._accelerator = accelerator
         self._device = accelerator.device
         self._dtype = choose_dtype(accelerator.device)
-        self._mirror = LabelMirror(scheme.mirror_ids())
+        self._mirror = LabelMirror(scheme.mirror_ids(), flips=settings.mirror)
         self._bank = Bank(self._work / "bank")
         # Scales, limits and windows are measured on the way and filled in before the generator is written.
         self._config = GuidedLDMConfig(
@@ -108,12 +115,24 @@ class GuidedLDMFit:
             mask_latent=LatentScale((), ()),
             image_latent=LatentScale((), ()),
             volume_prior=VolumePrior((), ()),
-            intensity_window=tuple(np.median([case.window for case in cases if case.window], axis=0).tolist()),
+            intensities=tuple(
+                IntensityScale.middling(list(scales))
+                for scales in zip(*(case.scales for case in cases if case.scales), strict=True)
+            ),
+            required_structures=_always_present(cases, scheme),
             sampling=settings.sampling,
             licence=settings.licence,
             training_cases=tuple(record for case in cases for record in case.records),
             versions={"python": platform.python_version(), **{p: version(p) for p in ("torch", "monai", "diffusers")}},
         )
+        if begun is not None:
+            self._update(
+                limits_ml=begun.config.limits_ml,
+                mask_latent=begun.config.mask_latent,
+                volume_prior=begun.config.volume_prior,
+                required_structures=begun.config.required_structures,
+                training_cases=tuple(dict.fromkeys((*begun.config.training_cases, *self._config.training_cases))),
+            )
         self._check_sizes()
 
     def _check_sizes(self) -> None:
@@ -154,8 +173,25 @@ class GuidedLDMFit:
                 fluid_ids=fluid,
                 spacing_mm=settings.spacing_mm,
                 seed=settings.seed,
+                seconds=self._bank_seconds,
                 progress=progress,
             )
+        if self._begun is None:
+            masks = self._fit_masks(deadline)
+        else:
+            kept = self._begun.networks
+            masks = (kept.label_autoencoder, kept.mask_diffusion, kept.mask_detail_0, kept.mask_detail_1)
+        image_autoencoder = self._fit_image_autoencoder(deadline)
+        untrained = GuidedLDMNetworks.build(self._config).image_diffusion
+        networks = GuidedLDMNetworks(*masks, image_autoencoder, untrained)
+        networks = replace(networks, image_diffusion=self._fit_image_diffusion(networks, deadline))
+        self._write(networks)
+        return self._folder
+
+    def _fit_masks(
+        self, deadline: float | None
+    ) -> tuple[LabelAutoencoder, MaskDiffusionUNet, MaskDetailUNet, MaskDetailUNet]:
+        """Networks of the mask stage, in the order in which they depend on each other."""
         label_autoencoder = self._fit_label_autoencoder(deadline)
         survey = self._survey(label_autoencoder)
         mask_diffusion = self._fit_mask_diffusion(label_autoencoder, survey, deadline)
@@ -170,17 +206,13 @@ class GuidedLDMFit:
         )
         coarser = self._fit_mask_detail(0, label_autoencoder, survey, rehearsal, deadline)
         finer = self._fit_mask_detail(1, label_autoencoder, survey, DetailRehearsal(coarser, self._dtype), deadline)
-        image_autoencoder = self._fit_image_autoencoder(deadline)
-        untrained = GuidedLDMNetworks.build(self._config).image_diffusion
-        networks = GuidedLDMNetworks(label_autoencoder, mask_diffusion, coarser, finer, image_autoencoder, untrained)
-        networks = replace(networks, image_diffusion=self._fit_image_diffusion(networks, deadline))
-        self._write(networks)
-        return self._folder
+        return label_autoencoder, mask_diffusion, coarser, finer
 
     def _check_identity(self) -> None:
         """Refuse to go on with work that other cases or settings began."""
         identity = canonical_json({"settings": asdict(self._settings), "scheme": self._config.scheme.to_dict(),
-                                   "cases": [asdict(case) for case in self._config.training_cases]})  # fmt: skip
+                                   "cases": [asdict(case) for case in self._config.training_cases],
+                                   "begun": self._begun.fingerprint if self._begun else None})  # fmt: skip
         refuse_other_work(self._work / "fit.json", identity, "the work of a fit with other cases or settings")
 
     def _fit_label_autoencoder(self, deadline: float | None) -> LabelAutoencoder:
@@ -267,6 +299,8 @@ class GuidedLDMFit:
 
     def _fit_image_autoencoder(self, deadline: float | None) -> ImageAutoencoder:
         network = GuidedLDMNetworks.build(self._config).image_autoencoder
+        if self._begun is not None:
+            network.load_state_dict(self._begun.networks.image_autoencoder.state_dict())
         loss = ImageAutoencoderLoss(
             self._bank.paths("pairs"),
             self._mirror,
@@ -300,6 +334,8 @@ class GuidedLDMFit:
         def picture(average: ImageDiffusionUNet, writer: SummaryWriter, step: int) -> None:
             self._show_sample(replace(networks, image_diffusion=average), writer, step)
 
+        if self._begun is not None:
+            networks.image_diffusion.load_state_dict(self._begun.networks.image_diffusion.state_dict())
         settings = self._settings.image_diffusion.stage
         stage = self._stage("image_diffusion", networks.image_diffusion, loss, settings)
         return stage.run(deadline=deadline, on_checkpoint=picture)
@@ -336,6 +372,12 @@ class GuidedLDMFit:
             write_tensors(self._folder / f"{name}.safetensors", compact(network.state_dict()))
         replace_file(self._folder / CONFIG_NAME, canonical_json(self._config.to_dict()).encode())
         logger.info("wrote %s at %s", self._folder, time.strftime("%H:%M:%S"))
+
+
+def _always_present(cases: Sequence[FittingCase], scheme: LabelScheme) -> tuple[str, ...]:
+    """Structures that every case has."""
+    present = [set(torch.unique(case.label).tolist()) for case in cases]
+    return tuple(name for name in scheme.names if all(scheme.id_of(name) in found for found in present))
 
 
 def _measured_limits(volumes_ml: torch.Tensor, voxel_volume_ml: float) -> tuple[float, float]:

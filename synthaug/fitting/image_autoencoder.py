@@ -81,7 +81,7 @@ class ImageAutoencoderLoss:
         assert item.image is not None
         label, image = item.label, item.image
         if draw_bool(0.5, generator):
-            label, image = self._mirror(label), image.flip(1)
+            label, image = self._mirror(label), self._mirror.image(image)
         crop = draw_crop(label, self._batch.crop, multiple=self._multiple, generator=generator)
         gain = 1 + 0.1 * float(torch.randn(1, generator=generator))
         return label[crop], image[(slice(None), *crop)].float() * gain

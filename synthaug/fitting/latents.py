@@ -133,7 +133,7 @@ def encode_images(
         for path in paths:
             item = Bank.read(path)
             assert item.image is not None
-            for label, image in ((item.label, item.image), (mirror(item.label), item.image.flip(1))):
+            for label, image in ((item.label, item.image), (mirror(item.label), mirror.image(item.image))):
                 with autocast(device, dtype):
                     mean, _ = network.encode(image.unsqueeze(0).float().to(device))
                 latents.append(mean[0].half().cpu())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from synthaug.fitting.bank import BankSettings
@@ -13,6 +13,8 @@ from synthaug.fitting.label_autoencoder import LabelAutoencoderBatch
 from synthaug.fitting.mask_detail import MaskDetailBatch
 from synthaug.fitting.mask_diffusion import MaskDiffusionBatch
 from synthaug.fitting.stage import StageSettings
+from synthaug.generators.guided_ldm_checks import SECTIONS
+from synthaug.generators.guided_ldm_config import GuidedLDMConfig
 from synthaug.generators.sampling_config import SamplingConfig
 from synthaug.networks.latent_pyramid import DETAIL_LEVELS
 
@@ -69,6 +71,8 @@ class FitSettings:
     Attributes:
         shape: voxels of the field of view along x, y, z (RAS+); multiples of 32.
         spacing_mm: isotropic voxel spacing in mm.
+        mirror: whether the mirror image of a case is one, too; not in trunks.
+        unlabelled_classes: classes by intensity that tissue without a label is split into; 0: it becomes background.
         controls: structures or groups whose volumes can be asked for; the first is the one that is augmented.
         limits_ml: bounds of a control in mL; a control that is not named takes the range of the augmented training
             maps.
@@ -86,6 +90,8 @@ class FitSettings:
 
     shape: tuple[int, int, int] = (160, 192, 160)
     spacing_mm: float = 1.0
+    mirror: bool = True
+    unlabelled_classes: int = 0
     controls: tuple[str, ...] = ("ventricles",)
     limits_ml: dict[str, tuple[float, float]] = field(default_factory=dict)
     fluid: tuple[str, ...] = ("csf",)
@@ -99,8 +105,22 @@ class FitSettings:
     image_autoencoder: ImageAutoencoderSettings = field(default_factory=ImageAutoencoderSettings)
     image_diffusion: ImageDiffusionSettings = field(default_factory=ImageDiffusionSettings)
 
-    def stage_seconds(self, budget_seconds: float) -> Mapping[str, float]:
-        """Training time of each stage."""
+    def like(self, config: GuidedLDMConfig) -> FitSettings:
+        """Settings of a fit that goes on from a generator: its field of view, controls, networks and sampler."""
+        parts = {name: replace(getattr(self, name), network=dict(getattr(config, name))) for name in SECTIONS}
+        return replace(
+            self,
+            shape=config.grid.shape,
+            spacing_mm=config.grid.spacing_mm[0],
+            controls=tuple(config.limits_ml),
+            licence=config.licence,
+            sampling=config.sampling,
+            bank=replace(self.bank, label_variants=0, tail_variants=0),
+            **parts,
+        )
+
+    def stage_seconds(self, budget_seconds: float, *, masks: bool = True) -> Mapping[str, float]:
+        """Training time of each stage; without the stages of masks, those of images share all of it."""
         shares = {
             "label_autoencoder": self.label_autoencoder.stage.share,
             "mask_diffusion": self.mask_diffusion.stage.share,
@@ -108,4 +128,6 @@ class FitSettings:
             "image_autoencoder": self.image_autoencoder.stage.share,
             "image_diffusion": self.image_diffusion.stage.share,
         }
+        if not masks:
+            shares = {name: shares[name] for name in ("image_autoencoder", "image_diffusion")}
         return {name: budget_seconds * share / sum(shares.values()) for name, share in shares.items()}

@@ -135,6 +135,8 @@ class GuidedLDM:
         self.affine = config.grid.affine
         self.bounds = config.bounds
         self.training_cases = config.training_cases
+        self.required_structures = config.required_structures
+        self.max_nonzero_background = float(any(scale.background != 0 for scale in config.intensities))
         self.fingerprint = fingerprint
         self.device = choose_device(device)
         self.dtype = choose_dtype(self.device)

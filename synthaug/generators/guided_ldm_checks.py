@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SECTIONS = ("label_autoencoder", "mask_diffusion", "mask_detail", "image_autoencoder", "image_diffusion")
 REQUIRED = (
     "format_version", "name", "scheme", "channels", "grid", "limits_ml", *SECTIONS, "mask_latent", "image_latent",
-    "volume_prior", "intensity_window", "sampling", "licence", "training_cases", "versions",
+    "volume_prior", "intensities", "required_structures", "sampling", "licence", "training_cases", "versions",
 )  # fmt: skip
 INFORMATIVE = ("system", "null_condition", "noise_schedule", "weights")
 """Keys that are written for readers; nothing depends on them."""
@@ -56,7 +56,7 @@ def check_keys(content: Mapping[str, Any]) -> None:
     objects = ("scheme", "grid", "limits_ml", *SECTIONS, "mask_latent", "image_latent", "volume_prior", "sampling")
     for kind, what, keys in (
         (str, "a text", ("name", "licence")),
-        (list, "a list", ("channels", "intensity_window", "training_cases")),
+        (list, "a list", ("channels", "intensities", "required_structures", "training_cases")),
         (dict, "an object", (*objects, "versions")),
     ):
         for key in keys:
@@ -89,11 +89,9 @@ def check_values(config: GuidedLDMConfig) -> None:
         raise ConfigurationError(f"grid.shape is {_short(shape)}; it must be three whole numbers above 0: {MEND}")
     if len(spacing) != 3 or not _all_positive(spacing):
         raise ConfigurationError(f"grid.spacing_mm is {_short(spacing)}; it must be three numbers above 0: {MEND}")
-    if len(config.intensity_window) != len(config.channels) or not _all_positive(config.intensity_window):
-        raise ConfigurationError(
-            f"intensity_window is {_short(config.intensity_window)}; it must be {len(config.channels)} number(s) above "
-            f"0, one for each channel: {MEND}"
-        )
+    _check_intensities(config)
+    for name in config.required_structures:
+        config.scheme.id_of(name)
     _check_limits(config)
     _check_latent("mask_latent", config.mask_latent)
     _check_latent("image_latent", config.image_latent)
@@ -124,6 +122,18 @@ def check_sizes(config: GuidedLDMConfig, sizes: NetworkSizes, where: str) -> Non
         raise ConfigurationError(
             f"{where}: grid.shape is {_short(config.grid.shape)}; the networks take multiples of "
             f"{sizes.shape_multiple}: {MEND}"
+        )
+
+
+def _check_intensities(config: GuidedLDMConfig) -> None:
+    fit = all(
+        _all_numbers((one.zero, one.one, one.background)) and one.zero < one.one and isinstance(one.absolute, bool)
+        for one in config.intensities
+    )
+    if len(config.intensities) != len(config.channels) or not fit:
+        raise ConfigurationError(
+            f"intensities must hold {len(config.channels)} scale(s), one for each channel, of finite numbers with zero "
+            f"below one; it does not: {MEND}"
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from synthaug.conditions import VolumeBounds
 from synthaug.errors import BoundsError, ConfigurationError, SynthAugError, did_you_mean
 from synthaug.generators.guided_ldm_checks import SECTIONS, check_keys, check_values
+from synthaug.generators.intensity_scale import IntensityScale
 from synthaug.generators.latent_scale import LatentScale
 from synthaug.generators.sampling_config import SamplingConfig
 from synthaug.generators.volume_prior import VolumePrior
@@ -18,11 +19,8 @@ from synthaug.labels import LabelScheme
 from synthaug.volumes import CaseRecord
 from synthaug.volumes.grid import Grid
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 CONFIG_NAME = "config.json"
-
-WINDOW_PERCENTILE = 99.5
-"""Foreground percentile of an image that normalised intensity 1 stands for."""
 
 
 def refuse_no_volume(name: str, volume_ml: float) -> None:
@@ -53,7 +51,8 @@ class GuidedLDMConfig:
         mask_latent: scale of the label-map latents.
         image_latent: scale of the image latents.
         volume_prior: volumes of the controls that go together, in the order of ``limits_ml``.
-        intensity_window: intensity that normalised 1 stands for, by channel.
+        intensities: what the networks' intensities stand for, by channel.
+        required_structures: structures that every training case has; a label map without one of them is wrong.
         sampling: default sampler settings.
         licence: licence of the weights, which is that of their data.
         training_cases: what the weights were fitted on.
@@ -73,7 +72,8 @@ class GuidedLDMConfig:
     mask_latent: LatentScale
     image_latent: LatentScale
     volume_prior: VolumePrior
-    intensity_window: tuple[float, ...]
+    intensities: tuple[IntensityScale, ...]
+    required_structures: tuple[str, ...]
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     licence: str = "unknown"
     training_cases: tuple[CaseRecord, ...] = ()
@@ -114,7 +114,8 @@ class GuidedLDMConfig:
             "mask_latent": asdict(self.mask_latent),
             "image_latent": asdict(self.image_latent),
             "volume_prior": asdict(self.volume_prior),
-            "intensity_window": self.intensity_window,
+            "intensities": [asdict(one) for one in self.intensities],
+            "required_structures": self.required_structures,
             "null_condition": "value 0, presence 0 for every control",
             "noise_schedule": "rectified flow, logit-normal times",
             "weights": "exponential moving average",
@@ -156,7 +157,8 @@ class GuidedLDMConfig:
                     tuple(map(float, content["volume_prior"]["mean"])),
                     tuple(tuple(map(float, row)) for row in content["volume_prior"]["covariance"]),
                 ),
-                intensity_window=tuple(content["intensity_window"]),
+                intensities=tuple(IntensityScale(**one) for one in content["intensities"]),
+                required_structures=tuple(content["required_structures"]),
                 sampling=_read_sampling(content["sampling"]),
                 licence=content["licence"],
                 training_cases=tuple(CaseRecord(**case) for case in content["training_cases"]),

@@ -16,10 +16,6 @@ from synthaug.networks.label_modulation import modulation_kept
 from synthaug.networks.precision import autocast
 from synthaug.networks.rectified_flow import TIME_SCALE, integrate_flow
 
-INTENSITY_RANGE = (0.002, 1.5)
-"""Normalised intensities of tissue; above 0, so that background alone is 0."""
-
-
 EVERYWHERE = (slice(None), slice(None), slice(None))
 
 
@@ -47,7 +43,7 @@ class ImageStage:
         generators: Sequence[torch.Generator],
         patch: tuple[slice, slice, slice] = EVERYWHERE,
     ) -> list[np.ndarray]:
-        """Images ``(C, X, Y, Z)`` float32 for label maps ``(X, Y, Z)``; exactly 0 in the background.
+        """Images ``(C, X, Y, Z)`` float32 for label maps ``(X, Y, Z)``; exactly its own intensity in the background.
 
         Args:
             labels: the label maps.
@@ -65,9 +61,11 @@ class ImageStage:
                 )
             # one by one: a decoded image takes more memory than a batch of latents
             images = [self._decode(latents[i : i + 1], label[i : i + 1], patch) for i in range(len(label))]
-        window = torch.tensor(self.config.intensity_window).view(-1, 1, 1, 1)
-        # Background is exactly zero, tissue is not: crops and normalisation of real data rely on both.
-        return [(image * window * (one[patch] > 0).cpu()).numpy() for image, one in zip(images, label, strict=True)]
+        # Background is exactly one value, tissue is not: crops and normalisation of real data rely on both.
+        return [
+            self._restore(image.numpy(), (one[patch] > 0).cpu().numpy())
+            for image, one in zip(images, label, strict=True)
+        ]
 
     def renew(
         self,
@@ -105,7 +103,13 @@ class ImageStage:
                     shift=self.config.sampling.image_shift,
                     start=strength,
                 )
-            return self._decode(latent, label).numpy()
+            limits = np.array([scale.limits for scale in self.config.intensities])[..., None, None, None]
+            return self._decode(latent, label).numpy().clip(limits[:, 0], limits[:, 1]).astype(np.float32)
+
+    def _restore(self, image: np.ndarray, tissue: np.ndarray) -> np.ndarray:
+        """Image ``(C, X, Y, Z)`` of a decoded one and of where ``(X, Y, Z)`` it shows tissue."""
+        scaled = zip(self.config.intensities, image, strict=True)
+        return np.stack([scale.restore(channel, tissue) for scale, channel in scaled])
 
     def _noise(self, generator: torch.Generator) -> torch.Tensor:
         shape = [size // self.autoencoder.downsampling for size in self.config.grid.shape]
@@ -122,7 +126,7 @@ class ImageStage:
     def _decode(
         self, latent: torch.Tensor, label: torch.Tensor, patch: tuple[slice, slice, slice] = EVERYWHERE
     ) -> torch.Tensor:
-        """Patch of the image, ``(C, X, Y, Z)`` in normalised units on the CPU, tissue everywhere."""
+        """Patch of the image, ``(C, X, Y, Z)`` in normalised units on the CPU, tissue everywhere, of any size."""
         factor = self.autoencoder.downsampling
         cuts = [
             _cut(one, size, factor, self.autoencoder.decoder_reach)
@@ -133,7 +137,7 @@ class ImageStage:
         x, y, z = (cut.label for cut in cuts)
         image = self.autoencoder.decode(latent, label[:, x, y, z])[0]
         x, y, z = (cut.wanted for cut in cuts)
-        return image[:, x, y, z].float().clamp(*INTENSITY_RANGE).cpu()
+        return image[:, x, y, z].float().cpu()
 
 
 @dataclass(frozen=True)

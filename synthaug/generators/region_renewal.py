@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from synthaug.errors import AmbiguousMappingError, ConfigurationError
 from synthaug.generators.guided_ldm import GuidedLDM
-from synthaug.generators.guided_ldm_config import WINDOW_PERCENTILE
+from synthaug.generators.intensity_scale import IntensityScale
 from synthaug.labels import LabelScheme, propose_mapping
 from synthaug.volumes import CaseRecord, LabeledVolume
 from synthaug.volumes.grid import Grid, box_centre_mm, place_on_grid
@@ -89,8 +89,11 @@ class RegionRenewal:
         grid = self._generator.config.grid
         affine = grid.affine_centred_at(box_centre_mm(pair.label > 0, pair.affine))
         label = place_on_grid(self._mapping.apply(pair.label, "label map"), pair.affine, grid, affine, is_label=True)
-        window = np.array([np.percentile(one[pair.label > 0], WINDOW_PERCENTILE) for one in pair.image])
-        scaled = pair.image / window[:, None, None, None].astype(np.float32)
+        scales = [
+            own if own.absolute else IntensityScale.of(one[pair.label > 0], own.background)
+            for own, one in zip(self._generator.config.intensities, pair.image, strict=True)
+        ]
+        scaled = [scale.normalise(one) for scale, one in zip(scales, pair.image, strict=True)]
         image = np.stack([place_on_grid(one, pair.affine, grid, affine, is_label=False) for one in scaled])
         inside = place_on_grid(region.astype(np.int16), pair.affine, grid, affine, is_label=True) > 0
         renewed = self._generator.renew_image(
@@ -105,5 +108,6 @@ class RegionRenewal:
         reached = place_on_grid(np.ones(grid.shape, np.int16), affine, own, pair.affine, is_label=True) > 0
         depth = ndimage.distance_transform_edt(region & reached, sampling=pair.spacing_mm)
         share = np.clip(depth / BLEND_MM, 0, 1).astype(np.float32)
-        mixed = (1 - share) * pair.image + share * back * window[:, None, None, None].astype(np.float32)
+        new = np.stack([scale.restore(one, region) for scale, one in zip(scales, back, strict=True)])
+        mixed = (1 - share) * pair.image + share * new
         return np.where(share > 0, mixed, pair.image).astype(np.float32)

@@ -107,7 +107,7 @@ def load_generator(
     name = str(name_or_folder)
     if name == COUNTERFACTUAL:
         return _load_counterfactual(cases, scheme, channels, options, device)
-    folder = _find_folder(name)
+    folder = find_generator(name)
     if cases is not None:
         raise ConfigurationError(
             f"generator {name!r} makes its pairs from weights and draws from no cases; leave the cases out, "
@@ -168,7 +168,12 @@ def _load_counterfactual(
     return CounterfactualGenerator.from_options(cases, scheme, names, options, device=device)
 
 
-def _find_folder(name: str) -> Path:
+def find_generator(name: str) -> Path:
+    """Folder of weights by its shipped name or its path.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
     shipped = pretrained_folders()
     if name in shipped:
         return shipped[name]

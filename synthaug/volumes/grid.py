@@ -56,15 +56,18 @@ def place_on_grid(
         affine: its voxel-to-mm matrix, ``(4, 4)``.
         grid: grid of the result.
         grid_affine: voxel-to-mm matrix of the grid.
-        is_label: nearest neighbour for labels, trilinear for images.
+        is_label: nearest neighbour for labels; trilinear for images, smoothed before where the grid is coarser.
     """
     to_source = np.linalg.inv(affine) @ grid_affine
     matrix, offset = to_source[:3, :3], to_source[:3, 3]
     if np.allclose(matrix, np.eye(3), atol=1e-4):
         return _copy_block(array, np.rint(offset).astype(int), grid.shape)
-    result = ndimage.affine_transform(
-        array.astype(np.float32), matrix, offset, output_shape=grid.shape, order=0 if is_label else 1
-    )
+    values = array.astype(np.float32)
+    if not is_label:
+        # voxels of the array along an edge of the grid's voxels, by axis of the array
+        edges = np.abs(matrix).sum(axis=1)
+        values = ndimage.gaussian_filter(values, np.maximum(edges - 1, 0) / 2)
+    result = ndimage.affine_transform(values, matrix, offset, output_shape=grid.shape, order=0 if is_label else 1)
     return result.astype(array.dtype)
 
 

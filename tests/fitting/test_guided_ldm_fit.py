@@ -34,6 +34,7 @@ from synthaug.fitting.settings import (
 )
 from synthaug.fitting.stage import StageSettings
 from synthaug.generators.guided_ldm import GuidedLDM
+from synthaug.generators.intensity_scale import IntensityScale
 from synthaug.labels import LabelScheme
 from synthaug.volumes import CaseRecord
 from synthaug.warps.growth import growth_rates
@@ -57,7 +58,7 @@ def cases() -> list[FittingCase]:
             identifier=f"case_{index}",
             label=torch.from_numpy(pair.label.astype(np.uint8)),
             image=torch.from_numpy(pair.image) / 120,
-            window=(120.0,),
+            scales=(IntensityScale(0.0, 120.0),),
             record=CaseRecord(f"case_{index}", "0" * 64, "1" * 64),
         )
         for index, pair in enumerate(pairs)

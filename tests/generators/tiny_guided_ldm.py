@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from synthaug.files.canonical_json import canonical_json
 from synthaug.generators.guided_ldm import GuidedLDMNetworks
 from synthaug.generators.guided_ldm_config import GuidedLDMConfig, LatentScale
+from synthaug.generators.intensity_scale import IntensityScale
 from synthaug.generators.sampling_config import SamplingConfig
 from synthaug.generators.volume_prior import VolumePrior
 from synthaug.labels import LabelScheme
@@ -43,7 +44,8 @@ def tiny_config(**changes: Any) -> GuidedLDMConfig:
         "mask_latent": LatentScale((0.1, -0.2) * 6 + (0.0,), (0.5,) * 13),
         "image_latent": LatentScale((0.0, 0.3), (1.0, 2.0)),
         "volume_prior": VolumePrior((3.4, 7.1), ((0.5, 0.01), (0.01, 0.02))),
-        "intensity_window": (120.0,),
+        "intensities": (IntensityScale(0.0, 120.0),),
+        "required_structures": LabelScheme.load("ventricles-t1").names,
         "sampling": SamplingConfig(mask_steps=2, detail_steps=2, image_steps=2),
         "licence": "CC0",
         "training_cases": (CaseRecord("case_a", "0" * 64, "1" * 64), CaseRecord("case_b", None, "2" * 64)),

@@ -1,0 +1,106 @@
+"""From the command line of ``synthaug fit`` to the settings of a fit and the form of its cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from synthaug.cli.fit_wishes import Wishes
+from synthaug.errors import ConfigurationError
+from synthaug.fitting.case_form import CaseForm
+from synthaug.fitting.dataset_survey import DatasetSurvey
+from synthaug.fitting.fit_plan import plan_fit
+from synthaug.fitting.settings import FitSettings
+from synthaug.generators.cases import CasePaths
+from synthaug.generators.guided_ldm import GuidedLDM, GuidedLDMFolder
+from synthaug.generators.registry import find_generator
+from synthaug.integrations.nnunet.dataset import NnunetDataset
+from synthaug.labels import propose_mapping
+from synthaug.volumes.grid import Grid
+
+
+@dataclass(frozen=True)
+class FitPreparation:
+    """All that a fit needs beside its cases.
+
+    Attributes:
+        settings: of the fit.
+        form: of the cases.
+        notes: what was chosen and why, a line each.
+        begun: the generator whose mask stage is kept, if any.
+    """
+
+    settings: FitSettings
+    form: CaseForm
+    notes: tuple[str, ...]
+    begun: GuidedLDMFolder | None = None
+
+
+def prepare_fit(
+    dataset: NnunetDataset,
+    paths: Sequence[CasePaths],
+    wishes: Wishes,
+    given: FitSettings | None,
+    *,
+    budget_seconds: float,
+    device: torch.device,
+) -> FitPreparation:
+    """Read and check the training cases, and choose what the command line leaves open.
+
+    Args:
+        dataset: the dataset.
+        paths: its training cases.
+        wishes: what the user settles of a plan.
+        given: settings instead of a plan.
+        budget_seconds: training time.
+        device: where the networks will be.
+
+    Raises:
+        SynthAugError: a case that cannot be fitted on, or a wish that the dataset does not allow.
+    """
+    if wishes.init is not None:
+        return _from_generator(dataset, wishes.init)
+    survey = DatasetSurvey.of(paths, dataset.scheme, dataset.channels)
+    notes: tuple[str, ...] = ()
+    if given is None:
+        memory = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else 0
+        plan = plan_fit(
+            survey,
+            budget_seconds=budget_seconds,
+            gpu_bytes=memory,
+            spacing_mm=_planned_spacing(dataset),
+            controls=wishes.controls,
+            extend_ml=wishes.extend_ml,
+        )
+        given, notes = plan.settings, plan.notes
+    grid = Grid(given.shape, (given.spacing_mm,) * 3)
+    return FitPreparation(given, survey.form(grid, given.unlabelled_classes), notes)
+
+
+def _from_generator(dataset: NnunetDataset, name: str) -> FitPreparation:
+    """Cases in the form of a generator whose image stage is trained on."""
+    begun = GuidedLDM.read(find_generator(name))
+    config = begun.config
+    if len(dataset.channels) != len(config.channels):
+        raise ConfigurationError(
+            f"--init {name}: has {len(config.channels)} channel(s), {dataset.name} {len(dataset.channels)}; they must "
+            "be as many"
+        )
+    source = replace(dataset.scheme, ignore_id=None)
+    form = replace(
+        CaseForm.plain(dataset.scheme, dataset.channels, config.grid), mapping=propose_mapping(source, config.scheme)
+    )
+    note = f"label maps of {config.name}; its images are fitted to {', '.join(dataset.channels)}"
+    return FitPreparation(FitSettings().like(config), form, (note,), begun)
+
+
+def _planned_spacing(dataset: NnunetDataset) -> list[float] | None:
+    """Spacing in mm of nnU-Net's plans, if it has made some."""
+    try:
+        configurations: dict[str, Any] = dataset.plans()["configurations"]
+        return [float(edge) for edge in configurations["3d_fullres"]["spacing"]]
+    except (ConfigurationError, KeyError, TypeError, ValueError):
+        return None

@@ -1,0 +1,187 @@
+"""What the training cases of a dataset are like, measured before a fit is planned: each is read once and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from synthaug.errors import LabelError
+from synthaug.fitting.case_form import CaseForm
+from synthaug.fitting.unlabelled_tissue import UnlabelledTissue, background_of, body_of, sample_tissue
+from synthaug.generators.cases import CasePaths
+from synthaug.generators.intensity_scale import IntensityScale
+from synthaug.labels import LabelScheme
+from synthaug.volumes import LabeledVolume, read_pair
+from synthaug.volumes.grid import Grid
+
+UNIT_CHANNELS = ("ct",)
+"""Names of channels whose intensities have a unit: nnU-Net normalises these by fixed numbers too."""
+
+INTENSITY_SAMPLES = 50_000
+LOPSIDED = 0.1
+"""Share of the body's width that an unpaired structure lies off its middle in bodies that must not be mirrored."""
+
+
+@dataclass(frozen=True)
+class CaseSurvey:
+    """What one case is like.
+
+    Attributes:
+        identifier: its name.
+        spacing_mm: voxel edges in mm along x, y and z (RAS+).
+        labelled_mm: extent of the labelled voxels along these axes, in mm; 0 where there are none.
+        body_mm: extent of the body likewise.
+        volumes_ml: volume of each structure and group of the dataset.
+        unlabelled_share: share of the body that no structure covers.
+        background: intensity around the body by channel.
+        tissue: intensities ``(N, C)`` of some voxels of the body.
+        unlabelled: normalised intensities ``(N, C)`` of some voxels of unlabelled tissue.
+        sideways: how far each unpaired structure lies off the middle of the body, as a share of its width.
+    """
+
+    identifier: str
+    spacing_mm: tuple[float, float, float]
+    labelled_mm: tuple[float, float, float]
+    body_mm: tuple[float, float, float]
+    volumes_ml: dict[str, float]
+    unlabelled_share: float
+    background: tuple[float, ...]
+    tissue: np.ndarray
+    unlabelled: np.ndarray
+    sideways: dict[str, float]
+
+
+@dataclass(frozen=True)
+class DatasetSurvey:
+    """What the training cases of a fold are like.
+
+    Attributes:
+        scheme: label scheme of the dataset.
+        channels: names of its channels.
+        cases: one by one.
+    """
+
+    scheme: LabelScheme
+    channels: tuple[str, ...]
+    cases: tuple[CaseSurvey, ...]
+
+    @classmethod
+    def of(
+        cls,
+        paths: Sequence[CasePaths],
+        scheme: LabelScheme,
+        channels: tuple[str, ...],
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> DatasetSurvey:
+        """Read every case.
+
+        Raises:
+            SynthAugError: a case that cannot be read, or whose image and label map contradict each other.
+            LabelError: no case has a labelled voxel.
+        """
+        cases = []
+        for number, one in enumerate(paths, start=1):
+            cases.append(_survey(read_pair(one.images, one.label, scheme, channels), one.identifier))
+            progress(number, len(paths))
+        if not any(any(case.volumes_ml.values()) for case in cases):
+            raise LabelError(
+                f"{scheme.name}: none of {len(cases)} training cases has a labelled voxel; a fit needs some: label them"
+            )
+        return cls(scheme, channels, tuple(cases))
+
+    @property
+    def unlabelled_share(self) -> float:
+        """Median over the cases."""
+        return float(np.median([case.unlabelled_share for case in self.cases]))
+
+    @property
+    def always_present(self) -> tuple[str, ...]:
+        """Structures that every case has."""
+        return tuple(name for name in self.scheme.names if all(case.volumes_ml[name] > 0 for case in self.cases))
+
+    @property
+    def ever_present(self) -> tuple[str, ...]:
+        """Structures that some case has."""
+        return tuple(name for name in self.scheme.names if any(case.volumes_ml[name] > 0 for case in self.cases))
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether bodies may be mirrored: no unpaired structure lies to one side in general."""
+        sides: dict[str, list[float]] = {}
+        for case in self.cases:
+            for name, share in case.sideways.items():
+                sides.setdefault(name, []).append(share)
+        return all(abs(float(np.mean(shares))) < LOPSIDED for shares in sides.values())
+
+    def extent_mm(self, *, of_body: bool) -> tuple[float, float, float]:
+        """Largest extent over the cases along x, y and z in mm, of their bodies or of their labelled voxels."""
+        x, y, z = np.max([case.body_mm if of_body else case.labelled_mm for case in self.cases], axis=0)
+        return float(x), float(y), float(z)
+
+    def form(self, grid: Grid, classes: int) -> CaseForm:
+        """The form of the cases on a grid, with so many classes of unlabelled tissue (0: it is background)."""
+        tissue = UnlabelledTissue.learn([case.unlabelled for case in self.cases], classes) if classes else None
+        return CaseForm(
+            self.scheme, self.channels, grid, tuple(map(self._common_scale, range(len(self.channels)))), tissue
+        )
+
+    def _common_scale(self, channel: int) -> IntensityScale | None:
+        if self.channels[channel].lower() not in UNIT_CHANNELS:
+            return None
+        pooled = np.concatenate([case.tissue[:, channel] for case in self.cases])
+        around = float(np.median([case.background[channel] for case in self.cases]))
+        return IntensityScale.of(pooled, around, absolute=True)
+
+
+def _survey(pair: LabeledVolume, identifier: str) -> CaseSurvey:
+    rng = np.random.default_rng(0)
+    around = background_of(pair.image)
+    labelled = pair.label > 0
+    body = body_of(pair.image, around, labelled)
+    tissue = pair.image[:, body].T
+    scales = [IntensityScale.of(one, beyond) for one, beyond in zip(tissue.T, around, strict=True)]
+    unlabelled = body & ~labelled
+    if all(scale.zero < scale.one for scale in scales):
+        normal = np.stack([scale.normalise(one) for scale, one in zip(scales, pair.image, strict=True)])
+        samples = sample_tissue(normal, unlabelled, rng)
+    else:  # refused by name when the case is loaded
+        samples = np.zeros((0, len(scales)), np.float32)
+    return CaseSurvey(
+        identifier,
+        pair.spacing_mm,
+        _extent_mm(labelled, pair.spacing_mm),
+        _extent_mm(body, pair.spacing_mm),
+        pair.volumes_ml(),
+        float(unlabelled.sum() / max(int(body.sum()), 1)),
+        around,
+        tissue[rng.permutation(len(tissue))[:INTENSITY_SAMPLES]],
+        samples,
+        _sideways(pair, body),
+    )
+
+
+def _extent_mm(mask: np.ndarray, spacing_mm: Sequence[float]) -> tuple[float, float, float]:
+    x, y, z = (
+        (np.ptp(line) + 1) * edge if len(line) else 0.0 for line, edge in zip(_occupied(mask), spacing_mm, strict=True)
+    )
+    return float(x), float(y), float(z)
+
+
+def _occupied(mask: np.ndarray) -> list[np.ndarray]:
+    """Indices along each axis at which a ``(X, Y, Z)`` mask has a voxel."""
+    return [np.flatnonzero(mask.any(axis=tuple(one for one in range(3) if one != axis))) for axis in range(3)]
+
+
+def _sideways(pair: LabeledVolume, body: np.ndarray) -> dict[str, float]:
+    across = _occupied(body)[0]
+    if not len(across):
+        return {}
+    middle, width = (across[0] + across[-1]) / 2, np.ptp(across) + 1
+    found = {}
+    for structure in pair.scheme.structures:
+        columns = (pair.label == structure.id).sum(axis=(1, 2))
+        if structure.mirror is None and columns.any():
+            found[structure.name] = float((np.average(np.arange(len(columns)), weights=columns) - middle) / width)
+    return found
