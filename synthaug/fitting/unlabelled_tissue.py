@@ -21,6 +21,9 @@ EXACT_SHARE = 0.05
 """A background of one exact intensity in at least this share of the voxels needs no threshold."""
 
 SMOOTHING_VOXELS = 0.7
+CELL = 0.02
+"""Edge of a cell of normalised intensities."""
+
 SAMPLES = 20_000
 """Voxels that each case tells the classes by."""
 
@@ -38,11 +41,15 @@ class UnlabelledTissue:
 
     @classmethod
     def learn(cls, samples: Sequence[np.ndarray], classes: int) -> UnlabelledTissue:
-        """Classes by k-means over voxels ``(N, C)`` of all cases, from `sample_tissue`."""
+        """Classes by k-means over voxels ``(N, C)`` of all cases, from `sample_tissue`.
+
+        A cell of intensities counts by the square root of its voxels: else bone, which is rare, had no class.
+        """
         from sklearn.cluster import KMeans
 
-        pooled = np.concatenate(samples)
-        found = KMeans(classes, n_init=4, random_state=0).fit(pooled).cluster_centers_
+        cells, counts = np.unique(np.rint(np.concatenate(samples) / CELL), axis=0, return_counts=True)
+        means = KMeans(min(classes, len(cells)), n_init=4, random_state=0)
+        found = means.fit(cells * CELL, sample_weight=np.sqrt(counts)).cluster_centers_
         return cls(tuple(tuple(float(value) for value in centre) for centre in sorted(found.tolist())))
 
     def extend(self, scheme: LabelScheme) -> LabelScheme:

@@ -62,13 +62,17 @@ def place_on_grid(
     matrix, offset = to_source[:3, :3], to_source[:3, 3]
     if np.allclose(matrix, np.eye(3), atol=1e-4):
         return _copy_block(array, np.rint(offset).astype(int), grid.shape)
-    values = array.astype(np.float32)
-    if not is_label:
-        # voxels of the array along an edge of the grid's voxels, by axis of the array
-        edges = np.abs(matrix).sum(axis=1)
-        values = ndimage.gaussian_filter(values, np.maximum(edges - 1, 0) / 2)
-    result = ndimage.affine_transform(values, matrix, offset, output_shape=grid.shape, order=0 if is_label else 1)
-    return result.astype(array.dtype)
+    # outer voxels reach half their edge beyond their centres, which thick slices cannot do without
+    offset = offset + 1
+    if is_label:
+        return ndimage.affine_transform(np.pad(array, 1), matrix, offset, output_shape=grid.shape, order=0)
+    # voxels of the array along an edge of the grid's voxels, by axis of the array
+    edges = np.abs(matrix).sum(axis=1)
+    smooth = ndimage.gaussian_filter(array.astype(np.float32), np.maximum(edges - 1, 0) / 2, mode="nearest")
+    values = ndimage.affine_transform(np.pad(smooth, 1, mode="edge"), matrix, offset, output_shape=grid.shape, order=1)
+    frame = np.pad(np.ones(array.shape, np.uint8), 1)
+    inside = ndimage.affine_transform(frame, matrix, offset, output_shape=grid.shape, order=0)
+    return (values * inside).astype(array.dtype)
 
 
 def _copy_block(array: np.ndarray, start: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:

@@ -105,3 +105,43 @@ def test_a_split_that_names_an_absent_case_is_one_line(tmp_path: Path, capsys: p
     error = capsys.readouterr().err.strip()
     assert "fold 0 names absent" in error
     assert "\n" not in error
+
+
+def test_a_dry_run_prints_settings_that_a_fit_takes(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = dataset / "out"
+    arguments = ["fit", "7", "--out", str(out), "--device", "cpu", "--dry-run"]
+    assert run([*arguments, "--extend", "ventricles=0.001:0.1"]) == 0
+    printed = capsys.readouterr()
+    settings = json.loads(printed.out)
+    assert settings["controls"][0] == "ventricles"
+    assert settings["bank"]["volume_range_ml"] == [0.001, 0.1]
+    assert "field of view 32 x 32 x 32 voxels of 1 mm" in printed.err
+    (dataset / "plan.json").write_text(printed.out)
+    assert run([*arguments, "--settings", str(dataset / "plan.json")]) == 0
+    assert json.loads(capsys.readouterr().out) == settings
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--extend", "ventricles=9:3"], "--extend ventricles=9:3: NAME=LOW:HIGH"),
+        (["--extend", "ventricles"], "--extend ventricles: NAME=LOW:HIGH"),
+        (["--extend", "kidney=1:2"], "'kidney'"),
+        (["--control", "brain,"], "--control brain,: an empty name"),
+        (["--control", "brian"], "did you mean 'brain'"),
+        (["--control", "brain", "--settings", "SETTINGS"], "--control and --settings"),
+        (["--control", "brain", "--init", "ventricles-t1-1mm"], "--control and --init"),
+        (["--init", "ventricles-t2"], "no generator 'ventricles-t2'"),
+        (["--init", "ventricles-t1-1mm"], "could become"),
+    ],
+)
+def test_wishes_that_cannot_be_are_one_line(
+    dataset: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [str(dataset / "settings.json") if one == "SETTINGS" else one for one in arguments]
+    assert run(["fit", "7", "--out", str(dataset / "out"), "--device", "cpu", *given]) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert "Traceback" not in error
+    assert not (dataset / "out").exists()

@@ -185,6 +185,48 @@ def test_the_bank_spreads_ventricles_over_the_range_and_is_not_made_twice(
         assert (item.image[:, item.label == 0] == 0).all()
 
 
+def test_a_bank_whose_time_is_spent_has_each_case_and_is_left_as_it_is(
+    cases: list[FittingCase], scheme: LabelScheme, tmp_path: Path
+) -> None:
+    bank = Bank(tmp_path)
+    settings = BankSettings(label_variants=3, pair_variants=2)
+    for seconds in (0.0, 1e9):
+        bank.build(cases, settings, growth={1: 1.0}, fluid_ids=(), spacing_mm=4.0, seed=3, seconds=seconds)
+        for kind in ("labels", "pairs"):
+            assert [path.stem[-2:] for path in bank.paths(kind)] == ["00"] * len(cases)
+
+
+@pytest.mark.usefixtures("fresh_accelerator")
+def test_a_fit_on_anothers_masks_changes_the_images_alone(
+    fitted: Path, cases: list[FittingCase], settings: FitSettings, tmp_path: Path
+) -> None:
+    begun = GuidedLDM.read(fitted)
+    brighter = [
+        replace(case, identifier=f"other_{case.identifier}", scales=(IntensityScale(0.0, 3000.0),),
+                record=CaseRecord(f"other_{case.identifier}", "2" * 64, "3" * 64))
+        for case in cases
+    ]  # fmt: skip
+    again = GuidedLDMFit(
+        "again",
+        brighter,
+        begun.config.scheme,
+        ("FLAIR",),
+        settings.like(begun.config),
+        tmp_path / "again",
+        budget_seconds=4000,
+        accelerator=Accelerator(cpu=True),
+        begun=begun,
+    ).run()
+    old, new = (GuidedLDM.load(folder, device="cpu", steps=2) for folder in (fitted, again))
+    condition = Condition({"ventricles": 25.0})
+    before, after = (one.generate([condition], [3])[0] for one in (old, new))
+    np.testing.assert_array_equal(before.label, after.label)
+    assert after.image.max() > 10 * before.image.max()
+    assert after.channels == ("FLAIR",)
+    assert [case.identifier for case in new.training_cases] == ["case_0", "case_1", "other_case_0", "other_case_1"]
+    assert not list((again / "work").glob("mask*"))
+
+
 def test_sizes_that_a_later_stage_cannot_take_are_refused_at_the_start(
     cases: list[FittingCase], scheme: LabelScheme, settings: FitSettings, tmp_path: Path
 ) -> None:

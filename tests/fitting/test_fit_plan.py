@@ -1,0 +1,142 @@
+"""Surveys of datasets, and the plans that follow from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from synthaug.configuration import config_to_dict, load_config
+from synthaug.errors import ConfigurationError, LabelError
+from synthaug.fitting.cases import load_pair_case
+from synthaug.fitting.dataset_survey import DatasetSurvey
+from synthaug.fitting.fit_plan import UNLABELLED_CLASSES, plan_fit
+from synthaug.fitting.settings import FitSettings
+from synthaug.generators.cases import CasePaths
+from synthaug.labels import LabelScheme, Structure
+from synthaug.volumes import write_image, write_label
+from synthaug.volumes.grid import Grid
+
+SCHEME = LabelScheme("Dataset009_Trunk", (Structure("liver", 1), Structure("tumor", 2)))
+SHAPE = (48, 40, 16)
+SPACING = (1.0, 1.0, 3.0)
+
+
+def write_case(folder: Path, number: int, *, tumor: bool = True, channels: int = 1) -> CasePaths:
+    """A body of 50 HU in air, with a liver on its right and a tumour in it, in voxels of 1 x 1 x 3 mm."""
+    rng = np.random.default_rng(number)
+    x, y, z = np.meshgrid(*(np.arange(n) * s for n, s in zip(SHAPE, SPACING, strict=True)), indexing="ij")
+    body = ((x - 24) / 20) ** 2 + ((y - 20) / 16) ** 2 + ((z - 24) / 40) ** 2 < 1
+    label = (((x - 34) ** 2 + (y - 20) ** 2 + (z - 24) ** 2) < 81).astype(np.int16)
+    if tumor:
+        label[((x - 34) ** 2 + (y - 20) ** 2 + (z - 24) ** 2) < (4 + number % 3) ** 2] = 2
+    image = np.full(SHAPE, -1000.0)
+    image[body] = 50
+    image[body & (y > 24)] = -100
+    image[label == 1] = 110
+    image[label == 2] = 60
+    image += rng.normal(0, 5, SHAPE)
+    affine = np.diag([*SPACING, 1.0])
+    names = [folder / f"case{number}_{channel:04d}.nii.gz" for channel in range(channels)]
+    for factor, name in enumerate(names, start=1):
+        write_image(name, (factor * image).astype(np.float32)[None], affine)
+    write_label(folder / f"case{number}.nii.gz", label, affine)
+    return CasePaths(f"case{number}", tuple(names), folder / f"case{number}.nii.gz")
+
+
+@pytest.fixture
+def survey(tmp_path: Path) -> DatasetSurvey:
+    paths = [write_case(tmp_path, number, tumor=number != 1) for number in range(4)]
+    return DatasetSurvey.of(paths, SCHEME, ("CT",))
+
+
+def test_a_survey_tells_what_the_cases_are_like(survey: DatasetSurvey) -> None:
+    assert survey.cases[0].spacing_mm == SPACING
+    assert survey.cases[0].labelled_mm == pytest.approx((17, 17, 15), abs=3)
+    assert survey.unlabelled_share > 0.5
+    assert survey.always_present == ("liver",)
+    assert survey.ever_present == ("liver", "tumor")
+    assert not survey.mirrors
+
+
+def test_a_dataset_without_any_label_is_refused(tmp_path: Path) -> None:
+    paths = write_case(tmp_path, 0)
+    write_label(paths.label, np.zeros(SHAPE, np.int16), np.diag([*SPACING, 1.0]))
+    with pytest.raises(LabelError, match="none of 1 training cases has a labelled voxel"):
+        DatasetSurvey.of([paths], SCHEME, ("CT",))
+
+
+def test_sparse_labels_get_classes_and_room_for_the_whole_body(survey: DatasetSurvey) -> None:
+    plan = plan_fit(survey, budget_seconds=1200)
+    settings = plan.settings
+    assert settings.unlabelled_classes == UNLABELLED_CLASSES
+    assert not settings.mirror
+    assert settings.controls == ("liver", "tumor")
+    assert settings.bank.volume_range_ml is None
+    assert all(extent % 32 == 0 for extent in settings.shape)
+    assert settings.spacing_mm >= 3 ** (1 / 3)
+    field = np.array(settings.shape) * settings.spacing_mm
+    assert (field >= survey.extent_mm(of_body=True)).all()
+    assert any("no label" in note for note in plan.notes)
+
+
+def test_a_shorter_budget_has_coarser_voxels_and_the_datas_spacing_is_the_finest(survey: DatasetSurvey) -> None:
+    fine = plan_fit(survey, budget_seconds=1e6).settings
+    assert fine.spacing_mm == pytest.approx(3 ** (1 / 3), rel=0.16)
+    large = [plan_fit(survey, budget_seconds=budget, spacing_mm=(0.1,) * 3).settings for budget in (60, 3600)]
+    assert large[0].spacing_mm > large[1].spacing_mm
+    assert plan_fit(survey, budget_seconds=60, gpu_bytes=80_000_000_000, spacing_mm=(0.1,) * 3).settings.spacing_mm < (
+        large[1].spacing_mm
+    )
+
+
+def test_controls_and_their_extension_are_asked_for_by_name(survey: DatasetSurvey) -> None:
+    settings = plan_fit(survey, budget_seconds=600, controls=("liver",), extend_ml={"tumor": (0.1, 5.0)}).settings
+    assert settings.controls == ("tumor", "liver")  # the first is the one that is warped
+    assert settings.bank.volume_range_ml == (0.1, 5.0)
+
+
+def test_wishes_that_cannot_be_are_refused(survey: DatasetSurvey) -> None:
+    with pytest.raises(LabelError, match="did you mean"):
+        plan_fit(survey, budget_seconds=600, controls=("livre",))
+    with pytest.raises(ConfigurationError, match="one control can be taken beyond"):
+        plan_fit(survey, budget_seconds=600, extend_ml={"liver": (1, 2), "tumor": (1, 2)})
+
+
+def test_a_structure_that_no_case_has_is_no_control(tmp_path: Path) -> None:
+    survey = DatasetSurvey.of([write_case(tmp_path, 0, tumor=False)], SCHEME, ("CT",))
+    assert plan_fit(survey, budget_seconds=600).settings.controls == ("liver",)
+    with pytest.raises(ConfigurationError, match="--control tumor: no training case has a voxel"):
+        plan_fit(survey, budget_seconds=600, controls=("tumor",))
+
+
+def test_the_settings_of_a_plan_can_be_written_and_read_back(survey: DatasetSurvey) -> None:
+    settings = plan_fit(survey, budget_seconds=600, extend_ml={"tumor": (0.1, 5.0)}).settings
+    assert load_config(FitSettings, config_to_dict(settings), where="plan") == settings
+
+
+def test_cases_in_the_surveys_form_keep_hounsfield_units(survey: DatasetSurvey, tmp_path: Path) -> None:
+    settings = plan_fit(survey, budget_seconds=600).settings
+    form = survey.form(Grid(settings.shape, (settings.spacing_mm,) * 3), settings.unlabelled_classes)
+    case = load_pair_case(write_case(tmp_path, 7), form)
+    assert case.image is not None
+    (scale,) = case.scales
+    assert scale.absolute
+    assert scale.background == pytest.approx(-1000, abs=10)
+    label = case.label.numpy()
+    restored = scale.restore(case.image[0].numpy(), label > 0)
+    assert restored[label == 1].mean() == pytest.approx(110, abs=15)
+    unlabelled = restored[label > 2]
+    assert np.percentile(unlabelled, 10) == pytest.approx(-100, abs=20)
+    assert np.percentile(unlabelled, 90) == pytest.approx(50, abs=20)
+    assert set(np.unique(label)) >= {0, 1, 2, 3, 4}
+
+
+def test_channels_are_scaled_one_by_one(tmp_path: Path) -> None:
+    paths = [write_case(tmp_path, number, channels=2) for number in range(2)]
+    survey = DatasetSurvey.of(paths, SCHEME, ("CT", "T1"))
+    form = survey.form(Grid((32, 32, 32), (2.5,) * 3), 2)
+    case = load_pair_case(paths[0], form)
+    assert [scale.absolute for scale in case.scales] == [True, False]
+    assert case.scales[1].one == pytest.approx(2 * case.scales[0].one, rel=0.1)

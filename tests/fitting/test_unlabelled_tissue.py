@@ -1,0 +1,69 @@
+"""Unlabelled tissue: where the body is, and its classes by intensity."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from synthaug.fitting.unlabelled_tissue import UnlabelledTissue, background_of, body_of, sample_tissue
+from synthaug.labels import LabelScheme, Structure
+
+SIZE = 40
+
+
+def ball(radius: float, centre: tuple[float, float, float] = (20, 20, 20)) -> np.ndarray:
+    place = np.indices((SIZE,) * 3) - np.array(centre).reshape(3, 1, 1, 1)
+    return np.sqrt((place**2).sum(axis=0)) < radius
+
+
+@pytest.fixture
+def trunk() -> np.ndarray:
+    """A CT ``(1, X, Y, Z)``: a body with lungs and bone in air, noise everywhere, and a table beneath it."""
+    rng = np.random.default_rng(0)
+    image = np.full((SIZE,) * 3, -1000.0)
+    image[ball(15)] = 40
+    image[ball(4, (13, 20, 20))] = -850
+    image[ball(3, (20, 30, 20))] = 700
+    image[:, :2, :] = 100
+    return (image + rng.normal(0, 15, image.shape))[None].astype(np.float32)
+
+
+def test_the_background_is_what_is_around_the_body(trunk: np.ndarray) -> None:
+    assert background_of(trunk)[0] == pytest.approx(-1000, abs=20)
+    assert background_of(np.where(ball(15), 80, 0)[None]) == (0.0,)
+
+
+def test_the_body_has_its_lungs_and_not_the_table(trunk: np.ndarray) -> None:
+    body = body_of(trunk, background_of(trunk), np.zeros((SIZE,) * 3, bool))
+    truth = ball(15)
+    assert 2 * (body & truth).sum() / (body.sum() + truth.sum()) > 0.95
+    assert body[13, 20, 20]
+    assert not body[:, :2].any()
+
+
+def test_a_stripped_head_is_exactly_what_is_not_0_with_its_holes() -> None:
+    head = ball(15) & ~ball(3)
+    body = body_of(np.where(head, 0.01, 0.0)[None].astype(np.float32), (0.0,), np.zeros((SIZE,) * 3, bool))
+    assert np.array_equal(body, ball(15))
+
+
+def test_what_is_labelled_belongs_to_the_body_wherever_it_lies(trunk: np.ndarray) -> None:
+    labelled = ball(3, (5, 35, 35))
+    assert body_of(trunk, background_of(trunk), labelled)[labelled].all()
+
+
+def test_classes_follow_intensities_in_their_order(trunk: np.ndarray) -> None:
+    normal = trunk / 1000
+    samples = sample_tissue(normal, ball(15), np.random.default_rng(0))
+    tissue = UnlabelledTissue.learn([samples, samples], 3)
+    assert [centre[0] for centre in tissue.centres] == sorted(centre[0] for centre in tissue.centres)
+    classes = tissue.classify(normal)
+    assert [int(classes[place]) for place in ((13, 20, 20), (20, 20, 20), (20, 30, 20))] == [0, 1, 2]
+
+
+def test_the_scheme_gets_classes_behind_its_own_structures() -> None:
+    scheme = LabelScheme("two", (Structure("organ", 1), Structure("tumor", 2)), {"all": ("organ", "tumor")})
+    extended = UnlabelledTissue(((0.1,), (0.5,))).extend(scheme)
+    assert extended.names == ("organ", "tumor", "unlabelled_1", "unlabelled_2")
+    assert extended.ids == (1, 2, 3, 4)
+    assert extended.groups == scheme.groups
