@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from synthaug.errors import ConfigurationError, GeometryError, LabelError
+from synthaug.errors import ConfigurationError, LabelError
 from synthaug.fitting.case_form import CaseForm
 from synthaug.generators.cases import CasePaths
 from synthaug.generators.intensity_scale import IntensityScale
 from synthaug.labels import LabelMapping
 from synthaug.volumes import CaseRecord, fingerprint_array, read_label, read_pair
-from synthaug.volumes.grid import Grid, box_centre_mm, place_on_grid
+from synthaug.volumes.grid import box_centre_mm, check_field_of_view, place_on_grid
 
 MOST_IGNORED = 0.1
 """At most this share of a case's labelled voxels may be ignored ones: what they show is not known."""
@@ -70,7 +70,7 @@ def load_pair_case(paths: CasePaths, form: CaseForm) -> FittingCase:
             )
     affine = grid.affine_centred_at(box_centre_mm(tissue > 0, pair.affine))
     label = place_on_grid(tissue, pair.affine, grid, affine, is_label=True)
-    _check_field_of_view(tissue, label, pair.affine, grid, paths.label)
+    check_field_of_view(tissue, pair.affine, label, grid, str(paths.label))
     normal = [scale.normalise(one) for scale, one in zip(scales, pair.image, strict=True)]
     image = np.stack([place_on_grid(one, pair.affine, grid, affine, is_label=False) for one in normal])
     return FittingCase(
@@ -110,7 +110,7 @@ def load_label_case(path: Path, form: CaseForm, mapping: LabelMapping | None = N
     label = form.label_of(label)
     grid_affine = form.grid.affine_centred_at(box_centre_mm(label > 0, affine))
     placed = place_on_grid(label, affine, form.grid, grid_affine, is_label=True)
-    _check_field_of_view(label, placed, affine, form.grid, path)
+    check_field_of_view(label, affine, placed, form.grid, str(path))
     return FittingCase(
         record.identifier,
         torch.from_numpy(placed.astype(np.uint8)),
@@ -138,13 +138,3 @@ def _check_labels(label: np.ndarray, form: CaseForm, path: Path) -> None:
                 f"{path}: {ignored} of {int((label > 0).sum())} labelled voxels have the ignore label "
                 f"{form.dataset.ignore_id}; a fit takes at most {MOST_IGNORED:.0%}: label them or leave the case out"
             )
-
-
-def _check_field_of_view(label: np.ndarray, placed: np.ndarray, affine: np.ndarray, grid: Grid, path: Path) -> None:
-    before = float((label > 0).sum()) * abs(np.linalg.det(affine[:3, :3])) / 1000
-    after = float((placed > 0).sum()) * grid.voxel_volume_ml
-    if after < 0.95 * before:
-        raise GeometryError(
-            f"{path}: {100 * (1 - after / max(before, 1e-9)):.0f} % of the labelled volume lies outside the field of "
-            f"view {grid.shape} voxels of {grid.spacing_mm} mm; at most 5 % may: enlarge it or crop the case"
-        )

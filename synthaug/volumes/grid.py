@@ -7,6 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from synthaug.errors import GeometryError
+
+LARGEST_SHARE_OUTSIDE = 0.05
+"""Of a label map's volume, at most this may lie outside the grid that it is placed on."""
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -37,10 +42,16 @@ class Grid:
         return affine
 
 
+def box_of(mask: np.ndarray) -> tuple[slice, slice, slice]:
+    """Bounding box of a ``(X, Y, Z)`` mask, which holds a voxel at least."""
+    lines = [np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis))) for axis in range(3)]
+    x, y, z = (slice(int(line[0]), int(line[-1]) + 1) for line in lines)
+    return x, y, z
+
+
 def box_centre_mm(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
     """Centre, in mm, of the bounding box of a ``(X, Y, Z)`` mask."""
-    corners = [np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis))) for axis in range(3)]
-    centre = np.array([(line[0] + line[-1]) / 2 for line in corners])
+    centre = np.array([(one.start + one.stop - 1) / 2 for one in box_of(mask)])
     return affine[:3, :3] @ centre + affine[:3, 3]
 
 
@@ -84,3 +95,26 @@ def _copy_block(array: np.ndarray, start: np.ndarray, shape: tuple[int, int, int
         target.append(slice(low - first, max(high, low) - first))
     result[tuple(target)] = array[tuple(source)]
     return result
+
+
+def check_field_of_view(label: np.ndarray, affine: np.ndarray, placed: np.ndarray, grid: Grid, where: str) -> None:
+    """Refuse a label map that a grid is too small for.
+
+    Args:
+        label: ``(X, Y, Z)``.
+        affine: its voxel-to-mm matrix, ``(4, 4)``.
+        placed: the same on the grid.
+        grid: the grid.
+        where: file that the error names.
+
+    Raises:
+        GeometryError: more than `LARGEST_SHARE_OUTSIDE` of the labelled volume is lost.
+    """
+    before_ml = float((label > 0).sum()) * abs(np.linalg.det(affine[:3, :3])) / 1000
+    after_ml = float((placed > 0).sum()) * grid.voxel_volume_ml
+    if after_ml < (1 - LARGEST_SHARE_OUTSIDE) * before_ml:
+        raise GeometryError(
+            f"{where}: {100 * (1 - after_ml / before_ml):.0f} % of the labelled volume lies outside the field of "
+            f"view {grid.shape} voxels of {grid.spacing_mm} mm; at most {100 * LARGEST_SHARE_OUTSIDE:g} % may: crop "
+            "the label map, or fit a generator with a larger field of view"
+        )
