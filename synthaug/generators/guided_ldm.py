@@ -12,7 +12,7 @@ import math
 import platform
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from safetensors.torch import load
 from torch import nn
 
 from synthaug.conditions import Condition
-from synthaug.errors import ConfigurationError
+from synthaug.errors import ConfigurationError, GeometryError
 from synthaug.files.compact_weights import expand
 from synthaug.generators.guided_ldm_checks import NetworkSizes, check_sizes
 from synthaug.generators.guided_ldm_config import CONFIG_NAME, GuidedLDMConfig, refuse_no_volume
@@ -258,6 +258,38 @@ class GuidedLDM:
         """
         return [one.label.copy() for one in self._timed_labels(conditions, seeds)]
 
+    @torch.inference_mode()
+    def generate_images(self, labels: Sequence[np.ndarray], seeds: Sequence[int]) -> list[np.ndarray]:
+        """Make an image for each label map; see :class:`~synthaug.generators.protocol.ImageForLabelGenerator`.
+
+        The label map of a pair and the pair's seed give the pair's image.
+        """
+        for label in labels:
+            if label.shape != self.shape:
+                raise GeometryError(
+                    f"label map of shape {label.shape}; {self.name} takes {self.shape}: place it on that grid"
+                )
+            replace(self.scheme, ignore_id=None).check(label, "label map")  # the networks know no such class
+        return self._images(labels, seeds, EVERYWHERE)
+
+    @property
+    def computed_with(self) -> dict[str, Any]:
+        """Device, floating-point type and versions of libraries, for the provenance."""
+        return {
+            "device": str(self.device),
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        }
+
+    def _images(
+        self, labels: Sequence[np.ndarray], seeds: Sequence[int], patch: tuple[slice, slice, slice]
+    ) -> list[np.ndarray]:
+        return self._image_stage.sample(
+            [torch.from_numpy(np.ascontiguousarray(label)) for label in labels],
+            [torch.Generator().manual_seed(seed ^ IMAGE_STREAM) for seed in seeds],
+            patch,
+        )
+
     def _timed_labels(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[_TimedLabel]:
         for condition in conditions:
             self._check(condition)
@@ -287,11 +319,7 @@ class GuidedLDM:
     ) -> list[LabeledVolume]:
         timed = self._timed_labels(conditions, seeds)
         started = time.perf_counter()
-        images = self._image_stage.sample(
-            [torch.from_numpy(one.label) for one in timed],
-            [torch.Generator().manual_seed(seed ^ IMAGE_STREAM) for seed in seeds],
-            patch,
-        )
+        images = self._images([one.label for one in timed], seeds, patch)
         seconds = (time.perf_counter() - started) / len(images)
         affine = self.affine.copy()
         affine[:3, 3] += affine[:3, :3] @ [one.indices(size)[0] for one, size in zip(patch, self.shape, strict=True)]
@@ -321,8 +349,6 @@ class GuidedLDM:
             realised_ml=pair.volumes_ml(),
             seconds=round(label_seconds + image_seconds, 3),
             seconds_label=round(label_seconds, 3),
-            device=str(self.device),
-            dtype=str(self.dtype).removeprefix("torch."),
-            versions={"python": platform.python_version(), "torch": torch.__version__},
+            **self.computed_with,
         )
         return pair

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -56,5 +56,29 @@ class LabelFirstGenerator(PairGenerator, Protocol):
 
         Raises:
             BoundsError: a target outside ``bounds``, unless its condition asks for extrapolation.
+        """
+        ...
+
+
+@runtime_checkable
+class ImageForLabelGenerator(PairGenerator, Protocol):
+    """A generator that makes images for label maps that it is given.
+
+    Attributes:
+        computed_with: device, floating-point type and versions of libraries, for the provenance; JSON-ready.
+    """
+
+    @property
+    def computed_with(self) -> dict[str, Any]: ...
+
+    def generate_images(self, labels: Sequence[np.ndarray], seeds: Sequence[int]) -> list[np.ndarray]:
+        """Images ``(C, X, Y, Z)`` float32, exactly 0 in the background, for label maps ``(X, Y, Z)``.
+
+        The label maps have the generator's ids, shape and spacing. A label map and a seed give the same image, whatever
+        else is in the batch.
+
+        Raises:
+            GeometryError: a label map of another shape.
+            LabelError: labels outside the generator's scheme.
         """
         ...

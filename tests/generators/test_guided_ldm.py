@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from synthaug.conditions import Condition
-from synthaug.errors import BoundsError, ConfigurationError
+from synthaug.errors import BoundsError, ConfigurationError, GeometryError, LabelError
 from synthaug.generators.guided_ldm import GuidedLDM, GuidedLDMNetworks
-from synthaug.generators.protocol import PairGenerator
+from synthaug.generators.protocol import ImageForLabelGenerator, PairGenerator
 from tests.generators.tiny_guided_ldm import SHAPE, record_dicts, tiny_config, write_tiny_generator
 
 FORTY = Condition({"ventricles": 40.0})
@@ -81,6 +81,25 @@ def test_a_patch_without_voxels_is_refused(generator: GuidedLDM) -> None:
         generator.generate_patch(FORTY, 3, (slice(4, 4), slice(None), slice(None)))
     with pytest.raises(ConfigurationError, match="is empty or has steps"):
         generator.generate_patch(FORTY, 3, (slice(0, 8, 2), slice(None), slice(None)))
+
+
+def test_a_label_map_gets_the_image_of_the_pair_that_it_is_of(generator: GuidedLDM) -> None:
+    assert isinstance(generator, ImageForLabelGenerator)
+    pairs = generator.generate([FORTY, FORTY], [5, 6])
+    labels = [pair.label for pair in pairs]
+    for pair, image in zip(pairs, generator.generate_images(labels, [5, 6]), strict=True):
+        np.testing.assert_array_equal(image, pair.image)
+    flipped = np.flip(labels[0], 0)
+    (image,) = generator.generate_images([flipped], [5])
+    np.testing.assert_array_equal(image[0] == 0, flipped == 0)
+    assert pairs[0].provenance["device"] == generator.computed_with["device"] == "cpu"
+
+
+def test_a_label_map_that_the_generator_does_not_take_is_refused(generator: GuidedLDM) -> None:
+    with pytest.raises(GeometryError, match=r"shape \(8, 8, 8\); tiny takes \(32, 32, 32\)"):
+        generator.generate_images([np.ones((8, 8, 8), np.int16)], [0])
+    with pytest.raises(LabelError, match="14"):
+        generator.generate_images([np.full(SHAPE, 14, np.int16)], [0])
 
 
 def test_the_condition_reaches_the_label_map(generator: GuidedLDM) -> None:
