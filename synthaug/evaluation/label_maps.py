@@ -30,6 +30,11 @@ class LabelMaps:
     scheme: LabelScheme
     mapping: LabelMapping | None = None
 
+    @property
+    def file_scheme(self) -> LabelScheme:
+        """What the files themselves hold."""
+        return self.mapping.source if self.mapping else self.scheme
+
     @classmethod
     def find(cls, folder: Path, default: LabelScheme, mapping: LabelMapping | None = None) -> LabelMaps:
         """Find the label maps of a folder.
@@ -63,7 +68,7 @@ class LabelMaps:
             SynthAugError: a file cannot be read, or holds labels outside the scheme.
         """
         for path in self.paths:
-            label, affine = read_label(path, self.mapping.source if self.mapping else self.scheme)
+            label, affine = read_label(path, self.file_scheme)
             if self.mapping:
                 label = self.mapping.apply(label, str(path))
             voxel_ml = abs(float(np.linalg.det(affine[:3, :3]))) / 1000

@@ -55,15 +55,14 @@ def read_real_cases(folders: Sequence[Path], scheme: LabelScheme, mapping: Label
         maps = LabelMaps.find(folder, scheme, mapping)
         refuse_other_labels(maps.scheme, scheme, str(folder))
         images = _images(folder)
-        source = maps.mapping.source if maps.mapping else maps.scheme
         for path in maps.paths:
             identifier = case_identifier(path)
             image = None
             if identifier in images.cases:
-                pair = read_pair(images.cases[identifier].images, path, source, images.channels)
+                pair = read_pair(images.cases[identifier].images, path, maps.file_scheme, images.channels)
                 label, image, affine = pair.label, pair.image, pair.affine
             else:
-                label, affine = read_label(path, source)
+                label, affine = read_label(path, maps.file_scheme)
             mapped = maps.mapping.apply(label, str(path)) if maps.mapping else label
             yield RealCase(identifier, mapped, image, affine, fingerprint_array(label))
 

@@ -133,10 +133,10 @@ def _complaint(
     source: LabelScheme, target: LabelScheme, choices: Mapping[str, list[str]], unreachable: list[str]
 ) -> str:
     problems = [f"{name!r} could become {' or '.join(goals)}" for name, goals in choices.items()]
-    problems += [f"{name!r} of the dataset gets no source structure" for name in unreachable]
+    problems += [f"{name!r} of {target.name!r} gets no source structure" for name in unreachable]
     return (
         f"no clear mapping from {source.name!r} to {target.name!r}: {'; '.join(problems)}; "
-        "write the mapping of these structures by hand in the configuration "
+        "write the mapping of these structures by hand "
         f"(structures of {source.name!r}: {', '.join(source.names)}; "
         f"of {target.name!r}: {', '.join(target.names)}, {BACKGROUND})"
     )

@@ -86,9 +86,7 @@ def test_a_structure_that_would_have_to_be_split_is_an_error_with_its_parts() ->
 
 
 def test_a_target_without_a_source_is_an_error_unless_it_may_be_missing() -> None:
-    with pytest.raises(
-        AmbiguousMappingError, match=r"'tumour' of the dataset gets no source structure.*by hand in the conf"
-    ):
+    with pytest.raises(AmbiguousMappingError, match=r"'tumour' of 'dataset' gets no source structure.*by hand"):
         propose_mapping(
             VENTRICLES, dataset("csf", "tumour"), decided=dict.fromkeys(VENTRICLES.groups["ventricles"], "csf")
         )
