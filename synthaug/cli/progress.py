@@ -8,7 +8,9 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
-def track(items: Sequence[Item] | Iterable[Item], what: str, *, quiet: bool = False) -> Iterator[Item]:
+def track(
+    items: Sequence[Item] | Iterable[Item], what: str, *, total: int | None = None, quiet: bool = False
+) -> Iterator[Item]:
     """Go through items behind a progress bar on stderr; nothing is drawn where stderr is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -17,4 +19,4 @@ def track(items: Sequence[Item] | Iterable[Item], what: str, *, quiet: bool = Fa
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeToGo())
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as progress:
-        yield from progress.track(items, description=what)
+        yield from progress.track(items, total=total, description=what)

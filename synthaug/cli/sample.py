@@ -1,9 +1,12 @@
-"""``synthaug sample``: a few pairs as NIfTI files with their provenance and a picture."""
+"""``synthaug sample``: a few pairs as NIfTI files with their provenance and a picture.
+
+Label maps of the user's own are :mod:`synthaug.cli.sample_labels`.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +18,6 @@ from synthaug.cli.generator_options import (
     DEFAULT_GENERATOR,
     DEFAULT_SCHEME,
     CasesOption,
-    DatasetOption,
     DeviceOption,
     FoldOption,
     FurtherOption,
@@ -27,12 +29,14 @@ from synthaug.cli.generator_options import (
     open_generator,
     sampling_options,
 )
+from synthaug.cli.sample_files import refuse_other_pairs, write_labels, write_pair
+from synthaug.cli.sample_labels import print_table as print_labels_table
+from synthaug.cli.sample_labels import refuse_with_labels, sample_for_labels
 from synthaug.errors import ConfigurationError, SynthAugError
 
 if TYPE_CHECKING:
     from synthaug.conditions import Condition
     from synthaug.generators.protocol import PairGenerator
-    from synthaug.labels import LabelScheme
     from synthaug.volumes import LabeledVolume
 
 
@@ -59,7 +63,7 @@ def sample(
         str | None,
         typer.Option(help="Instead of --target: uniform:20:120, log-uniform:8:120, normal:40:10, or a JSON file."),
     ] = None,
-    num: Annotated[int, typer.Option(min=1, help="Number of pairs.")] = 1,
+    num: Annotated[int, typer.Option(min=1, help="Number of pairs; with --labels, for each label map.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same pairs.")] = 0,
     steps: StepsOption = None,
     guidance_scale: GuidanceOption = None,
@@ -69,7 +73,27 @@ def sample(
     extrapolate: Annotated[
         bool, typer.Option("--extrapolate", help="Allow volumes beyond what the generator was trained for.")
     ] = False,
-    dataset: DatasetOption = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE|FOLDER|GLOB",
+            help="Your own label maps, for which images are made instead; repeats. Quote a glob.",
+        ),
+    ] = None,
+    mapping: Annotated[
+        str | None,
+        typer.Option(
+            help="For --labels: mapping to the generator's structures, a shipped name or a JSON file; with --dataset "
+            "also {label: structure}."
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="nnU-Net dataset (number or name). For counterfactual: whose training cases it draws from. For "
+            "--labels: whose labels they have."
+        ),
+    ] = None,
     fold: FoldOption = DEFAULT_FOLD,
     case: Annotated[
         tuple[Path, Path] | None,
@@ -83,18 +107,55 @@ def sample(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")] = False,
 ) -> None:
-    """Make a few pairs as NIfTI files, with a preview picture.
+    """Make a few pairs as NIfTI files, with a preview picture; with --labels, images for your own label maps.
 
     Writes NAME_image.nii.gz, NAME_label.nii.gz and NAME_provenance.json for each pair, labels.json and preview.png.
     NAME is the generator, --seed and a number: the same command again replaces its own pairs, and one that asks for
     other volumes or another generator under the same names is refused.
 
+    With --labels there are --num images for each label map. NAME begins with the label map's name; image and label
+    have its shape, orientation and affine, and the label map keeps its ids wherever the image shows them.
+
     Example: synthaug sample --generator ventricles-t1-1mm --target ventricles=40 --num 2 --seed 7 --out pairs
+
+    Example: synthaug sample --labels 'maps/*.nii.gz' --mapping freesurfer-to-ventricles-t1 --out pairs
     """
+    options = sampling_options(option, steps=steps, guidance_scale=guidance_scale, tolerance=tolerance)
+    if labels:
+        refuse_with_labels(
+            {
+                "--target": bool(target),
+                "--schedule": schedule is not None,
+                "--extrapolate": extrapolate,
+                "--check": check,
+                "--guidance-scale": guidance_scale is not None,
+                "--tolerance": tolerance is not None,
+                "--fold": fold != DEFAULT_FOLD,
+                "--case": case is not None,
+                "--cases": bool(cases),
+                "--scheme": scheme != DEFAULT_SCHEME,
+            }
+        )
+        facts = sample_for_labels(
+            labels,
+            out,
+            generator=generator,
+            options=options,
+            device=device,
+            dataset=dataset,
+            mapping=mapping,
+            num=num,
+            seed=seed,
+            quiet=as_json,
+        )
+        _show(facts, print_labels_table, as_json=as_json)
+        return
+    if mapping is not None:
+        raise ConfigurationError(f"--mapping {mapping}: is of your own label maps; give --labels too, or leave it out")
     targets_ml = parse_targets(target or [])
     opened = open_generator(
         generator,
-        sampling_options(option, steps=steps, guidance_scale=guidance_scale, tolerance=tolerance),
+        options,
         device=device,
         dataset=dataset,
         fold=fold,
@@ -102,11 +163,7 @@ def sample(
         scheme=scheme,
     )
     requests = plan_requests(opened, targets_ml, schedule, num=num, seed=seed, extrapolate=extrapolate)
-    facts = write_samples(opened, requests, out, check=check, quiet=as_json)
-    if as_json:
-        typer.echo(json.dumps(facts, indent=1))
-    else:
-        _print_table(facts)
+    _show(write_samples(opened, requests, out, check=check, quiet=as_json), _print_table, as_json=as_json)
 
 
 def parse_targets(texts: Sequence[str]) -> dict[str, float]:
@@ -183,15 +240,16 @@ def write_samples(
             attempt at a pair passed the checks.
     """
     from synthaug.cli.progress import track
-    from synthaug.files.atomic import replace_file
     from synthaug.files.canonical_json import canonical_json
     from synthaug.quality import generate_checked
     from synthaug.reports.preview import preview_pairs
-    from synthaug.volumes import write_image, write_label
 
-    _refuse_other_pairs(generator, requests, out)
-    out.mkdir(parents=True, exist_ok=True)
-    _write_labels(out / "labels.json", generator.scheme)
+    expected = {
+        one.name: {"generator_sha256": generator.fingerprint, "requested_ml": dict(one.condition.targets_ml)}
+        for one in requests
+    }
+    refuse_other_pairs(out, expected, "other volumes or another generator")
+    labels = write_labels(out, generator.scheme)
     pairs: list[LabeledVolume] = []
     facts: list[dict[str, Any]] = []
     for request in track(requests, "sampling", quiet=quiet):
@@ -206,17 +264,12 @@ def write_samples(
             pair = checked.pair
         else:
             (pair,) = generator.generate([request.condition], [request.seed])
-        paths = {kind: out / f"{request.name}_{kind}.nii.gz" for kind in ("image", "label")}
-        write_image(paths["image"], pair.image, pair.affine)
-        write_label(paths["label"], pair.label, pair.affine)
-        provenance = paths["image"].with_name(f"{request.name}_provenance.json")
-        replace_file(provenance, canonical_json(pair.provenance).encode())
+        paths = write_pair(out, request.name, pair)
         pairs.append(pair)
         facts.append(
             {
                 "name": request.name,
-                **{kind: str(path) for kind, path in paths.items()},
-                "provenance": str(provenance),
+                **paths,
                 **{key: pair.provenance[key] for key in ("seed", "requested_ml", "realised_ml", "seconds")},
                 "generator_sha256": pair.provenance["generator_sha256"],
             }
@@ -226,7 +279,7 @@ def write_samples(
     summary = {
         "generator": generator.name,
         "generator_sha256": generator.fingerprint,
-        "labels": str(out / "labels.json"),
+        "labels": str(labels),
         "preview": str(preview),
         "pairs": facts,
     }
@@ -234,47 +287,11 @@ def write_samples(
     return plain
 
 
-def _refuse_other_pairs(generator: PairGenerator, requests: Sequence[SampleRequest], out: Path) -> None:
-    """Names carry only generator and seed, so that another target would replace pairs without a word.
-
-    Raises:
-        ConfigurationError: a pair of the same name was made by other weights or for other volumes.
-    """
-    for request in requests:
-        path = out / f"{request.name}_provenance.json"
-        if not path.exists():
-            continue
-        try:
-            made = json.loads(path.read_text())
-            same = (made["generator_sha256"], made["requested_ml"]) == (
-                generator.fingerprint,
-                dict(request.condition.targets_ml),
-            )
-        except (ValueError, KeyError, TypeError):
-            same = False
-        if not same:
-            raise ConfigurationError(
-                f"{path}: is of a pair with other volumes or another generator; give another --out or --seed"
-            )
-
-
-def _write_labels(path: Path, scheme: LabelScheme) -> None:
-    from synthaug.files.atomic import replace_file
-
-    content = {
-        "structures": {name: scheme.id_of(name) for name in scheme.names},
-        "groups": {name: list(members) for name, members in scheme.groups.items()},
-    }
-    if path.exists():
-        try:
-            existing = json.loads(path.read_text())
-        except ValueError:
-            existing = None
-        if existing != content:
-            raise ConfigurationError(
-                f"{path}: belongs to pairs with other labels than those of {scheme.name}; give another --out"
-            )
-    replace_file(path, (json.dumps(content, indent=1) + "\n").encode())
+def _show(facts: dict[str, Any], print_table: Callable[[dict[str, Any]], None], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1))
+    else:
+        print_table(facts)
 
 
 def _print_table(facts: dict[str, Any]) -> None:

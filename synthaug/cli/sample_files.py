@@ -1,0 +1,98 @@
+"""What ``synthaug sample`` leaves in its folder: pairs, what their labels mean, and no pair of another request lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synthaug.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from synthaug.labels import LabelScheme
+    from synthaug.volumes import LabeledVolume
+
+
+def write_pair(out: Path, name: str, pair: LabeledVolume, *, stored_affine: np.ndarray | None = None) -> dict[str, str]:
+    """Write image, label map and provenance of a pair.
+
+    Args:
+        out: folder for the files.
+        name: their common beginning.
+        pair: what to write.
+        stored_affine: voxel-to-mm matrix of the file whose voxel order the two are to have; None: that of the pair.
+
+    Returns:
+        Paths of ``image``, ``label`` and ``provenance``.
+    """
+    from synthaug.files.atomic import replace_file
+    from synthaug.files.canonical_json import canonical_json
+    from synthaug.volumes import write_image, write_label
+    from synthaug.volumes.voxel_order import to_voxel_order
+
+    affine = pair.affine if stored_affine is None else stored_affine
+    paths = {kind: out / f"{name}_{kind}.nii.gz" for kind in ("image", "label")}
+    write_image(paths["image"], to_voxel_order(pair.image, affine), affine)
+    write_label(paths["label"], to_voxel_order(pair.label, affine), affine)
+    paths["provenance"] = provenance_path(out, name)
+    replace_file(paths["provenance"], canonical_json(pair.provenance).encode())
+    return {kind: str(path) for kind, path in paths.items()}
+
+
+def provenance_path(out: Path, name: str) -> Path:
+    """File with the provenance of a pair."""
+    return out / f"{name}_provenance.json"
+
+
+def refuse_other_pairs(out: Path, requests: Mapping[str, Mapping[str, Any]], what: str) -> None:
+    """Names say little of what was asked for, so that another request would replace pairs without a word.
+
+    Args:
+        out: folder for the files.
+        requests: name of each pair, and what its provenance says if it was made by the same request.
+        what: what may differ, for the error.
+
+    Raises:
+        ConfigurationError: a pair of the same name was made by another request.
+    """
+    for name, expected in requests.items():
+        path = provenance_path(out, name)
+        if not path.exists():
+            continue
+        try:
+            made = json.loads(path.read_text())
+            same = all(made[key] == value for key, value in expected.items())
+        except (ValueError, KeyError, TypeError):
+            same = False
+        if not same:
+            raise ConfigurationError(f"{path}: is of a pair with {what}; give another --out or --seed")
+
+
+def write_labels(out: Path, scheme: LabelScheme) -> Path:
+    """Write ``labels.json``, which says what the labels of a folder's pairs mean.
+
+    Raises:
+        ConfigurationError: the folder holds pairs of another label scheme.
+    """
+    from synthaug.files.atomic import replace_file
+
+    path = out / "labels.json"
+    content = {
+        "structures": {name: scheme.id_of(name) for name in scheme.names},
+        "groups": {name: list(members) for name, members in scheme.groups.items()},
+    }
+    if path.exists():
+        try:
+            existing = json.loads(path.read_text())
+        except ValueError:
+            existing = None
+        if existing != content:
+            raise ConfigurationError(
+                f"{path}: belongs to pairs with other labels than those of {scheme.name}; give another --out"
+            )
+    out.mkdir(parents=True, exist_ok=True)
+    replace_file(path, (json.dumps(content, indent=1) + "\n").encode())
+    return path
