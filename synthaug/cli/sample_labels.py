@@ -252,7 +252,7 @@ def _pairs(
         for name, seed in request.seeds.items():
             started = time.perf_counter()
             (made,) = generator.generate_images([own.placed.label], [seed])
-            image = own.placed.bring_back(made)
+            image = own.placed.bring_back(made, generator.background)
             seconds = time.perf_counter() - started
             pair = LabeledVolume(image, label, own.affine, scheme, generator.channels)
             realised_ml = pair.volumes_ml()

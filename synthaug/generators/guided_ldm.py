@@ -136,7 +136,8 @@ class GuidedLDM:
         self.bounds = config.bounds
         self.training_cases = config.training_cases
         self.required_structures = config.required_structures
-        self.max_nonzero_background = float(any(scale.background != 0 for scale in config.intensities))
+        self.background = tuple(scale.background for scale in config.intensities)
+        self.max_nonzero_background = float(any(self.background))
         self.fingerprint = fingerprint
         self.device = choose_device(device)
         self.dtype = choose_dtype(self.device)

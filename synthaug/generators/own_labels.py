@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -75,26 +76,32 @@ class PlacedLabel:
         shown: np.ndarray = (self.own > 0) & (self._bring_back(whole, is_label=True) > 0)
         return shown
 
-    def bring_back(self, image: np.ndarray) -> np.ndarray:
+    def bring_back(self, image: np.ndarray, background: Sequence[float]) -> np.ndarray:
         """An image on the label map's own voxels.
 
-        Copied where spacings are equal. Elsewhere it is interpolated linearly, after smoothing along axes on which the
-        label map is coarser; both see tissue that goes on beyond its border, so that no background is mixed in.
+        Copied where spacings are equal, else resampled by `place_on_grid` from tissue that goes on beyond its border,
+        so that no background is mixed in.
 
         Args:
             image: ``(C, X, Y, Z)`` float32 on the grid, made for ``label``.
+            background: intensity of each channel outside all labels.
 
         Returns:
-            ``(C, X, Y, Z)`` float32 on the label map's voxels, exactly 0 where ``shown`` is False.
+            ``(C, X, Y, Z)`` float32 on the label map's voxels, exactly the background's where ``shown`` is False.
         """
         ratio = np.array(self.own_grid.spacing_mm) / self.grid.spacing_mm
         if not np.allclose(ratio, 1, rtol=0, atol=EQUAL_SPACING):
             nearest = ndimage.distance_transform_edt(
                 self.label == 0, sampling=self.grid.spacing_mm, return_distances=False, return_indices=True
             )
-            smoothing = np.maximum(ratio - 1, 0) / 2
-            image = np.stack([ndimage.gaussian_filter(one[tuple(nearest)], smoothing) for one in image])
-        return np.stack([self._bring_back(one, is_label=False) * self.shown for one in image])
+            image = image[(slice(None), *nearest)]
+        channels = zip(image, background, strict=True)
+        return np.stack(
+            [
+                np.where(self.shown, self._bring_back(one, is_label=False), np.float32(beyond))
+                for one, beyond in channels
+            ]
+        )
 
     def _bring_back(self, array: np.ndarray, *, is_label: bool) -> np.ndarray:
         return place_on_grid(

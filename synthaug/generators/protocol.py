@@ -65,14 +65,17 @@ class ImageForLabelGenerator(PairGenerator, Protocol):
     """A generator that makes images for label maps that it is given.
 
     Attributes:
+        background: intensity of each channel outside all labels.
         computed_with: device, floating-point type and versions of libraries, for the provenance; JSON-ready.
     """
+
+    background: tuple[float, ...]
 
     @property
     def computed_with(self) -> dict[str, Any]: ...
 
     def generate_images(self, labels: Sequence[np.ndarray], seeds: Sequence[int]) -> list[np.ndarray]:
-        """Images ``(C, X, Y, Z)`` float32, exactly 0 in the background, for label maps ``(X, Y, Z)``.
+        """Images ``(C, X, Y, Z)`` float32 for label maps ``(X, Y, Z)``; exactly ``background`` where these are 0.
 
         The label maps have the generator's ids, shape and spacing. A label map and a seed give the same image, whatever
         else is in the batch.

@@ -38,7 +38,7 @@ def test_equal_spacing_copies_voxels_there_and_back(
     np.testing.assert_array_equal(np.sort(placed.label[placed.label > 0]), np.sort(own[own > 0]))
     np.testing.assert_array_equal(placed.shown, own > 0)
     image = placed.label[None].astype(np.float32)
-    np.testing.assert_array_equal(placed.bring_back(image)[0], own)
+    np.testing.assert_array_equal(placed.bring_back(image, [0.0])[0], own)
 
 
 @pytest.mark.parametrize("spacing_mm", [(1.0, 1.3, 0.8), (1.0, 1.0, 5.0), (3.0, 3.0, 3.0)])
@@ -49,18 +49,20 @@ def test_other_spacings_mix_no_background_into_tissue(spacing_mm: tuple[float, f
     assert placed.label.shape == GRID.shape
     volume = (own > 0).sum() * np.prod(spacing_mm)
     assert (placed.label > 0).sum() * 8 == pytest.approx(volume, rel=0.1)
-    image = np.stack([(placed.label > 0) * 100.0, (placed.label > 0) * -7.0]).astype(np.float32)
-    brought = placed.bring_back(image)
+    image = np.stack([np.where(placed.label > 0, 100.0, 0.0), np.where(placed.label > 0, -7.0, -1000.0)]).astype(
+        np.float32
+    )
+    brought = placed.bring_back(image, [0.0, -1000.0])
     np.testing.assert_array_equal(placed.shown, own > 0)
     np.testing.assert_allclose(brought[0], (own > 0) * 100.0, rtol=1e-5)
-    np.testing.assert_allclose(brought[1], (own > 0) * -7.0, rtol=1e-5)
+    np.testing.assert_allclose(brought[1], np.where(own > 0, -7.0, -1000.0), rtol=1e-5)
 
 
 def test_the_image_lies_where_the_label_map_lies() -> None:
     spacing_mm = (1.0, 1.0, 1.0)
     own = np.roll(ball((48, 48, 48), spacing_mm, 12.0), (5, -4, 7), (0, 1, 2))
     placed = PlacedLabel.place(own, spacing_mm, GRID, "label.nii.gz")
-    brought = placed.bring_back(placed.label[None].astype(np.float32))[0]
+    brought = placed.bring_back(placed.label[None].astype(np.float32), [0.0])[0]
     for number in (1, 2):
         nearest = (np.abs(brought - number) < 0.5) & (own > 0)
         np.testing.assert_allclose(np.argwhere(nearest).mean(axis=0), np.argwhere(own == number).mean(axis=0), atol=0.6)
@@ -72,7 +74,7 @@ def test_a_tail_beyond_the_grid_is_cut_and_not_the_head() -> None:
     placed = PlacedLabel.place(own, (2.0, 2.0, 2.0), GRID, "label.nii.gz")
     assert placed.shown[:, :, 20:].sum() == (own[:, :, 20:] > 0).sum()
     assert not placed.shown[:, :, :18].any()
-    brought = placed.bring_back((placed.label[None] > 0).astype(np.float32))[0]
+    brought = placed.bring_back((placed.label[None] > 0).astype(np.float32), [0.0])[0]
     np.testing.assert_array_equal(brought > 0, placed.shown)
 
 
