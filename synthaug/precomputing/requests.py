@@ -100,17 +100,8 @@ def plan_requests(
 
 
 def default_schedule(generator: PairGenerator) -> VolumeSchedule:
-    """Log-uniform over all ventricle volumes that a generator allows.
-
-    Raises:
-        ConfigurationError: it has no limits for the group ``ventricles``.
-    """
-    limits = generator.bounds.limits_ml.get("ventricles")
-    if limits is None:
-        known = ", ".join(generator.bounds.limits_ml)
-        raise ConfigurationError(
-            f"schedule: is needed, since {generator.name} has no limits for ventricles (it has them for {known}); "
-            "give a JSON file that names the structure"
-        )
-    low, high = limits
-    return parse_schedule(f"log-uniform:{low}:{high}" if low > 0 else f"uniform:{low}:{high}")
+    """Log-uniform over all volumes that a generator allows of ventricles or, without them, of its first control."""
+    limits = generator.bounds.limits_ml
+    structure = "ventricles" if "ventricles" in limits else next(iter(limits))
+    low, high = limits[structure]
+    return parse_schedule(f"{structure}={'log-uniform' if low > 0 else 'uniform'}:{low}:{high}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from synthaug.conditions import VolumeBounds
 from synthaug.errors import BoundsError, ConfigurationError
 from synthaug.precomputing import plan_requests
 from synthaug.precomputing.requests import default_schedule
@@ -61,3 +62,12 @@ def test_the_default_schedule_covers_what_the_generator_allows() -> None:
     schedule = default_schedule(StandInGenerator())
     assert schedule.cdf(5.0, 0.0) == pytest.approx(0.0)
     assert schedule.cdf(150.0, 0.0) == pytest.approx(1.0)
+
+
+def test_without_ventricles_the_default_schedule_is_that_of_the_first_control() -> None:
+    generator = StandInGenerator()
+    generator.bounds = VolumeBounds({"thalamus": (4.0, 20.0), "brain": (900.0, 1500.0)})
+    schedule = default_schedule(generator)
+    assert schedule.structure == "thalamus"
+    assert schedule.cdf(20.0, 0.0) == pytest.approx(1.0)
+    assert schedule.cdf(4.0, 0.0) == pytest.approx(0.0)
