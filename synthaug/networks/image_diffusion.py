@@ -38,7 +38,7 @@ class ImageDiffusionUNet(nn.Module):
         label_channels: int = 24,
         channels: Sequence[int] = (32, 64, 128),
         num_res_blocks: int = 1,
-        norm_groups: int = 8,
+        norm_groups: int = 0,
     ) -> None:
         super().__init__()
         self.levels = len(channels)
