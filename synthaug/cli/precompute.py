@@ -79,6 +79,9 @@ def precompute(
     configuration: Annotated[
         list[str] | None, typer.Option(help="nnU-Net configuration to prepare (3d_fullres, 2d, ...); repeats.")
     ] = None,
+    plans: Annotated[
+        str | None, typer.Option(help="nnU-Net plans to prepare for, as nnUNetv2_train takes them with -p.")
+    ] = None,
     ratio: Annotated[
         float | None, typer.Option(help="Share of synthetic cases in training, 0 to 1; default: as before, or half.")
     ] = None,
@@ -117,8 +120,15 @@ def precompute(
         raise ConfigurationError("--ratio and --mix: both say how much is synthetic; give one of them")
     if ratio is not None and not 0 <= ratio <= 1:
         raise ConfigurationError(f"--ratio {ratio}: it must be between 0 and 1")
-    of_training = {"--ratio": ratio, "--mix": mix, "--mapping": mapping, "--configuration": configuration or None}
-    for text, given in {**of_training, "--fold": fold}.items():
+    of_training = {
+        "--fold": fold,
+        "--configuration": configuration or None,
+        "--plans": plans,
+        "--ratio": ratio,
+        "--mix": mix,
+        "--mapping": mapping,
+    }
+    for text, given in of_training.items():
         if given is not None and dataset is None:
             raise ConfigurationError(f"{text}: belongs to a training; give --dataset too")
     share_of_synthetic = parse_mix(mix) if mix is not None else ratio
@@ -136,6 +146,7 @@ def precompute(
         "schedule": wanted_schedule,
         "mapping": label_table,
         "seed": seed,
+        "plans": plans,
     }
     share = current_share(device)
     with _sigterm_is_interrupt(), left_at_the_end():

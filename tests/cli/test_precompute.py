@@ -76,6 +76,7 @@ def test_requests_that_never_pass_end_in_exit_code_1(tmp_path: Path, capsys: pyt
         (["--ratio", "0.5"], "--dataset"),
         (["--ratio", "0"], "--dataset"),
         (["--fold", "99"], "--dataset"),
+        (["--plans", "nnUNetResEncUNetMPlans"], "--dataset"),
         (["--dataset", "1", "--mix", "nonsense"], "nonsense"),
         (["--dataset", "1", "--ratio", "1.5"], "0 and 1"),
         (["--dataset", "1", "--ratio", "0.5", "--mix", "real"], "--mix"),

@@ -64,8 +64,14 @@ def test_a_wrong_variable(dataset: TinyDataset, monkeypatch: pytest.MonkeyPatch)
 def test_a_cascade_stage(dataset: TinyDataset) -> None:
     (dataset.preprocessed / "nnUNetPlans_3d_lowres").mkdir()
     message = refusal(dataset, "3d_cascade_fullres")
-    assert "cascade's second stage is not supported" in message
-    assert "3d_lowres" in message
+    assert "a cascade's second stage takes no synthetic cases" in message
+    assert "SYNTHAUG_RATIO=0" in message
+
+
+def test_a_cascade_stage_is_not_prepared(dataset: TinyDataset, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="3d_cascade_fullres: a cascade's second stage"):
+        prepare(dataset, make_cache(tmp_path / "cache", num=1), configurations=("3d_cascade_fullres",))
+    assert not (dataset.preprocessed / "synthaug.json").exists()
 
 
 def test_a_cache_that_is_not_there(dataset: TinyDataset, tmp_path: Path) -> None:

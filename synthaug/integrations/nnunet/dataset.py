@@ -13,6 +13,9 @@ from synthaug.errors import ConfigurationError, SynthAugError
 from synthaug.generators.cases import CasePaths
 from synthaug.labels import LabelScheme
 
+DEFAULT_PLANS = "nnUNetPlans"
+"""Plans that nnU-Net makes and trains by where no others are named."""
+
 Fold = int | str
 """Number of a cross-validation fold, or ``"all"``."""
 
@@ -84,7 +87,7 @@ class NnunetDataset:
         """Channel names in channel order."""
         return channel_names(self.dataset_json, self._description_file)
 
-    def plans(self, identifier: str = "nnUNetPlans") -> dict[str, Any]:
+    def plans(self, identifier: str = DEFAULT_PLANS) -> dict[str, Any]:
         """The plans file of this identifier.
 
         Raises:
@@ -92,7 +95,9 @@ class NnunetDataset:
         """
         path = self.preprocessed / f"{identifier}.json"
         if not path.is_file():
-            raise ConfigurationError(f"{path}: not found; run nnUNetv2_plan_and_preprocess -d {self.name}")
+            others = sorted(other.stem for other in self.preprocessed.glob("*Plans*.json"))
+            found = f"name one of {', '.join(others)} with --plans, or " if others else ""
+            raise ConfigurationError(f"{path}: not found; {found}run nnUNetv2_plan_and_preprocess -d {self.name}")
         return read_json(path)
 
     @cached_property

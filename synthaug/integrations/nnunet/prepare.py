@@ -10,9 +10,10 @@ from typing import Any
 from synthaug.errors import ConfigurationError, LabelError
 from synthaug.generators.cases import CasePaths
 from synthaug.integrations.nnunet.channels import match_channels
-from synthaug.integrations.nnunet.dataset import Fold, NnunetDataset
+from synthaug.integrations.nnunet.dataset import DEFAULT_PLANS, Fold, NnunetDataset
 from synthaug.integrations.nnunet.held_out import record_cases
 from synthaug.integrations.nnunet.label_mapping import map_labels
+from synthaug.integrations.nnunet.refusal import CASCADE_REFUSED
 from synthaug.integrations.nnunet.run_configuration import (
     DEFAULT_CACHE,
     FILE_NAME,
@@ -39,6 +40,7 @@ class PreparedTraining:
         mapping: From the generator's structures to the dataset's labels.
         fold: The fold that it was checked for.
         mix: Share of synthetic cases.
+        plans: Name of the plans.
     """
 
     dataset: str
@@ -48,12 +50,14 @@ class PreparedTraining:
     mapping: LabelMapping
     fold: Fold
     mix: MixSchedule
+    plans: str
 
     def __str__(self) -> str:
         names = " or ".join(self.views)
+        plans = "" if self.plans == DEFAULT_PLANS else f" -p {self.plans}"
         return (
             f"{self.configuration_file} is written, share of synthetic cases {self.mix.name}; train with:\n"
-            f"nnUNetv2_train {self.dataset} {names} {self.fold} -tr nnUNetTrainerSynthAug"
+            f"nnUNetv2_train {self.dataset} {names} {self.fold} -tr nnUNetTrainerSynthAug{plans}"
         )
 
 
@@ -131,7 +135,7 @@ def prepare_training(
     schedule: VolumeSchedule | None = None,
     mapping: Mapping[str, str] | None = None,
     seed: int | None = None,
-    plans: str = "nnUNetPlans",
+    plans: str | None = None,
     announce: Callable[[str], None] = print,
 ) -> PreparedTraining:
     """Write the trainer's configuration and bring a cache into nnU-Net's form.
@@ -150,7 +154,7 @@ def prepare_training(
         schedule: Volumes to draw by; None: as before, at first every case alike.
         mapping: Generator's structure to dataset's label, as far as names do not tell; None: as before.
         seed: Seed of the draws; None: as before, at first 0.
-        plans: Name of the plans.
+        plans: Name of the plans; None: ``nnUNetPlans``.
         announce: Told what happens.
 
     Raises:
@@ -191,7 +195,9 @@ def prepare_training(
         )
         views[name] = run.view.folder
     write_configuration(configuration, path)
-    return PreparedTraining(found.name, path, store.folder, views, settings.mapping, fold, configuration.mix)
+    return PreparedTraining(
+        found.name, path, store.folder, views, settings.mapping, fold, configuration.mix, plans or DEFAULT_PLANS
+    )
 
 
 def _settings(
@@ -205,14 +211,15 @@ def _settings(
     schedule: VolumeSchedule | None = None,
     mapping: Mapping[str, str] | None = None,
     seed: int | None = None,
-    plans: str = "nnUNetPlans",
+    plans: str | None = None,
     announce: Callable[[str], None],
 ) -> _Settings:
     """The settings of a training from what is given, what the dataset's configuration has, and what is proposed."""
     found = NnunetDataset.find(dataset)
     path = found.preprocessed / FILE_NAME
-    plans_content = found.plans(plans)
-    names = _check_configurations(configurations, plans_content, found.preprocessed / f"{plans}.json")
+    plans_name = plans or DEFAULT_PLANS
+    plans_content = found.plans(plans_name)
+    names = _check_configurations(configurations, plans_content, found.preprocessed / f"{plans_name}.json")
     training, validation = found.split(fold)
     kept = read_configuration(found.preprocessed, environment={})
     configuration = replace(
@@ -263,10 +270,7 @@ def _check_configurations(wanted: Sequence[str] | None, plans: Mapping[str, Any]
         if name not in known:
             raise ConfigurationError(f"{path}: no configuration {name!r}; it has {', '.join(known)}")
         if known[name].get("previous_stage"):
-            raise ConfigurationError(
-                f"{name}: a cascade's second stage is not supported, since synthetic cases have no prediction of the "
-                "first; prepare 3d_lowres or 3d_fullres"
-            )
+            raise ConfigurationError(f"{name}: {CASCADE_REFUSED}; prepare 3d_lowres or 3d_fullres")
     return names
 
 
