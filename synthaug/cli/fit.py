@@ -115,8 +115,7 @@ def fit(
         return
     cases = [load_pair_case(one, prepared.form) for one in paths]
     further = [load_label_case(path, prepared.form, mapping) for path in maps]
-    if further:
-        _refuse_validation_cases(further, found, fold, set(validation) - set(training))
+    _refuse_validation_cases(cases, further, found, fold, set(validation) - set(training))
     cases += further
     typer.echo(f"{len(training)} pairs and {len(further)} further label maps; budget {budget}")
 
@@ -148,31 +147,41 @@ def fit(
 
 
 def _refuse_validation_cases(
-    label_maps: Sequence[FittingCase], dataset: NnunetDataset, fold: str, held_out: Iterable[str]
+    pairs: Sequence[FittingCase],
+    label_maps: Sequence[FittingCase],
+    dataset: NnunetDataset,
+    fold: str,
+    held_out: Iterable[str],
 ) -> None:
-    """Refuse label maps that the fold is validated on, by name or by content, before or after their mapping.
+    """Refuse cases that the fold is validated on, by name or by content, before or after their mapping.
 
     Raises:
         LeakageError: names them.
     """
     from synthaug.integrations.nnunet.held_out import record_cases
-    from synthaug.integrations.nnunet.leakage import find_leaks
+    from synthaug.leakage import find_leaks, name_leaks
     from synthaug.volumes import CaseRecord
 
     names = sorted(held_out)
     known, _ = record_cases(dataset, names)
     contents = [CaseRecord(name, known[name].image, known[name].label) for name in names if name in known]
-    unread = [CaseRecord(name, None, None) for name in names if name not in known]
-    leaks = find_leaks([record for case in label_maps for record in case.records], contents + unread)
-    if leaks:
-        shown = ", ".join(
-            leak.validation_case if leak.same == "identifier" else f"{leak.fitted_on} (same as {leak.validation_case})"
-            for leak in leaks[:5]
-        ) + (f" and {len(leaks) - 5} more" if len(leaks) > 5 else "")
-        raise LeakageError(
-            f"--label-maps: {len(leaks)} validation case(s) of fold {fold} of {dataset.name} are among them: {shown}; "
-            "only cases outside it may be fitted on: leave each out with --hold-out NAME"
-        )
+    contents += [CaseRecord(name, None, None) for name in names if name not in known]
+    for given, cases, mend in (
+        ("--label-maps", label_maps, "leave each out with --hold-out NAME"),
+        (str(dataset.raw), pairs, "a copy must not be in both parts of splits_final.json: take one out"),
+    ):
+        leaks = find_leaks([record for case in cases for record in case.records], contents)
+        if leaks:
+            shown = [
+                leak.validation_case
+                if leak.same == "identifier"
+                else f"{leak.fitted_on} (same as {leak.validation_case})"
+                for leak in leaks
+            ]
+            raise LeakageError(
+                f"{given}: {len(leaks)} validation case(s) of fold {fold} of {dataset.name} are among them: "
+                f"{name_leaks(shown)}; only cases outside it may be fitted on: {mend}"
+            )
 
 
 def _report_bank(done: int, total: int) -> None:
