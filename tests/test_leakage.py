@@ -147,6 +147,16 @@ def test_an_allowed_leak_is_warned_of_and_told_by_the_statistics(cases: dict[str
     assert SynthAugment(RealCases(), generator).stats()["leakage"] == []
 
 
+def test_two_cases_without_a_label_are_not_the_same_case(cases: dict[str, CasePaths], tmp_path: Path) -> None:
+    empty = tmp_path / "empty.nii.gz"
+    label: Any = nibabel.load(cases["seen"].label)
+    nibabel.save(nibabel.Nifti1Image(np.zeros(label.shape, np.int16), label.affine), empty)
+    generator = fitted_on(CasePaths("seen", cases["seen"].images, empty))
+    assert check_leakage(generator, [(cases["unseen"].images[0], empty)]) == ()
+    with pytest.raises(LeakageError, match="same image"):
+        check_leakage(generator, [(cases["seen"].images[0], empty)])
+
+
 class Silent:
     """A source of somebody's own that does not tell."""
 

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from synthaug.cli.fit_wishes import Wishes
-from synthaug.errors import ConfigurationError, LeakageError
+from synthaug.errors import ConfigurationError, LabelError, LeakageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from synthaug.fitting.cases import FittingCase
     from synthaug.integrations.nnunet.dataset import NnunetDataset
+    from synthaug.labels import LabelScheme
 
 EXIT_STOPPED = 3
 """The deadline came before the budget was spent: run the same command again."""
@@ -113,6 +114,7 @@ def fit(
     if dry_run:
         typer.echo(json.dumps(config_to_dict(prepared.settings), indent=1))
         return
+    _check_controls(prepared.settings.controls, prepared.form.scheme, str(settings or "fit settings"))
     cases = [load_pair_case(one, prepared.form) for one in paths]
     further = [load_label_case(path, prepared.form, mapping) for path in maps]
     _refuse_validation_cases(cases, further, found, fold, set(validation) - set(training))
@@ -144,6 +146,15 @@ def fit(
         typer.echo(f"{stopped}; run the same command again to continue")
         raise typer.Exit(EXIT_STOPPED) from None
     typer.echo(f"generator written to {out}; try: synthaug sample --generator {out} --num 2 --out samples")
+
+
+def _check_controls(controls: Iterable[str], scheme: LabelScheme, where: str) -> None:
+    """Refuse a control that no label stands for: without this it is missed after the bank is made."""
+    try:
+        for control in controls:
+            scheme.resolve(control)
+    except LabelError as error:
+        raise ConfigurationError(f"{where}, controls: {error}") from None
 
 
 def _refuse_validation_cases(

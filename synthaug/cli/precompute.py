@@ -163,7 +163,7 @@ def precompute(
         wanted_schedule = wanted_schedule or default_schedule(opened)
         _check_requests(opened, wanted_schedule, num, run_seed, extrapolate)
         if dataset is not None:
-            _check_training(opened, folder, dataset, **training)
+            training["cases"] = _check_training(opened, folder, dataset, **training, announce=_told)
         summary = make_cases(
             opened,
             Store.open_or_create(folder, StoreInfo.of(opened)),
@@ -188,7 +188,7 @@ def precompute(
             folder,
             dataset,
             **training,
-            announce=lambda text: typer.echo(text, err=True),
+            announce=_told,
         )
         if not as_json:
             typer.echo(facts["training"])
@@ -200,6 +200,10 @@ def precompute(
 def _leave_with(summary: PrecomputeSummary) -> None:
     if not summary.complete:
         raise typer.Exit(EXIT_INCOMPLETE)
+
+
+def _told(text: str) -> None:
+    typer.echo(text, err=True)
 
 
 def _prepare_training(folder: Path, dataset: str, **arguments: Any) -> str:
@@ -216,12 +220,12 @@ def _check_requests(generator: PairGenerator, schedule: VolumeSchedule, num: int
     plan_requests(generator, schedule, num=num, seed=seed, extrapolate=extrapolate)
 
 
-def _check_training(generator: PairGenerator, folder: Path, dataset: str, **arguments: Any) -> None:
+def _check_training(generator: PairGenerator, folder: Path, dataset: str, **arguments: Any) -> Any:
     """Whatever does not fit is found before hours of generation, not after."""
     from synthaug.integrations.nnunet.prepare import check_training
     from synthaug.store import StoreInfo
 
-    check_training(StoreInfo.of(generator), folder, dataset, **arguments)
+    return check_training(StoreInfo.of(generator), folder, dataset, **arguments)
 
 
 def _cache_folder(out: Path | None, dataset: str | None) -> Path:

@@ -39,12 +39,12 @@ def case_record(case: CasePaths) -> CaseRecord:
     Raises:
         SynthAugError: A file is missing, unreadable, of other dimensions, or holds NaN or infinite values.
     """
-    from synthaug.volumes import CaseRecord, fingerprint_array, read_image, read_label
+    from synthaug.volumes import CaseRecord, fingerprint_array, fingerprint_label, read_image, read_label
 
     channels = [read_image(path, multichannel=len(case.images) == 1)[0] for path in case.images]
     label, _ = read_label(case.label)
     return CaseRecord(
         identifier=case.identifier,
         image_sha256=fingerprint_array(np.concatenate(channels)),
-        label_sha256=fingerprint_array(label),
+        label_sha256=fingerprint_label(label),
     )

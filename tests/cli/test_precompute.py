@@ -133,7 +133,12 @@ def test_with_a_dataset_the_trainers_configuration_is_prepared(
 
     monkeypatch.setattr(prepare, "prepare_training", record)
     checked: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(command, "_check_training", lambda _, *where, **what: checked.append((*where, what)))
+
+    def check(_: Any, *where: Any, **what: Any) -> dict[str, Any]:
+        checked.append((*where, what))
+        return {"a": "content"}
+
+    monkeypatch.setattr(command, "_check_training", check)
     table = tmp_path / "mapping.json"
     table.write_text('{"thalamus": "brain"}')
     more = [
@@ -153,7 +158,8 @@ def test_with_a_dataset_the_trainers_configuration_is_prepared(
     assert (folder, dataset) == (tmp_path / "cache", "501")
     announce = arguments.pop("announce")
     assert callable(announce)
-    assert checked == [(tmp_path / "cache", "501", arguments)]
+    assert arguments.pop("cases") == {"a": "content"}
+    assert checked == [(tmp_path / "cache", "501", {**arguments, "announce": announce})]
     assert arguments["fold"] == 2
     assert arguments["configurations"] == ("3d_fullres",)
     assert arguments["mix"] == 0.5
