@@ -15,11 +15,11 @@ from synthaug.cli.fit_wishes import Wishes
 from synthaug.errors import ConfigurationError, LabelError, LeakageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from synthaug.fitting.cases import FittingCase
     from synthaug.integrations.nnunet.dataset import NnunetDataset
     from synthaug.labels import LabelScheme
+    from synthaug.volumes import CaseRecord
 
 EXIT_STOPPED = 3
 """The deadline came before the budget was spent: run the same command again."""
@@ -117,7 +117,12 @@ def fit(
     _check_controls(prepared.settings.controls, prepared.form.scheme, str(settings or "fit settings"))
     cases = [load_pair_case(one, prepared.form) for one in paths]
     further = [load_label_case(path, prepared.form, mapping) for path in maps]
-    _refuse_validation_cases(cases, further, found, fold, set(validation) - set(training))
+    fitted_on = {
+        "--label-maps": [record for case in further for record in case.records],
+        str(found.raw): [record for case in cases for record in case.records],
+        f"--init {init}": prepared.begun.config.training_cases if prepared.begun else (),
+    }
+    _refuse_validation_cases(fitted_on, found, fold, set(validation) - set(training))
     cases += further
     typer.echo(f"{len(training)} pairs and {len(further)} further label maps; budget {budget}")
 
@@ -157,14 +162,22 @@ def _check_controls(controls: Iterable[str], scheme: LabelScheme, where: str) ->
         raise ConfigurationError(f"{where}, controls: {error}") from None
 
 
+LEAK_MENDS = {
+    "--label-maps": "leave each out with --hold-out NAME",
+    "--init": "take a generator that was fitted on other cases",
+}
+
+
 def _refuse_validation_cases(
-    pairs: Sequence[FittingCase],
-    label_maps: Sequence[FittingCase],
-    dataset: NnunetDataset,
-    fold: str,
-    held_out: Iterable[str],
+    fitted_on: Mapping[str, Sequence[CaseRecord]], dataset: NnunetDataset, fold: str, held_out: Iterable[str]
 ) -> None:
     """Refuse cases that the fold is validated on, by name or by content, before or after their mapping.
+
+    Args:
+        fitted_on: records of what is fitted on, by where it comes from.
+        dataset: the dataset.
+        fold: of it.
+        held_out: identifiers of its validation cases.
 
     Raises:
         LeakageError: names them.
@@ -177,11 +190,8 @@ def _refuse_validation_cases(
     known, _ = record_cases(dataset, names)
     contents = [CaseRecord(name, known[name].image, known[name].label) for name in names if name in known]
     contents += [CaseRecord(name, None, None) for name in names if name not in known]
-    for given, cases, mend in (
-        ("--label-maps", label_maps, "leave each out with --hold-out NAME"),
-        (str(dataset.raw), pairs, "a copy must not be in both parts of splits_final.json: take one out"),
-    ):
-        leaks = find_leaks([record for case in cases for record in case.records], contents)
+    for given, records in fitted_on.items():
+        leaks = find_leaks(records, contents)
         if leaks:
             shown = [
                 leak.validation_case
@@ -189,6 +199,8 @@ def _refuse_validation_cases(
                 else f"{leak.fitted_on} (same as {leak.validation_case})"
                 for leak in leaks
             ]
+            in_both = "a copy must not be in both parts of splits_final.json: take one out"
+            mend = LEAK_MENDS.get(given.split()[0], in_both)
             raise LeakageError(
                 f"{given}: {len(leaks)} validation case(s) of fold {fold} of {dataset.name} are among them: "
                 f"{name_leaks(shown)}; only cases outside it may be fitted on: {mend}"

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from synthaug.cli import fit_preparation
 from synthaug.cli.app import run
-from synthaug.generators.cases import CasePaths
+from synthaug.cli.fit_preparation import prepare_fit
+from synthaug.cli.fit_wishes import Wishes
+from synthaug.generators.cases import CasePaths, case_record
 from synthaug.integrations.nnunet.dataset import NnunetDataset
 from tests.leaked_copies import COPIES, padded, renamed, saved_otherwise
 from tests.raw_dataset import write_raw_dataset
@@ -34,11 +40,11 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NnunetDataset:
 
 
 def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line with which a command is refused."""
+    """The line with which a command is refused, after what it told before."""
     assert run([*arguments, "--device", "cpu"]) == 2
-    *progress, error = capsys.readouterr().err.strip().splitlines()
-    assert all("reading and fingerprinting" in line for line in progress)
-    return error
+    error = capsys.readouterr().err.strip()
+    assert "Traceback" not in error
+    return error.splitlines()[-1]
 
 
 @pytest.mark.parametrize("copy", COPIES)
@@ -86,4 +92,21 @@ def test_no_fit_is_begun_on_a_training_case_that_is_a_copy_of_a_validation_case(
     error = refusal(arguments, capsys)
     assert f"are among them: {copied.identifier} (same as held); " in error
     assert "splits_final.json" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_fit_is_begun_from_a_generator_that_has_seen_a_validation_case(
+    dataset: NnunetDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = case_record(renamed(dataset.cases["held"], tmp_path / "copy"))
+    begun: Any = SimpleNamespace(config=SimpleNamespace(training_cases=(seen,)))
+
+    def prepare(dataset: NnunetDataset, paths: Any, wishes: Wishes, given: Any, **more: Any) -> Any:
+        return replace(prepare_fit(dataset, paths, replace(wishes, init=None), given, **more), begun=begun)
+
+    monkeypatch.setattr(fit_preparation, "prepare_fit", prepare)
+    error = refusal(["fit", "7", "--out", str(tmp_path / "out"), "--init", "begun"], capsys)
+    assert "--init begun: 1 validation case(s) of fold 0" in error
+    assert "somebody_else (same as held); " in error
+    assert "fitted on other cases" in error
     assert not (tmp_path / "out").exists()
