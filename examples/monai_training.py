@@ -71,7 +71,9 @@ def real_files(folder: Path) -> list[dict[str, str]]:
     return [{"image": str(image), "label": str(label)} for image, label in zip(images, labels, strict=True)]
 
 
-def mixed_dataset(files: list[dict[str, str]], scheme: LabelScheme, cache: Path, ratio: float) -> SynthAugment:
+def mixed_dataset(
+    files: list[dict[str, str]], held_out: list[dict[str, str]], scheme: LabelScheme, cache: Path, ratio: float
+) -> SynthAugment:
     """The real training set, of whose items a share of ``ratio`` is synthetic, with ventricles of 20 to 120 mL."""
     load = [LoadImaged(KEYS), EnsureChannelFirstd(KEYS)]
     real = Dataset(files, Compose([*load, *preparation(train=True)]))
@@ -82,6 +84,7 @@ def mixed_dataset(files: list[dict[str, str]], scheme: LabelScheme, cache: Path,
         schedule="uniform:20:120",
         transform=Compose(preparation(train=True)),  # synthetic pairs enter behind the loading
         mapping=propose_mapping(Store.open(cache).info.scheme, scheme),
+        held_out=held_out,  # a generator that was fitted on one of them is refused
     )
 
 
@@ -148,13 +151,14 @@ def main() -> None:
                 precompute(generator, store, num=arguments.num, schedule=parse_schedule("uniform:20:120"))
         scheme = LabelScheme.from_nnunet(json.loads((data / "dataset.json").read_text()))
         files = real_files(data)
-        held_out = max(1, len(files) // 5)
-        mixed = mixed_dataset(files[held_out:], scheme, cache, arguments.ratio)
+        number = max(1, len(files) // 5)
+        held_out, training = files[:number], files[number:]
+        mixed = mixed_dataset(training, held_out, scheme, cache, arguments.ratio)
         stats = mixed.stats()
         print(f"{stats['synthetic']} of {stats['items']} items of the first epoch are synthetic")
         num_classes = scheme.num_classes
         network = train(mixed, num_classes, arguments.steps)
-        print(f"mean Dice of {held_out} held-out case(s): {validate(network, files[:held_out], num_classes):.3f}")
+        print(f"mean Dice of {number} held-out case(s): {validate(network, held_out, num_classes):.3f}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from synthaug.errors import SynthAugError
     from synthaug.generators import list_generators, load_generator
     from synthaug.labels import LabelMapping, LabelScheme, propose_mapping
+    from synthaug.leakage import check_leakage
     from synthaug.live import LiveOptions, LiveSource
     from synthaug.schedules import MixSchedule, VolumeSchedule, parse_mix, parse_schedule
     from synthaug.store import Store
@@ -25,6 +26,7 @@ _HOMES = {
     "load_generator": "synthaug.generators",
     "list_generators": "synthaug.generators",
     "SynthAugment": "synthaug.synth_augment",
+    "check_leakage": "synthaug.leakage",
     "LiveOptions": "synthaug.live",
     "LiveSource": "synthaug.live",
     "Store": "synthaug.store",
@@ -58,6 +60,7 @@ __all__ = [
     "VolumeBounds",
     "VolumeSchedule",
     "__version__",
+    "check_leakage",
     "list_generators",
     "load_generator",
     "parse_mix",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from synthaug.argument_checks import (
 )
 from synthaug.errors import ConfigurationError
 from synthaug.labels import LabelMapping
+from synthaug.leakage import check_leakage
 from synthaug.sample_form import SampleForm
 from synthaug.schedules import MixSchedule, VolumeSchedule, parse_mix
 from synthaug.shared_progress import SharedProgress
@@ -66,10 +67,14 @@ class SynthAugment(Dataset[Any]):
         mapping: from the generator's labels to the dataset's.
         extras: for further keys of the real samples: a value, or a function of the pair.
         provenance_key: where every dictionary, real or synthetic, says ``{"synthetic", "name", "seed", "volume_ml"}``.
+        held_out: validation cases, files or records as ``check_leakage`` takes them, that the generator must not have
+            been fitted on; None: nothing is compared.
+        allow_leakage: warn of such cases instead of refusing them; ``stats`` names them.
         example: a real sample to learn the form from; None: ``dataset[0]`` is looked at once.
 
     Raises:
         SynthAugError: an argument is out of range, or the real samples have a form that cannot be mirrored.
+        LeakageError: the generator was fitted on held-out cases; names them.
     """
 
     def __init__(
@@ -88,6 +93,8 @@ class SynthAugment(Dataset[Any]):
         mapping: LabelMapping | None = None,
         extras: Mapping[str, Any | Callable[[LabeledVolume], Any]] | None = None,
         provenance_key: str = "synthaug",
+        held_out: Iterable[Any] | None = None,
+        allow_leakage: bool = False,
         example: Any = None,
     ) -> None:
         if mode not in MODES:
@@ -99,6 +106,11 @@ class SynthAugment(Dataset[Any]):
         check_companions(transform, mapping, extras, provenance_key)
         self.dataset = dataset
         self.source = as_source(source_or_generator, schedule)
+        self.leaks = (
+            ()
+            if held_out is None
+            else check_leakage(self.source, held_out, keys=self.keys, allow_leakage=allow_leakage)
+        )
         self.mix = ratio if isinstance(ratio, MixSchedule) else parse_mix(ratio)
         self.transform = transform
         self.mode = mode
@@ -277,8 +289,9 @@ class SynthAugment(Dataset[Any]):
 
         Returns:
             ``epoch``, ``progress``, ``items``, ``synthetic`` and ``ratio`` (as planned), ``requested_ratio``,
-            ``fallbacks`` (real items in place of planned synthetic ones so far, all workers and epochs), and what
-            ``describe_draws`` tells of the volumes in mL and of reuse.
+            ``fallbacks`` (real items in place of planned synthetic ones so far, all workers and epochs), ``leakage``
+            (held-out cases that the generator has seen, where that was allowed), and what ``describe_draws`` tells of
+            the volumes in mL and of reuse.
         """
         chosen = [index for index in range(len(self)) if self.is_synthetic(index)]
         draws = [draw for index in chosen if (draw := self._draw(index)) is not None]
@@ -291,6 +304,7 @@ class SynthAugment(Dataset[Any]):
             "ratio": len(chosen) / len(self),
             "requested_ratio": float(self.mix.fraction(self.progress)),
             "fallbacks": self.place.fallbacks,
+            "leakage": [str(leak) for leak in self.leaks],
             **describe_draws(draws, self.source.structure, schedule, self.progress),
         }
 

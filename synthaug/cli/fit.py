@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from synthaug.cli.fit_wishes import Wishes
-from synthaug.errors import ConfigurationError, LeakageError
+from synthaug.errors import ConfigurationError, LabelError, LeakageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from synthaug.fitting.cases import FittingCase
     from synthaug.integrations.nnunet.dataset import NnunetDataset
+    from synthaug.labels import LabelScheme
+    from synthaug.volumes import CaseRecord
 
 EXIT_STOPPED = 3
 """The deadline came before the budget was spent: run the same command again."""
@@ -113,10 +114,15 @@ def fit(
     if dry_run:
         typer.echo(json.dumps(config_to_dict(prepared.settings), indent=1))
         return
+    _check_controls(prepared.settings.controls, prepared.form.scheme, str(settings or "fit settings"))
     cases = [load_pair_case(one, prepared.form) for one in paths]
     further = [load_label_case(path, prepared.form, mapping) for path in maps]
-    if further:
-        _refuse_validation_cases(further, found, fold, set(validation) - set(training))
+    fitted_on = {
+        "--label-maps": [record for case in further for record in case.records],
+        str(found.raw): [record for case in cases for record in case.records],
+        f"--init {init}": prepared.begun.config.training_cases if prepared.begun else (),
+    }
+    _refuse_validation_cases(fitted_on, found, fold, set(validation) - set(training))
     cases += further
     typer.echo(f"{len(training)} pairs and {len(further)} further label maps; budget {budget}")
 
@@ -147,32 +153,58 @@ def fit(
     typer.echo(f"generator written to {out}; try: synthaug sample --generator {out} --num 2 --out samples")
 
 
+def _check_controls(controls: Iterable[str], scheme: LabelScheme, where: str) -> None:
+    """Refuse a control that no label stands for: without this it is missed after the bank is made."""
+    try:
+        for control in controls:
+            scheme.resolve(control)
+    except LabelError as error:
+        raise ConfigurationError(f"{where}, controls: {error}") from None
+
+
+LEAK_MENDS = {
+    "--label-maps": "leave each out with --hold-out NAME",
+    "--init": "take a generator that was fitted on other cases",
+}
+
+
 def _refuse_validation_cases(
-    label_maps: Sequence[FittingCase], dataset: NnunetDataset, fold: str, held_out: Iterable[str]
+    fitted_on: Mapping[str, Sequence[CaseRecord]], dataset: NnunetDataset, fold: str, held_out: Iterable[str]
 ) -> None:
-    """Refuse label maps that the fold is validated on, by name or by content, before or after their mapping.
+    """Refuse cases that the fold is validated on, by name or by content, before or after their mapping.
+
+    Args:
+        fitted_on: records of what is fitted on, by where it comes from.
+        dataset: the dataset.
+        fold: of it.
+        held_out: identifiers of its validation cases.
 
     Raises:
         LeakageError: names them.
     """
     from synthaug.integrations.nnunet.held_out import record_cases
-    from synthaug.integrations.nnunet.leakage import find_leaks
+    from synthaug.leakage import find_leaks, name_leaks
     from synthaug.volumes import CaseRecord
 
     names = sorted(held_out)
     known, _ = record_cases(dataset, names)
     contents = [CaseRecord(name, known[name].image, known[name].label) for name in names if name in known]
-    unread = [CaseRecord(name, None, None) for name in names if name not in known]
-    leaks = find_leaks([record for case in label_maps for record in case.records], contents + unread)
-    if leaks:
-        shown = ", ".join(
-            leak.validation_case if leak.same == "identifier" else f"{leak.fitted_on} (same as {leak.validation_case})"
-            for leak in leaks[:5]
-        ) + (f" and {len(leaks) - 5} more" if len(leaks) > 5 else "")
-        raise LeakageError(
-            f"--label-maps: {len(leaks)} validation case(s) of fold {fold} of {dataset.name} are among them: {shown}; "
-            "only cases outside it may be fitted on: leave each out with --hold-out NAME"
-        )
+    contents += [CaseRecord(name, None, None) for name in names if name not in known]
+    for given, records in fitted_on.items():
+        leaks = find_leaks(records, contents)
+        if leaks:
+            shown = [
+                leak.validation_case
+                if leak.same == "identifier"
+                else f"{leak.fitted_on} (same as {leak.validation_case})"
+                for leak in leaks
+            ]
+            in_both = "a copy must not be in both parts of splits_final.json: take one out"
+            mend = LEAK_MENDS.get(given.split()[0], in_both)
+            raise LeakageError(
+                f"{given}: {len(leaks)} validation case(s) of fold {fold} of {dataset.name} are among them: "
+                f"{name_leaks(shown)}; only cases outside it may be fitted on: {mend}"
+            )
 
 
 def _report_bank(done: int, total: int) -> None:

@@ -79,6 +79,9 @@ def precompute(
     configuration: Annotated[
         list[str] | None, typer.Option(help="nnU-Net configuration to prepare (3d_fullres, 2d, ...); repeats.")
     ] = None,
+    plans: Annotated[
+        str | None, typer.Option(help="nnU-Net plans to prepare for, as nnUNetv2_train takes them with -p.")
+    ] = None,
     ratio: Annotated[
         float | None, typer.Option(help="Share of synthetic cases in training, 0 to 1; default: as before, or half.")
     ] = None,
@@ -117,8 +120,15 @@ def precompute(
         raise ConfigurationError("--ratio and --mix: both say how much is synthetic; give one of them")
     if ratio is not None and not 0 <= ratio <= 1:
         raise ConfigurationError(f"--ratio {ratio}: it must be between 0 and 1")
-    of_training = {"--ratio": ratio, "--mix": mix, "--mapping": mapping, "--configuration": configuration or None}
-    for text, given in {**of_training, "--fold": fold}.items():
+    of_training = {
+        "--fold": fold,
+        "--configuration": configuration or None,
+        "--plans": plans,
+        "--ratio": ratio,
+        "--mix": mix,
+        "--mapping": mapping,
+    }
+    for text, given in of_training.items():
         if given is not None and dataset is None:
             raise ConfigurationError(f"{text}: belongs to a training; give --dataset too")
     share_of_synthetic = parse_mix(mix) if mix is not None else ratio
@@ -136,6 +146,7 @@ def precompute(
         "schedule": wanted_schedule,
         "mapping": label_table,
         "seed": seed,
+        "plans": plans,
     }
     share = current_share(device)
     with _sigterm_is_interrupt(), left_at_the_end():
@@ -152,7 +163,7 @@ def precompute(
         wanted_schedule = wanted_schedule or default_schedule(opened)
         _check_requests(opened, wanted_schedule, num, run_seed, extrapolate)
         if dataset is not None:
-            _check_training(opened, folder, dataset, **training)
+            training["cases"] = _check_training(opened, folder, dataset, **training, announce=_told)
         summary = make_cases(
             opened,
             Store.open_or_create(folder, StoreInfo.of(opened)),
@@ -177,7 +188,7 @@ def precompute(
             folder,
             dataset,
             **training,
-            announce=lambda text: typer.echo(text, err=True),
+            announce=_told,
         )
         if not as_json:
             typer.echo(facts["training"])
@@ -189,6 +200,10 @@ def precompute(
 def _leave_with(summary: PrecomputeSummary) -> None:
     if not summary.complete:
         raise typer.Exit(EXIT_INCOMPLETE)
+
+
+def _told(text: str) -> None:
+    typer.echo(text, err=True)
 
 
 def _prepare_training(folder: Path, dataset: str, **arguments: Any) -> str:
@@ -205,12 +220,12 @@ def _check_requests(generator: PairGenerator, schedule: VolumeSchedule, num: int
     plan_requests(generator, schedule, num=num, seed=seed, extrapolate=extrapolate)
 
 
-def _check_training(generator: PairGenerator, folder: Path, dataset: str, **arguments: Any) -> None:
+def _check_training(generator: PairGenerator, folder: Path, dataset: str, **arguments: Any) -> Any:
     """Whatever does not fit is found before hours of generation, not after."""
     from synthaug.integrations.nnunet.prepare import check_training
     from synthaug.store import StoreInfo
 
-    check_training(StoreInfo.of(generator), folder, dataset, **arguments)
+    return check_training(StoreInfo.of(generator), folder, dataset, **arguments)
 
 
 def _cache_folder(out: Path | None, dataset: str | None) -> Path:

@@ -130,7 +130,7 @@ def reconstruct(generator: Reconstructor, path: Path, grid: Grid, mapping: Label
     case = load_label_case(path, CaseForm.plain(generator.scheme, (), grid), mapping)
     before = case.label.numpy().astype(np.int16)
     after = generator.reconstruct_label(case.label).numpy().astype(np.int16)
-    fitted_on = {record.label_sha256 for record in generator.training_cases}
+    fitted_on = {record.label_sha256 for record in generator.training_cases if record.label_sha256 is not None}
     own = {case.record.label_sha256}
     if mapping:  # it may have been fitted on the mapped file
         own.add(fingerprint_array(mapping.apply(read_label(path)[0])))

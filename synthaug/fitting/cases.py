@@ -13,7 +13,7 @@ from synthaug.fitting.case_form import CaseForm
 from synthaug.generators.cases import CasePaths
 from synthaug.generators.intensity_scale import IntensityScale
 from synthaug.labels import LabelMapping
-from synthaug.volumes import CaseRecord, fingerprint_array, read_label, read_pair
+from synthaug.volumes import CaseRecord, fingerprint_array, fingerprint_label, read_label, read_pair
 from synthaug.volumes.grid import box_centre_mm, check_field_of_view, place_on_grid
 
 MOST_IGNORED = 0.1
@@ -78,7 +78,7 @@ def load_pair_case(paths: CasePaths, form: CaseForm) -> FittingCase:
         label=torch.from_numpy(label.astype(np.uint8)),
         image=torch.from_numpy(image.astype(np.float32) * (label > 0)),
         scales=scales,
-        record=CaseRecord(paths.identifier, fingerprint_array(pair.image), fingerprint_array(pair.label)),
+        record=CaseRecord(paths.identifier, fingerprint_array(pair.image), fingerprint_label(pair.label)),
     )
 
 
@@ -101,11 +101,11 @@ def load_label_case(path: Path, form: CaseForm, mapping: LabelMapping | None = N
             "leave --label-maps out, or set unlabelled_classes to 0 to leave that tissue out"
         )
     label, affine = read_label(path, mapping.source if mapping else form.dataset)
-    record = CaseRecord(path.name.removesuffix(".gz").removesuffix(".nii"), None, fingerprint_array(label))
+    record = CaseRecord(path.name.removesuffix(".gz").removesuffix(".nii"), None, fingerprint_label(label))
     mapped_record = None
     if mapping:
         label = mapping.apply(label, str(path))
-        mapped_record = CaseRecord(record.identifier, None, fingerprint_array(label))
+        mapped_record = CaseRecord(record.identifier, None, fingerprint_label(label))
     _check_labels(label, form, path)
     label = form.label_of(label)
     grid_affine = form.grid.affine_centred_at(box_centre_mm(label > 0, affine))

@@ -12,7 +12,7 @@ import numpy as np
 from synthaug.errors import ConfigurationError
 from synthaug.generators.cases import CasePaths
 from synthaug.labels import LabelScheme
-from synthaug.volumes import CaseRecord, LabeledVolume, fingerprint_array, read_pair
+from synthaug.volumes import CaseRecord, LabeledVolume, fingerprint_array, fingerprint_label, read_pair
 
 BACKGROUND_SHARE = 0.02
 """An image has a zero background where at least this share of its voxels is exactly 0; fewer zeros are intensities."""
@@ -106,7 +106,7 @@ def _measure(case: CasePaths, pair: LabeledVolume) -> CaseFacts:
     unlabelled = pair.label == 0
     x, y, z = pair.label.shape
     return CaseFacts(
-        record=CaseRecord(case.identifier, fingerprint_array(pair.image), fingerprint_array(pair.label)),
+        record=CaseRecord(case.identifier, fingerprint_array(pair.image), fingerprint_label(pair.label)),
         volumes_ml=pair.volumes_ml(),
         voxel_ml=pair.voxel_volume_ml,
         head_ml=float(np.count_nonzero(foreground | ~unlabelled)) * pair.voxel_volume_ml,

@@ -31,20 +31,20 @@ def case_record(case: CasePaths) -> CaseRecord:
     """Fingerprint a case by content, so that renamed and re-oriented copies of it are recognised.
 
     Args:
-        case: The files; each is read once.
+        case: The files; each is read once. A single image may have its channels as a fourth dimension.
 
     Returns:
         Identifier with the SHA-256 of the image (all channels together) and of the label map.
 
     Raises:
-        SynthAugError: A file is missing, unreadable, not 3D, or holds NaN or infinite values.
+        SynthAugError: A file is missing, unreadable, of other dimensions, or holds NaN or infinite values.
     """
-    from synthaug.volumes import CaseRecord, fingerprint_array, read_image, read_label
+    from synthaug.volumes import CaseRecord, fingerprint_array, fingerprint_label, read_image, read_label
 
-    channels = [read_image(path)[0] for path in case.images]
+    channels = [read_image(path, multichannel=len(case.images) == 1)[0] for path in case.images]
     label, _ = read_label(case.label)
     return CaseRecord(
         identifier=case.identifier,
         image_sha256=fingerprint_array(np.concatenate(channels)),
-        label_sha256=fingerprint_array(label),
+        label_sha256=fingerprint_label(label),
     )

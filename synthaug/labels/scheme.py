@@ -111,7 +111,8 @@ class LabelScheme:
             raise LabelError(
                 f"{where + ': ' if where else ''}labels outside the scheme {self.name!r}: {found}; "
                 f"allowed: {', '.join(str(number) for number in sorted(allowed))}; "
-                "choose the scheme that the labels were made with, or map them with a LabelMapping first"
+                "mend the label map, name its labels in the scheme (dataset.json of nnU-Net), or map them with a "
+                "LabelMapping first"
             )
 
     def mirror_ids(self) -> dict[int, int]:

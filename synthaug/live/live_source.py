@@ -32,7 +32,7 @@ from synthaug.shared_progress import SharedProgress
 from synthaug.sources.source import Draw
 from synthaug.sources.streams import Stream, stream
 from synthaug.store import Store, StoreInfo
-from synthaug.volumes import LabeledVolume
+from synthaug.volumes import CaseRecord, LabeledVolume
 
 DAMAGED = 1 << 30
 """Uses of a case that cannot be read: it is drawn no more, and leaves first."""
@@ -220,6 +220,11 @@ class LiveSource:
     def channels(self) -> tuple[str, ...]:
         """Channels of the generator."""
         return self._info.channels
+
+    @property
+    def training_cases(self) -> tuple[CaseRecord, ...]:
+        """What the generator was fitted on."""
+        return self._info.training_cases
 
     @property
     def structure(self) -> str:

@@ -62,6 +62,11 @@ class MixSchedule:
         """Whether the share is the same at any progress."""
         return len({fraction for _, fraction in self.stages}) == 1
 
+    @property
+    def is_real(self) -> bool:
+        """Whether no case is synthetic at any progress."""
+        return not any(fraction for _, fraction in self.stages)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form; `parse_mix` reads it back."""
         return {

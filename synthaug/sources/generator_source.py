@@ -17,7 +17,7 @@ from synthaug.schedules import VolumeSchedule
 from synthaug.sources.source import Draw
 from synthaug.sources.streams import Stream, stream
 from synthaug.store import case_name
-from synthaug.volumes import LabeledVolume
+from synthaug.volumes import CaseRecord, LabeledVolume
 
 _ROUNDING = 1e-9
 
@@ -90,6 +90,11 @@ class GeneratorSource:
     def channels(self) -> tuple[str, ...]:
         """Channels of the generator."""
         return tuple(self.generator.channels)
+
+    @property
+    def training_cases(self) -> tuple[CaseRecord, ...]:
+        """What the generator was fitted on."""
+        return tuple(self.generator.training_cases)
 
     @property
     def structure(self) -> str:

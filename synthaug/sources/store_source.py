@@ -15,6 +15,7 @@ from synthaug.sources.source import Draw
 from synthaug.sources.streams import Stream, stream
 from synthaug.sources.volume_index import VolumeIndex
 from synthaug.store import Store
+from synthaug.volumes import CaseRecord
 
 LOW_COVERAGE = 0.5
 """Share of a schedule within the cases' volumes below which a warning says so."""
@@ -58,6 +59,11 @@ class StoreSource:
     def channels(self) -> tuple[str, ...]:
         """Channels of the store."""
         return self.store.info.channels
+
+    @property
+    def training_cases(self) -> tuple[CaseRecord, ...]:
+        """What the generator of the cases was fitted on."""
+        return self.store.info.training_cases
 
     @property
     def structure(self) -> str:

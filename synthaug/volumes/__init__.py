@@ -1,7 +1,7 @@
 """Labelled volumes, and the files that hold them."""
 
 from synthaug.volumes.case_record import CaseRecord
-from synthaug.volumes.fingerprint import fingerprint_array
+from synthaug.volumes.fingerprint import fingerprint_array, fingerprint_label
 from synthaug.volumes.labeled_volume import LabeledVolume
 from synthaug.volumes.nifti_reading import MAX_VOXELS, read_image, read_label, read_pair
 from synthaug.volumes.nifti_writing import write_image, write_label
@@ -12,6 +12,7 @@ __all__ = [
     "CaseRecord",
     "LabeledVolume",
     "fingerprint_array",
+    "fingerprint_label",
     "read_image",
     "read_label",
     "read_pair",

@@ -12,7 +12,8 @@ class CaseRecord:
     Attributes:
         identifier: name of the case.
         image_sha256: `fingerprint_array` of its image with all channels; None where only the label map was used.
-        label_sha256: `fingerprint_array` of its label map; None where only the image was used.
+        label_sha256: `fingerprint_label` of its label map; None where only the image was used, or where too few voxels
+            are labelled to tell patients apart.
     """
 
     identifier: str

@@ -6,6 +6,18 @@ import hashlib
 
 import numpy as np
 
+LEAST_LABELLED = 32
+"""Voxels: label maps with fewer labelled ones, or with none, may be the same for different patients."""
+
+
+def fingerprint_label(label: np.ndarray) -> str | None:
+    """`fingerprint_array` of a label map, or None where too few voxels are labelled to tell it from another patient's.
+
+    Args:
+        label: RAS+ ``(X, Y, Z)``.
+    """
+    return fingerprint_array(label) if np.count_nonzero(label) >= LEAST_LABELLED else None
+
 
 def fingerprint_array(array: np.ndarray) -> str:
     """SHA-256 of an image or label map, equal for renamed, re-oriented and differently padded copies of it.

@@ -76,6 +76,7 @@ def test_requests_that_never_pass_end_in_exit_code_1(tmp_path: Path, capsys: pyt
         (["--ratio", "0.5"], "--dataset"),
         (["--ratio", "0"], "--dataset"),
         (["--fold", "99"], "--dataset"),
+        (["--plans", "nnUNetResEncUNetMPlans"], "--dataset"),
         (["--dataset", "1", "--mix", "nonsense"], "nonsense"),
         (["--dataset", "1", "--ratio", "1.5"], "0 and 1"),
         (["--dataset", "1", "--ratio", "0.5", "--mix", "real"], "--mix"),
@@ -132,7 +133,12 @@ def test_with_a_dataset_the_trainers_configuration_is_prepared(
 
     monkeypatch.setattr(prepare, "prepare_training", record)
     checked: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(command, "_check_training", lambda _, *where, **what: checked.append((*where, what)))
+
+    def check(_: Any, *where: Any, **what: Any) -> dict[str, Any]:
+        checked.append((*where, what))
+        return {"a": "content"}
+
+    monkeypatch.setattr(command, "_check_training", check)
     table = tmp_path / "mapping.json"
     table.write_text('{"thalamus": "brain"}')
     more = [
@@ -152,7 +158,8 @@ def test_with_a_dataset_the_trainers_configuration_is_prepared(
     assert (folder, dataset) == (tmp_path / "cache", "501")
     announce = arguments.pop("announce")
     assert callable(announce)
-    assert checked == [(tmp_path / "cache", "501", arguments)]
+    assert arguments.pop("cases") == {"a": "content"}
+    assert checked == [(tmp_path / "cache", "501", {**arguments, "announce": announce})]
     assert arguments["fold"] == 2
     assert arguments["configurations"] == ("3d_fullres",)
     assert arguments["mix"] == 0.5

@@ -92,6 +92,6 @@ def test_python_in_the_docs_runs(page: Path, tmp_path: Path, monkeypatch: pytest
         block = block.replace('"ventricles-t1-1mm"', '"python:tests.stand_in_generator:make"')
         block = block.replace(', device="cuda:1"', "").replace("num_workers=4", "num_workers=0")
         names: dict[str, Any] = {"train_dataset": [real] * 4, "train_transforms": unchanged, "after_loading": unchanged}
-        names |= {"DataLoader": DataLoader, "epochs": 1}
+        names |= {"DataLoader": DataLoader, "epochs": 1, "validation_files": []}
         exec(compile(block, page_id(page), "exec"), names)
         assert names["mixed"].stats()["synthetic"] == 2

@@ -19,6 +19,7 @@ from tests.integration.tiny_nnunet import (
     metrics,
     prepare,
     shrink_plans,
+    validated,
 )
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -59,11 +60,6 @@ def scripts(folder: Path) -> Path:
     script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m synthaug "$@"\n')
     script.chmod(0o755)
     return made
-
-
-def validated(output: Path) -> list[str]:
-    summary = json.loads((output / "validation" / "summary.json").read_text())
-    return sorted(Path(case["prediction_file"]).name.removesuffix(".nii.gz") for case in summary["metric_per_case"])
 
 
 def test_plan_precompute_train_continue_and_predict(tmp_path: Path) -> None:

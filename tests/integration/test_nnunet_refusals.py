@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-import nibabel
 import pytest
 
 from synthaug.errors import ConfigurationError, LeakageError, SynthAugError
-from synthaug.generators.cases import case_record
+from synthaug.generators.cases import CasePaths, case_record
 from synthaug.integrations.nnunet.dataset import NnunetDataset
 from synthaug.volumes import CaseRecord
 from tests.integration.tiny_nnunet import TinyDataset, full_table, make_cache, make_trainer, prepare
+from tests.leaked_copies import COPIES
 
 pytestmark = pytest.mark.integration
 
@@ -64,8 +63,14 @@ def test_a_wrong_variable(dataset: TinyDataset, monkeypatch: pytest.MonkeyPatch)
 def test_a_cascade_stage(dataset: TinyDataset) -> None:
     (dataset.preprocessed / "nnUNetPlans_3d_lowres").mkdir()
     message = refusal(dataset, "3d_cascade_fullres")
-    assert "cascade's second stage is not supported" in message
-    assert "3d_lowres" in message
+    assert "a cascade's second stage takes no synthetic cases" in message
+    assert "SYNTHAUG_RATIO=0" in message
+
+
+def test_a_cascade_stage_is_not_prepared(dataset: TinyDataset, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="3d_cascade_fullres: a cascade's second stage"):
+        prepare(dataset, make_cache(tmp_path / "cache", num=1), configurations=("3d_cascade_fullres",))
+    assert not (dataset.preprocessed / "synthaug.json").exists()
 
 
 def test_a_cache_that_is_not_there(dataset: TinyDataset, tmp_path: Path) -> None:
@@ -113,41 +118,31 @@ def test_a_mapping_to_a_label_that_the_dataset_lacks(dataset: TinyDataset, tmp_p
     assert "lateral_ventricle_left" in message
 
 
-def renamed(dataset: TinyDataset, case: str, folder: Path) -> CaseRecord:
-    """The record of a copy under another name."""
-    found = NnunetDataset.at(dataset.preprocessed, dataset.raw.parent)
-    return replace(case_record(found.cases[case]), identifier="somebody_else")
-
-
-def reoriented(dataset: TinyDataset, case: str, folder: Path) -> CaseRecord:
-    """The record of a copy under another name, saved in another orientation."""
-    found = NnunetDataset.at(dataset.preprocessed, dataset.raw.parent).cases[case]
-    folder.mkdir()
-    copies = []
-    for path in (*found.images, found.label):
-        turned = nibabel.load(path).as_reoriented([[2, 1], [0, -1], [1, 1]])  # type: ignore[attr-defined]
-        nibabel.save(turned, folder / path.name)
-        copies.append(folder / path.name)
-    return case_record(replace(found, identifier="turned", images=tuple(copies[:-1]), label=copies[-1]))
-
-
-def same_name(dataset: TinyDataset, case: str, folder: Path) -> CaseRecord:
+def of_its_name(case: CasePaths, folder: Path) -> CaseRecord:
     """The record of which only the name is known."""
-    return CaseRecord(case, None, None)
+    return CaseRecord(case.identifier, None, None)
 
 
-@pytest.mark.parametrize("seen", [same_name, renamed, reoriented])
+def of_its_content(copy: Callable[[CasePaths, Path], CasePaths]) -> Callable[[CasePaths, Path], CaseRecord]:
+    """The record of a copy."""
+    return lambda case, folder: case_record(copy(case, folder))
+
+
+@pytest.mark.parametrize(
+    "seen", [of_its_name, *map(of_its_content, COPIES)], ids=["name", *(copy.__name__ for copy in COPIES)]
+)
 @pytest.mark.parametrize("with_raw_data", [True, False])
 def test_a_generator_that_has_seen_a_validation_case(
     dataset: TinyDataset,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    seen: Callable[[TinyDataset, str, Path], CaseRecord],
+    seen: Callable[[CasePaths, Path], CaseRecord],
     with_raw_data: bool,
 ) -> None:
     training, validation = NnunetDataset.find("901").split(0)
-    leaked = seen(dataset, validation[1], tmp_path / "copy")
-    clean = seen(dataset, training[0], tmp_path / "clean")
+    cases = NnunetDataset.find("901").cases
+    leaked = seen(cases[validation[1]], tmp_path / "copy")
+    clean = seen(cases[training[0]], tmp_path / "clean")
     store = make_cache(tmp_path / "cache", num=2, training_cases=[clean, leaked])
     with pytest.raises(LeakageError, match=validation[1]):
         prepare(dataset, store)
@@ -171,7 +166,9 @@ def test_a_generator_that_has_seen_a_validation_case(
     trainer.get_tr_and_val_datasets()
     recorded = json.loads((dataset.output() / "synthaug.json").read_text())
     assert recorded["allow_leakage"] is True
-    assert len(recorded["run"]["leakage"]) == 1
+    (told,) = recorded["run"]["leakage"]
+    assert validation[1] in told
+    assert "allow_leakage" in "".join(path.read_text() for path in dataset.output().glob("training_log_*.txt"))
 
 
 def test_fold_all_holds_nothing_out(dataset: TinyDataset, tmp_path: Path) -> None:

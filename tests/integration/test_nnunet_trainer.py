@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.conftest import use
+from synthaug.errors import ConfigurationError
 from tests.integration.tiny_nnunet import TinyDataset, full_table, make_cache, make_trainer, metrics, prepare
 
 pytestmark = pytest.mark.integration
@@ -112,32 +111,18 @@ def test_draws_follow_the_volume_schedule(dataset: TinyDataset, tmp_path: Path) 
         assert line["volumes_ml"]["min"] >= volumes[3]
 
 
-@pytest.mark.parametrize("configuration", ["2d", "3d_lowres"])
-def test_other_configurations_train(
-    base: TinyDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configuration: str
-) -> None:
-    other = _copy_of_raw(base, tmp_path / "nnunet", "Dataset902_Other").preprocess(configuration)
-    use(other, monkeypatch)
+def test_other_plans_than_the_usual_ones_train(dataset: TinyDataset, tmp_path: Path) -> None:
+    usual = dataset.preprocessed / "nnUNetPlans.json"
+    other = {**json.loads(usual.read_text()), "plans_name": "nnUNetOtherPlans"}
+    usual.unlink()
+    (dataset.preprocessed / "nnUNetOtherPlans.json").write_text(json.dumps(other))
     store = make_cache(tmp_path / "cache", num=3)
-    prepare(other, store, mix="synthetic", configurations=(configuration,))
-    make_trainer(other, configuration=configuration).run_training()
-    assert [line["realised_ratio"] for line in metrics(other.output(configuration))] == [1.0, 1.0]
-
-
-@pytest.mark.parametrize("with_ignore", [False, True], ids=["regions", "regions-and-ignore-label"])
-def test_regions_train(base: TinyDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_ignore: bool) -> None:
-    labels: dict[str, Any] = {"background": 0, "whole": [1, 2, 3], "ventricles": [2, 3]}
-    if with_ignore:
-        labels["ignore"] = 4
-    regions = _copy_of_raw(base, tmp_path / "nnunet", "Dataset903_Regions")
-    regions = replace(regions, labels=labels, more={"regions_class_order": [1, 2]}).preprocess()
-    use(regions, monkeypatch)
-    store = make_cache(tmp_path / "cache", num=3)
-    by_region = {"brain": "label_1", "lateral_ventricle_left": "label_2", "lateral_ventricle_right": "label_3"}
-    table = {name: by_region.get(label, label) for name, label in full_table(store.info.scheme).items()}
-    prepare(regions, store, mix="synthetic", mapping=table)
-    make_trainer(regions).run_training()
-    assert [line["realised_ratio"] for line in metrics(regions.output())] == [1.0, 1.0]
+    with pytest.raises(ConfigurationError, match=r"nnUNetPlans\.json: not found; name one of nnUNetOtherPlans"):
+        prepare(dataset, store)
+    prepared = prepare(dataset, store, mix="synthetic", plans="nnUNetOtherPlans")
+    assert str(prepared).endswith("-tr nnUNetTrainerSynthAug -p nnUNetOtherPlans")
+    make_trainer(dataset, plans="nnUNetOtherPlans").run_training()
+    assert [line["realised_ratio"] for line in metrics(dataset.output(plans="nnUNetOtherPlans"))] == [1.0, 1.0]
 
 
 def test_a_mixin_on_a_trainer_that_builds_its_own_network_keeps_that_trainers_name() -> None:
@@ -256,12 +241,3 @@ def _scheme() -> Any:
     from synthaug.labels import LabelScheme
 
     return LabelScheme.load("ventricles-t1")
-
-
-def _copy_of_raw(base: TinyDataset, root: Path, name: str) -> TinyDataset:
-    import shutil
-
-    copy = replace(base, root=root, name=name)
-    shutil.copytree(base.raw, copy.raw)
-    (copy.raw / "dataset.json").write_text(json.dumps(copy.dataset_json()))
-    return copy

@@ -51,12 +51,14 @@ class TinyDataset:
         root: Holds nnU-Net's three trees.
         name: Name of the dataset.
         labels: ``labels`` of its dataset.json.
+        channels: Names of its channels.
         more: Further entries of it.
     """
 
     root: Path
     name: str = "Dataset901_Tiny"
     labels: Mapping[str, Any] = field(default_factory=lambda: dict(LABELS))
+    channels: tuple[str, ...] = ("T1",)
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -67,8 +69,14 @@ class TinyDataset:
     def preprocessed(self) -> Path:
         return self.root / "preprocessed" / self.name
 
-    def output(self, configuration: str = "3d_fullres", trainer: str = "nnUNetTrainerSynthAug", fold: int = 0) -> Path:
-        return self.root / "results" / self.name / f"{trainer}__nnUNetPlans__{configuration}" / f"fold_{fold}"
+    def output(
+        self,
+        configuration: str = "3d_fullres",
+        trainer: str = "nnUNetTrainerSynthAug",
+        fold: int | str = 0,
+        plans: str = "nnUNetPlans",
+    ) -> Path:
+        return self.root / "results" / self.name / f"{trainer}__{plans}__{configuration}" / f"fold_{fold}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -87,7 +95,7 @@ class TinyDataset:
     def write_raw(self) -> TinyDataset:
         """Stand-in volumes in LAS order, as many scanners write them: synthetic ones come in RAS."""
         scheme = LabelScheme.load("ventricles-t1")
-        generator = StandInGenerator(SHAPE, SPACING_MM, version=7)
+        generator = StandInGenerator(SHAPE, SPACING_MM, version=7, channels=self.channels)
         low, high = generator.bounds.limits_ml["ventricles"]
         labels = LabelScheme.from_nnunet({"labels": LABELS}, name="tiny")
         mapping = LabelMapping(scheme, labels, full_table(scheme))
@@ -95,10 +103,10 @@ class TinyDataset:
             (self.raw / folder).mkdir(parents=True)
         for number, volume_ml in enumerate(np.linspace(low, 0.5 * high, NUM_CASES)):
             pair = generator.generate([Condition({"ventricles": float(volume_ml)})], [100 + number])[0]
-            for array, path in (
-                (pair.image[0], self.raw / "imagesTr" / f"tiny_{number}_0000.nii.gz"),
-                (mapping.apply(pair.label), self.raw / "labelsTr" / f"tiny_{number}.nii.gz"),
-            ):
+            files = {self.raw / "labelsTr" / f"tiny_{number}.nii.gz": mapping.apply(pair.label)}
+            for channel, image in enumerate(pair.image):
+                files[self.raw / "imagesTr" / f"tiny_{number}_{channel:04d}.nii.gz"] = image
+            for path, array in files.items():
                 as_las = nibabel.Nifti1Image(array, pair.affine).as_reoriented([[0, -1], [1, 1], [2, 1]])
                 nibabel.save(as_las, path)
         (self.raw / "dataset.json").write_text(json.dumps(self.dataset_json()))
@@ -106,7 +114,7 @@ class TinyDataset:
 
     def dataset_json(self) -> dict[str, Any]:
         return {
-            "channel_names": {"0": "T1"},
+            "channel_names": {str(number): name for number, name in enumerate(self.channels)},
             "labels": dict(self.labels),
             "numTraining": NUM_CASES,
             "file_ending": ".nii.gz",
@@ -142,6 +150,7 @@ class TinyDataset:
         from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
         plans = {**json.loads(PLANS.read_text()), "dataset_name": self.name}
+        _repeat_for_channels(plans, len(self.channels))
         dataset_json = self.dataset_json()
         self.preprocessed.mkdir(parents=True)
         (self.preprocessed / "nnUNetPlans.json").write_text(json.dumps(plans))
@@ -156,11 +165,20 @@ class TinyDataset:
             preprocessor = configuration.preprocessor_class(verbose=False)
             for label in sorted((self.raw / "labelsTr").iterdir()):
                 case = label.name.removesuffix(".nii.gz")
-                image = str(self.raw / "imagesTr" / f"{case}_0000.nii.gz")
+                images = [str(path) for path in sorted((self.raw / "imagesTr").glob(f"{case}_*.nii.gz"))]
                 preprocessor.run_case_save(
-                    str(folder / case), [image], str(label), manager, configuration, self.dataset_json()
+                    str(folder / case), images, str(label), manager, configuration, self.dataset_json()
                 )
         return self
+
+
+def _repeat_for_channels(plans: dict[str, Any], number: int) -> None:
+    """Plans of one channel, for several that are alike."""
+    properties = plans["foreground_intensity_properties_per_channel"]
+    properties.update({str(channel): properties["0"] for channel in range(number)})
+    for configuration in plans["configurations"].values():
+        for key in {"normalization_schemes", "use_mask_for_norm"} & set(configuration):
+            configuration[key] = configuration[key] * number
 
 
 @cache
@@ -173,6 +191,14 @@ def copy_of(dataset: TinyDataset, root: Path) -> TinyDataset:
     """A copy that a test may change."""
     shutil.copytree(dataset.root, root, dirs_exist_ok=True)
     return replace(dataset, root=root)
+
+
+def copy_of_raw(base: TinyDataset, root: Path, name: str, **changed: Any) -> TinyDataset:
+    """A copy of the raw data alone, under another name and with another description."""
+    copy = replace(base, root=root, name=name, **changed)
+    shutil.copytree(base.raw, copy.raw)
+    (copy.raw / "dataset.json").write_text(json.dumps(copy.dataset_json()))
+    return copy
 
 
 def prepare(dataset: TinyDataset, store: Store, **arguments: Any) -> Any:
@@ -194,13 +220,14 @@ def make_trainer(
     configuration: str = "3d_fullres",
     fold: int | str = 0,
     continued: bool = False,
+    plans: str = "nnUNetPlans",
 ) -> Any:
     """A trainer as ``nnUNetv2_train`` makes it, in this process."""
     import torch
     from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoint
 
     made = get_trainer_from_args(
-        dataset.name, configuration, fold, trainer, continue_training=continued, device=torch.device("cpu")
+        dataset.name, configuration, fold, trainer, plans, continue_training=continued, device=torch.device("cpu")
     )
     maybe_load_checkpoint(made, continued, False)
     return made
@@ -242,5 +269,11 @@ def make_cache(
     return store
 
 
-def metrics(output: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (output / "synthaug_metrics.jsonl").read_text().splitlines()]
+def validated(output: Path) -> list[str]:
+    """Cases of which nnU-Net's own validation at the end of a training has predictions."""
+    summary = json.loads((output / "validation" / "summary.json").read_text())
+    return sorted(Path(case["prediction_file"]).name.removesuffix(".nii.gz") for case in summary["metric_per_case"])
+
+
+def metrics(output: Path, rank: str = "") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (output / f"synthaug_metrics{rank}.jsonl").read_text().splitlines()]

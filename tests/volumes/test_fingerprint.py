@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthaug.volumes import fingerprint_array, read_image
+from synthaug.volumes import fingerprint_array, fingerprint_label, read_image
 
 
 def blob() -> np.ndarray:
@@ -54,3 +54,12 @@ def test_an_empty_array_has_a_fingerprint_and_other_dimensions_none() -> None:
     assert len(fingerprint_array(np.zeros((3, 3, 3)))) == 64
     with pytest.raises(ValueError, match=r"allowed: \(X, Y, Z\)"):
         fingerprint_array(np.zeros((3, 3)))
+
+
+def test_label_maps_that_tell_no_patient_from_another_have_no_fingerprint() -> None:
+    label = np.zeros((8, 8, 8), np.int16)
+    assert fingerprint_label(label) is None
+    label[3, 3, 3] = 1
+    assert fingerprint_label(label) is None
+    label[1:5, 1:5, 1:3] = 1
+    assert fingerprint_label(label) == fingerprint_array(label)

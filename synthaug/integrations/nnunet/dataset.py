@@ -13,6 +13,9 @@ from synthaug.errors import ConfigurationError, SynthAugError
 from synthaug.generators.cases import CasePaths
 from synthaug.labels import LabelScheme
 
+DEFAULT_PLANS = "nnUNetPlans"
+"""Plans that nnU-Net makes and trains by where no others are named."""
+
 Fold = int | str
 """Number of a cross-validation fold, or ``"all"``."""
 
@@ -84,7 +87,7 @@ class NnunetDataset:
         """Channel names in channel order."""
         return channel_names(self.dataset_json, self._description_file)
 
-    def plans(self, identifier: str = "nnUNetPlans") -> dict[str, Any]:
+    def plans(self, identifier: str = DEFAULT_PLANS) -> dict[str, Any]:
         """The plans file of this identifier.
 
         Raises:
@@ -92,7 +95,9 @@ class NnunetDataset:
         """
         path = self.preprocessed / f"{identifier}.json"
         if not path.is_file():
-            raise ConfigurationError(f"{path}: not found; run nnUNetv2_plan_and_preprocess -d {self.name}")
+            others = sorted(other.stem for other in self.preprocessed.glob("*Plans*.json"))
+            found = f"name one of {', '.join(others)} with --plans, or " if others else ""
+            raise ConfigurationError(f"{path}: not found; {found}run nnUNetv2_plan_and_preprocess -d {self.name}")
         return read_json(path)
 
     @cached_property
@@ -124,8 +129,10 @@ class NnunetDataset:
     def _cases_in_folders(self, ending: str, num_channels: int) -> dict[str, CasePaths]:
         assert self.raw is not None
         images = self.raw / "imagesTr"
-        labels = sorted((self.raw / "labelsTr").glob(f"*{ending}"))
-        names = [path.name.removesuffix(ending) for path in labels if not path.name.startswith(".")]
+        files = [path.name.removesuffix(ending) for path in (self.raw / "labelsTr").glob(f"*{ending}")]
+        # an image without its label map is a case too, and its label map is missed
+        files += [path.name[: -len(f"_0000{ending}")] for path in images.glob(f"?*_[0-9][0-9][0-9][0-9]{ending}")]
+        names = sorted({name for name in files if not name.startswith(".")})
         return {
             name: CasePaths(
                 name,
@@ -172,8 +179,8 @@ class NnunetDataset:
             names = list(self.cases)
             if len(names) < 5:
                 raise ConfigurationError(
-                    f"{self.name}: {len(names)} cases cannot be split into nnU-Net's 5 folds; write {path}, or "
-                    "train fold all"
+                    f"{self.name}: {len(names)} case(s) cannot be split into nnU-Net's 5 folds; write {path}, or "
+                    "choose fold all"
                 )
             splits = generate_crossval_split(names, seed=12345, n_splits=5)
         try:
@@ -181,7 +188,9 @@ class NnunetDataset:
         except (ValueError, IndexError):
             chosen = None
         if chosen is None:
-            raise ConfigurationError(f"fold {fold!r} of {self.name}: allowed are 0 to {len(splits) - 1} and all")
+            raise ConfigurationError(
+                f"fold {fold!r} of {self.name}: allowed are 0 to {len(splits) - 1} and all; choose one"
+            )
         return [str(name) for name in chosen["train"]], [str(name) for name in chosen["val"]]
 
     def label_files(self) -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from synthaug.errors import SynthAugError
 from synthaug.generators.cases import case_record
 from synthaug.integrations.nnunet.dataset import NnunetDataset
 from synthaug.integrations.nnunet.run_configuration import CaseHashes, RunConfiguration
-from synthaug.volumes import CaseRecord, fingerprint_array, read_label
+from synthaug.volumes import CaseRecord, fingerprint_label, read_label
 
 
 def held_out_records(
@@ -59,14 +60,14 @@ def record_cases(dataset: NnunetDataset, names: Iterable[str]) -> tuple[dict[str
     labels = dataset.label_files()
 
     def record(name: str) -> tuple[str, CaseHashes | None]:
-        try:
+        # a case whose image cannot be read may still be told by its label map
+        with contextlib.suppress(SynthAugError):
             if name in raw:
                 content = case_record(raw[name])
                 return name, CaseHashes(content.image_sha256, content.label_sha256)
+        with contextlib.suppress(SynthAugError):
             if name in labels:
-                return name, CaseHashes(None, fingerprint_array(read_label(labels[name])[0]))
-        except SynthAugError:
-            pass
+                return name, CaseHashes(None, fingerprint_label(read_label(labels[name])[0]))
         return name, None
 
     # decompression and hashing run outside the interpreter's lock

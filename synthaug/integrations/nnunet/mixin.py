@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthaug.errors import ConfigurationError
-from synthaug.integrations.nnunet.refusal import refuses
+from synthaug.integrations.nnunet.refusal import CASCADE_REFUSED, refuses
 
 if TYPE_CHECKING:
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer as Trainer
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from synthaug.live import LiveSource
 else:
     Trainer = object
+
+PREPARATION = timedelta(days=1)
+"""As long may the first process of a DDP group take to make or preprocess a cache while the others wait."""
 
 METRICS_FILE = "synthaug_metrics.jsonl"
 BOARD_FOLDER = "synthaug_tensorboard"
@@ -175,12 +179,9 @@ class SynthAugMixin(Trainer):  # type: ignore[misc]
     def _synthaug_configure(self) -> RunConfiguration:
         from synthaug.integrations.nnunet.run_configuration import read_configuration
 
-        if self.is_cascaded:
-            raise ConfigurationError(
-                f"{self.configuration_name}: a cascade's second stage is not supported, since synthetic cases have no "
-                "prediction of the first; train 3d_lowres or 3d_fullres with synthaug, this stage with nnUNetTrainer"
-            )
         configuration = read_configuration(Path(self.preprocessed_dataset_folder_base), trainer_mix=self.synthaug_mix)
+        if self.is_cascaded and not configuration.mix.is_real:
+            raise ConfigurationError(f"{self.configuration_name}, share {configuration.mix.name}: {CASCADE_REFUSED}")
         for setting, attribute in (
             ("epochs", "num_epochs"),
             ("iterations", "num_iterations_per_epoch"),
@@ -206,7 +207,8 @@ class SynthAugMixin(Trainer):  # type: ignore[misc]
             self._synthaug_configuration = self._synthaug_configure()
         configuration = self._synthaug_configuration
         is_first = self.local_rank == 0
-        pool = self._synthaug_from_first(None) if self.is_ddp and not is_first else None  # waits for what it makes
+        group = self._synthaug_group() if self.is_ddp else None
+        pool = None if is_first else self._synthaug_from_first(None, group)  # waits for what it makes
         run = open_training(
             dataset,
             configuration,
@@ -222,16 +224,23 @@ class SynthAugMixin(Trainer):  # type: ignore[misc]
             device=str(self.device),
         )
         if self.is_ddp and is_first:
-            self._synthaug_from_first(None if run.live is None else run.live.folder)
+            self._synthaug_from_first(None if run.live is None else run.live.folder, group)
         return run
 
     @staticmethod
-    def _synthaug_from_first(pool: Path | None) -> Path | None:
+    def _synthaug_group() -> Any:
+        """The processes of a DDP training, patient: NCCL ends one that waits ten minutes for another."""
+        import torch.distributed
+
+        return torch.distributed.new_group(backend="gloo", timeout=PREPARATION)
+
+    @staticmethod
+    def _synthaug_from_first(pool: Path | None, group: Any) -> Path | None:
         """What the first process of a DDP group gives: the pool that all of them draw from."""
         import torch.distributed
 
         given = [pool]
-        torch.distributed.broadcast_object_list(given, src=0)
+        torch.distributed.broadcast_object_list(given, src=0, group=group)
         return given[0]
 
     def _synthaug_write_configuration(self) -> None:

@@ -6,6 +6,7 @@ brains that are mirrored or turned against the real ones, and left structures on
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -54,21 +55,36 @@ def dataset_orientations(dataset: NnunetDataset, reader: str) -> tuple[str, ...]
 
 
 def axis_codes(path: Path) -> str:
-    """Axis codes of a file's voxel order, from its header."""
+    """Axis codes of a file's voxel order, from its header.
+
+    Raises:
+        SynthAugError: The header cannot be read, or the file is not 3D.
+    """
     if path.name.endswith((".nii", ".nii.gz")):
-        affine = np.asarray(nibabel.load(path).affine)  # type: ignore[attr-defined]
+        try:
+            affine = np.asarray(nibabel.load(path).affine)  # type: ignore[attr-defined]
+        except (OSError, EOFError, zlib.error, ValueError, nibabel.filebasedimages.ImageFileError) as error:
+            raise _unreadable(path, error) from None
     else:
         import SimpleITK
 
         header = SimpleITK.ImageFileReader()
         header.SetFileName(str(path))
-        header.ReadImageInformation()
+        try:
+            header.ReadImageInformation()
+        except RuntimeError as error:
+            raise _unreadable(path, error) from None
         direction = np.asarray(header.GetDirection()).reshape(header.GetDimension(), -1)
         if header.GetDimension() != 3:
             raise SynthAugError(f"{path}: {header.GetDimension()}D; synthetic cases need a 3D dataset")
         affine = np.eye(4)
         affine[:3, :3] = np.diag([-1.0, -1.0, 1.0]) @ direction  # ITK's axes are LPS+
     return "".join(orientations.aff2axcodes(affine))
+
+
+def _unreadable(path: Path, error: Exception) -> SynthAugError:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return SynthAugError(f"{path}: its header cannot be read ({text}); the file is damaged: copy it anew")
 
 
 def to_reader_order(array: np.ndarray, affine: np.ndarray, codes: Sequence[str]) -> tuple[np.ndarray, list[float]]:

@@ -9,13 +9,16 @@ from typing import Any
 
 from synthaug.errors import ConfigurationError, LabelError
 from synthaug.generators.cases import CasePaths
+from synthaug.integrations.nnunet.case_examination import examine_cases
 from synthaug.integrations.nnunet.channels import match_channels
-from synthaug.integrations.nnunet.dataset import Fold, NnunetDataset
-from synthaug.integrations.nnunet.held_out import record_cases
+from synthaug.integrations.nnunet.dataset import DEFAULT_PLANS, Fold, NnunetDataset
 from synthaug.integrations.nnunet.label_mapping import map_labels
+from synthaug.integrations.nnunet.orientation import dataset_orientations
+from synthaug.integrations.nnunet.refusal import CASCADE_REFUSED
 from synthaug.integrations.nnunet.run_configuration import (
     DEFAULT_CACHE,
     FILE_NAME,
+    CaseHashes,
     Prepared,
     RunConfiguration,
     read_configuration,
@@ -39,6 +42,7 @@ class PreparedTraining:
         mapping: From the generator's structures to the dataset's labels.
         fold: The fold that it was checked for.
         mix: Share of synthetic cases.
+        plans: Name of the plans.
     """
 
     dataset: str
@@ -48,12 +52,14 @@ class PreparedTraining:
     mapping: LabelMapping
     fold: Fold
     mix: MixSchedule
+    plans: str
 
     def __str__(self) -> str:
         names = " or ".join(self.views)
+        plans = "" if self.plans == DEFAULT_PLANS else f" -p {self.plans}"
         return (
             f"{self.configuration_file} is written, share of synthetic cases {self.mix.name}; train with:\n"
-            f"nnUNetv2_train {self.dataset} {names} {self.fold} -tr nnUNetTrainerSynthAug"
+            f"nnUNetv2_train {self.dataset} {names} {self.fold} -tr nnUNetTrainerSynthAug{plans}"
         )
 
 
@@ -100,8 +106,14 @@ class _Settings:
 
 
 def check_training(
-    made_by: StoreInfo, store_folder: str | Path, dataset: str | int, *, fold: Fold = 0, **arguments: Any
-) -> None:
+    made_by: StoreInfo,
+    store_folder: str | Path,
+    dataset: str | int,
+    *,
+    fold: Fold = 0,
+    announce: Callable[[str], None] = print,
+    **arguments: Any,
+) -> dict[str, CaseHashes]:
     """Refuse what ``prepare_training`` would refuse, before there is a cache: hours of generation come in between.
 
     Args:
@@ -109,16 +121,24 @@ def check_training(
         store_folder: Where the cache will be.
         dataset: Number or name of the dataset.
         fold: The fold that will be trained.
+        announce: Told what happens.
         **arguments: As of ``prepare_training``.
 
+    Returns:
+        The content of the dataset's cases, for ``prepare_training``.
+
     Raises:
-        SynthAugError: Plans, configuration, fold, mix, mapping or channels do not fit, or the generator has seen a
-            validation case.
+        SynthAugError: Plans, configuration, fold, mix, mapping or channels do not fit, a case cannot be used, or the
+            generator has seen a validation case.
     """
     settings = _settings(made_by, Path(store_folder), dataset, fold=fold, announce=_silent, **arguments)
-    found, configuration = settings.dataset, settings.configuration
-    match_channels(found.channels, made_by.channels, configuration.channels)
+    found = settings.dataset
+    match_channels(found.channels, made_by.channels, settings.configuration.channels)
+    dataset_orientations(found, str(settings.plans.get("image_reader_writer")))
+    cases = examine_cases(found, announce)
+    configuration = replace(settings.configuration, prepared=Prepared(cases=cases))
     check_leakage(found, configuration, made_by, fold, settings.training, settings.validation, _silent)
+    return cases
 
 
 def prepare_training(
@@ -131,7 +151,8 @@ def prepare_training(
     schedule: VolumeSchedule | None = None,
     mapping: Mapping[str, str] | None = None,
     seed: int | None = None,
-    plans: str = "nnUNetPlans",
+    plans: str | None = None,
+    cases: Mapping[str, CaseHashes] | None = None,
     announce: Callable[[str], None] = print,
 ) -> PreparedTraining:
     """Write the trainer's configuration and bring a cache into nnU-Net's form.
@@ -150,11 +171,12 @@ def prepare_training(
         schedule: Volumes to draw by; None: as before, at first every case alike.
         mapping: Generator's structure to dataset's label, as far as names do not tell; None: as before.
         seed: Seed of the draws; None: as before, at first 0.
-        plans: Name of the plans.
+        plans: Name of the plans; None: ``nnUNetPlans``.
+        cases: Content of the dataset's cases, as ``check_training`` found it; None: they are read.
         announce: Told what happens.
 
     Raises:
-        SynthAugError: The cache, dataset, fold, mapping or channels do not fit; nothing has been written then.
+        SynthAugError: The cache, dataset, a case, fold, mapping or channels do not fit; nothing has been written then.
     """
     store = Store.open(store_folder)
     settings = _settings(
@@ -171,11 +193,12 @@ def prepare_training(
         announce=announce,
     )
     found, path = settings.dataset, settings.path
+    known = examine_cases(found, announce) if cases is None else cases
     # whole table, so that it can be read and changed in the file
     configuration = replace(
         settings.configuration,
         mapping=dict(settings.mapping.table),
-        prepared=_prepared(found, store, announce),
+        prepared=Prepared(store.info.generator, store.info.fingerprint, dict(known)),
     )
     views = {}
     for name in settings.names:
@@ -191,7 +214,9 @@ def prepare_training(
         )
         views[name] = run.view.folder
     write_configuration(configuration, path)
-    return PreparedTraining(found.name, path, store.folder, views, settings.mapping, fold, configuration.mix)
+    return PreparedTraining(
+        found.name, path, store.folder, views, settings.mapping, fold, configuration.mix, plans or DEFAULT_PLANS
+    )
 
 
 def _settings(
@@ -205,14 +230,15 @@ def _settings(
     schedule: VolumeSchedule | None = None,
     mapping: Mapping[str, str] | None = None,
     seed: int | None = None,
-    plans: str = "nnUNetPlans",
+    plans: str | None = None,
     announce: Callable[[str], None],
 ) -> _Settings:
     """The settings of a training from what is given, what the dataset's configuration has, and what is proposed."""
     found = NnunetDataset.find(dataset)
     path = found.preprocessed / FILE_NAME
-    plans_content = found.plans(plans)
-    names = _check_configurations(configurations, plans_content, found.preprocessed / f"{plans}.json")
+    plans_name = plans or DEFAULT_PLANS
+    plans_content = found.plans(plans_name)
+    names = _check_configurations(configurations, plans_content, found.preprocessed / f"{plans_name}.json")
     training, validation = found.split(fold)
     kept = read_configuration(found.preprocessed, environment={})
     configuration = replace(
@@ -263,10 +289,7 @@ def _check_configurations(wanted: Sequence[str] | None, plans: Mapping[str, Any]
         if name not in known:
             raise ConfigurationError(f"{path}: no configuration {name!r}; it has {', '.join(known)}")
         if known[name].get("previous_stage"):
-            raise ConfigurationError(
-                f"{name}: a cascade's second stage is not supported, since synthetic cases have no prediction of the "
-                "first; prepare 3d_lowres or 3d_fullres"
-            )
+            raise ConfigurationError(f"{name}: {CASCADE_REFUSED}; prepare 3d_lowres or 3d_fullres")
     return names
 
 
@@ -274,15 +297,6 @@ def _cache_text(cache: Path, dataset_folder: Path) -> str:
     """Relative inside the dataset's folder, which may be moved or copied to another node; absolute elsewhere."""
     cache, dataset_folder = cache.resolve(), dataset_folder.resolve()
     return str(cache.relative_to(dataset_folder) if cache.is_relative_to(dataset_folder) else cache)
-
-
-def _prepared(dataset: NnunetDataset, store: Store, announce: Callable[[str], None]) -> Prepared:
-    names = list(dataset.cases) if dataset.raw is not None else list(dataset.label_files())
-    announce(f"synthaug: fingerprinting {len(names)} cases of {dataset.name} for the leakage guard")
-    cases, unknown = record_cases(dataset, names)
-    if unknown:
-        announce(f"synthaug: not fingerprinted, since they cannot be read: {', '.join(unknown[:5])}")
-    return Prepared(store.info.generator, store.info.fingerprint, cases)
 
 
 __all__ = [

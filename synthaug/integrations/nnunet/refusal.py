@@ -10,6 +10,12 @@ from synthaug.errors import SynthAugError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+CASCADE_REFUSED = (
+    "a cascade's second stage takes no synthetic cases, since they have no prediction of the first; train 3d_lowres "
+    "with them, and this stage on real cases alone with the same trainer, which finds the predictions: SYNTHAUG_RATIO=0"
+)
+"""In the words of the trainer and of the preparation."""
+
 
 class TrainingRefused(SynthAugError, SystemExit):
     """A user's mistake, found when a training starts.

@@ -16,10 +16,11 @@ from synthaug.integrations.nnunet.channels import match_channels
 from synthaug.integrations.nnunet.dataset import Fold, NnunetDataset
 from synthaug.integrations.nnunet.held_out import held_out_records
 from synthaug.integrations.nnunet.label_mapping import describe_mapping, map_labels
-from synthaug.integrations.nnunet.leakage import Leak, find_leaks, refuse_leaks
+from synthaug.integrations.nnunet.leakage import refuse_leaks
 from synthaug.integrations.nnunet.orientation import dataset_orientations
 from synthaug.integrations.nnunet.run_configuration import FILE_NAME, RunConfiguration
 from synthaug.integrations.nnunet.view import PlansForm, PlansView, ViewSpec, build_view, prepare_view, view_of
+from synthaug.leakage import Leak, find_leaks, name_leaks
 from synthaug.live import LiveSource
 from synthaug.precomputing.factory import PREFIX, load_named_generator
 from synthaug.sources import StoreSource
@@ -184,7 +185,7 @@ def check_leakage(
     if leaks and configuration.allow_leakage:
         announce(
             f'synthaug: "allow_leakage" is set: {made_by.generator} was fitted on {len(leaks)} validation case(s) '
-            f"({', '.join(map(str, leaks[:5]))}); no figure of this validation is one of held-out data"
+            f"({name_leaks(leaks)}); no figure of this validation is one of held-out data"
         )
         return tuple(leaks)
     refuse_leaks(

@@ -57,6 +57,13 @@ def test_a_missing_file_is_named(raw: Path) -> None:
         _ = NnunetDataset.find(7).cases
 
 
+def test_an_image_without_label_map_is_named(raw: Path) -> None:
+    (raw / "labelsTr" / "d.nii.gz").unlink()
+    (raw / "imagesTr" / "notes_of_d.nii.gz").touch()  # no channel's number, no case
+    with pytest.raises(SynthAugError, match=r"labelsTr/d\.nii\.gz: missing for case d"):
+        _ = NnunetDataset.find(7).cases
+
+
 def test_cases_listed_in_the_description(raw: Path) -> None:
     content = json.loads((raw / "dataset.json").read_text())
     listed = {"images": ["imagesTr/a_0000.nii.gz", "imagesTr/a_0001.nii.gz"], "label": "labelsTr/a.nii.gz"}
@@ -92,9 +99,9 @@ def test_an_own_split_is_kept_to(raw: Path) -> None:
 
 
 def test_too_few_cases_for_five_folds(raw: Path) -> None:
-    for case in "bcdef":
-        (raw / "labelsTr" / f"{case}.nii.gz").unlink()
-    with pytest.raises(ConfigurationError, match="1 cases cannot be split"):
+    for path in [*(raw / "labelsTr").glob("[b-f]*"), *(raw / "imagesTr").glob("[b-f]*")]:
+        path.unlink()
+    with pytest.raises(ConfigurationError, match=r"1 case\(s\) cannot be split"):
         NnunetDataset.find(7).split(0)
 
 

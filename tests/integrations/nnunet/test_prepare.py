@@ -32,7 +32,8 @@ def preprocessed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir(parents=True)
     labels = {"background": 0, **{name: number for number, name in enumerate(SCHEME.names, start=1)}}
     write(folder / "dataset.json", {"channel_names": {"0": "T1"}, "labels": labels, "file_ending": ".nii.gz"})
-    write(folder / "nnUNetPlans.json", {"configurations": {"2d": {}, "3d_fullres": {}}})
+    plans = {"configurations": {"2d": {}, "3d_fullres": {}}, "image_reader_writer": "NibabelIOWithReorient"}
+    write(folder / "nnUNetPlans.json", plans)
     write(folder / "splits_final.json", [{"train": ["a", "b"], "val": ["c"]}])
     return folder
 
@@ -57,6 +58,11 @@ def with_a_case_that_was_seen(folder: Path) -> None:
     write(folder / "splits_final.json", [{"train": ["a", "b"], "val": ["seen"]}])
 
 
+def read_as_pictures(folder: Path) -> None:
+    plans = json.loads((folder / "nnUNetPlans.json").read_text())
+    write(folder / "nnUNetPlans.json", {**plans, "image_reader_writer": "NaturalImage2DIO"})
+
+
 def unchanged(folder: Path) -> None:
     """The mistake is on the command line."""
 
@@ -71,6 +77,7 @@ def unchanged(folder: Path) -> None:
         (unchanged, ["--fold", "9"], "fold 9"),
         (with_another_channel, [], "CT"),
         (with_a_case_that_was_seen, [], "seen"),
+        (read_as_pictures, [], "NaturalImage2DIO"),
     ],
 )
 def test_a_training_that_cannot_start_is_found_before_the_first_pair(
@@ -85,9 +92,9 @@ def test_a_training_that_cannot_start_is_found_before_the_first_pair(
     monkeypatch.setattr(stand_in_generator, "make", lambda **options: generator)
     change(preprocessed)
     assert run([*BASE, "--dataset", "7", *arguments]) == 2
-    error = capsys.readouterr().err.strip()
+    *progress, error = capsys.readouterr().err.strip().splitlines()
     assert what in error
-    assert "\n" not in error
+    assert all("reading and fingerprinting" in line for line in progress)
     assert generator.calls == []
     assert not (preprocessed / "synthaug").exists()
 
