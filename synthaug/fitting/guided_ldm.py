@@ -54,6 +54,9 @@ from synthaug.warps.growth import growth_rates
 
 logger = logging.getLogger(__name__)
 
+REQUIRED_VOXELS = 100
+"""A structure that some case has fewer voxels of may be missing in generated label maps."""
+
 
 class GuidedLDMFit:
     """One fit in one folder: ``work/`` holds what is resumed, the folder itself the finished generator.
@@ -375,9 +378,10 @@ class GuidedLDMFit:
 
 
 def _always_present(cases: Sequence[FittingCase], scheme: LabelScheme) -> tuple[str, ...]:
-    """Structures that every case has."""
-    present = [set(torch.unique(case.label).tolist()) for case in cases]
-    return tuple(name for name in scheme.names if all(scheme.id_of(name) in found for found in present))
+    """Structures that every case has, with voxels enough for a label map to be held to them."""
+    counts = torch.stack([torch.bincount(case.label.flatten(), minlength=scheme.num_classes) for case in cases])
+    fewest = counts.amin(dim=0)
+    return tuple(name for name in scheme.names if int(fewest[scheme.id_of(name)]) >= REQUIRED_VOXELS)
 
 
 def _measured_limits(volumes_ml: torch.Tensor, voxel_volume_ml: float) -> tuple[float, float]:

@@ -52,7 +52,8 @@ class GuidedLDMConfig:
         image_latent: scale of the image latents.
         volume_prior: volumes of the controls that go together, in the order of ``limits_ml``.
         intensities: what the networks' intensities stand for, by channel.
-        required_structures: structures that every training case has; a label map without one of them is wrong.
+        required_structures: structures that every training case has, more than a few voxels of them; a label map
+            without one of them is wrong.
         sampling: default sampler settings.
         licence: licence of the weights, which is that of their data.
         training_cases: what the weights were fitted on.
