@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -97,6 +98,5 @@ def margin_of(logits: torch.Tensor, ids: tuple[int, ...]) -> torch.Tensor:
     """How much more likely the likeliest of some labels is than the likeliest of the others, ``(...)`` of ``(classes,
     ...)``.
     """
-    inside = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
-    inside[list(ids)] = True
-    return logits[inside].amax(dim=0) - logits[~inside].amax(dim=0)
+    own = functools.reduce(torch.maximum, (one for number, one in enumerate(logits) if number in ids))
+    return own - functools.reduce(torch.maximum, (one for number, one in enumerate(logits) if number not in ids))
