@@ -76,7 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(measure(variant, options)))
         return 0
     chosen = [name for name in VARIANTS if not options.only or any(word in name for word in options.only)]
-    chosen = [name for name in VARIANTS if name in chosen or VARIANTS[name].stock]
+    loops = {VARIANTS[name].loop for name in chosen}
+    chosen = [name for name in VARIANTS if name in chosen or (VARIANTS[name].stock and VARIANTS[name].loop in loops)]
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
     for number in range(options.rounds):
         for name in chosen:
@@ -268,7 +269,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--epochs", type=_positive, default=4, help="epochs that count, after one that does not")
     parser.add_argument("--iterations", type=_positive, default=20, help="training iterations in an epoch")
     parser.add_argument("--workers", type=_positive, default=1, help="nnU-Net's augmentation workers")
-    parser.add_argument("--only", action="append", help="variants with this in their name, and the stock ones; repeats")
+    parser.add_argument(
+        "--only",
+        action="append",
+        help="variants with this in their name, and the stock loop that they are compared with; repeats",
+    )
     parser.add_argument("--json", type=Path, help="also write the report to this file")
     parser.add_argument("--part", choices=list(VARIANTS), help=argparse.SUPPRESS)
     return parser

@@ -1,0 +1,90 @@
+"""Datasets unlike the shipped generator's: what a fit plans for them, and figures that show where a pair is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.own_datasets import KINDS, measure, table, write_dataset
+from synthaug.cli.app import run
+from synthaug.fitting.cases import load_pair_case
+from synthaug.fitting.dataset_survey import DatasetSurvey
+from synthaug.fitting.fit_plan import plan_fit
+from synthaug.integrations.nnunet.dataset import NnunetDataset
+from synthaug.store import Store, StoreInfo
+from synthaug.volumes import LabeledVolume, read_pair
+from synthaug.volumes.grid import Grid
+
+
+@pytest.fixture
+def trees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    for name in ("raw", "preprocessed", "results"):
+        monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path / name))
+    return tmp_path / "raw", tmp_path / "preprocessed"
+
+
+def test_bodies_with_two_channels_in_thick_slices_are_planned(
+    trees: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_dataset(KINDS["channels"], *trees, tmp_path)
+    arguments = ["fit", str(KINDS["channels"].number), "--out", str(tmp_path / "out"), "--device", "cpu", "--dry-run"]
+    assert run(arguments) == 0
+    printed = capsys.readouterr()
+    assert "split by intensity into 4 classes" in printed.err
+    assert "organ, tumor" in printed.err
+
+
+@pytest.mark.parametrize(("shift", "error"), [(0.0, 0.0), (30.0, 30.0)])
+def test_pairs_are_measured_beside_the_held_out_cases(
+    trees: tuple[Path, Path], tmp_path: Path, shift: float, error: float
+) -> None:
+    kind = KINDS["channels"]
+    write_dataset(kind, *trees, tmp_path)
+    found = NnunetDataset.find(kind.number)
+    (name,) = found.split(0)[1]
+    real = read_pair(found.cases[name].images, found.cases[name].label, found.scheme, found.channels)
+    asked_ml = {"organ": 2 * real.volumes_ml()["organ"]}
+    provenance = {"generator_sha256": "0" * 64, "seed": 1, "requested_ml": asked_ml, "realised_ml": real.volumes_ml()}
+    pair = LabeledVolume(
+        real.image + np.float32(shift), real.label, real.affine, real.scheme, real.channels, provenance
+    )
+    store = Store.create(tmp_path / "cache", StoreInfo(found.scheme, found.channels, "like the real one", "0" * 64))
+    assert store.add("pair", pair)
+    row = measure(kind, store.folder, trees[0])
+    assert row["volume_error"] == pytest.approx(0.5)
+    assert row["intensity_error"] == pytest.approx(error, abs=1e-3)
+    assert row["structures"] == 2
+    assert "| two channels, thick slices | 1 min | 1 | 50.0% | 2 |" in table({"channels": {**row, "fitted_s": 60}})
+
+
+def test_a_real_trunk_keeps_its_hounsfield_units_and_its_sides(
+    trees: tuple[Path, Path], shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.own_datasets.TRUNKS", 2)
+    kind = KINDS["trunk"]
+    write_dataset(kind, *trees, shared_data)
+    found = NnunetDataset.find(kind.number)
+    paths = list(found.cases.values())
+    survey = DatasetSurvey.of(paths, found.scheme, found.channels)
+    assert not survey.mirrors
+    plan = plan_fit(survey, budget_seconds=3600).settings
+    form = survey.form(Grid(plan.shape, (plan.spacing_mm,) * 3), plan.unlabelled_classes)
+    case = load_pair_case(paths[0], form)
+    assert case.image is not None
+    (scale,) = case.scales
+    image, label = scale.restore(case.image[0].numpy(), case.label.numpy() > 0), case.label.numpy()
+    real = read_pair(paths[0].images, paths[0].label, found.scheme, found.channels)
+    placed = form.label_of(real.label)
+    compared = 0
+    for structure in form.structures.structures:
+        inside = placed == structure.id
+        if inside.sum() < 1000:
+            continue
+        compared += 1
+        here = image[label == structure.id].mean()
+        assert here == pytest.approx(real.image[0][inside].mean(), abs=20), structure.name
+    assert compared > 20
+    assert replace(scale, background=0.0) == replace(form.scales[0], background=0.0)  # type: ignore[type-var]
