@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from synthaug.leakage import check_leakage
     from synthaug.live import LiveOptions, LiveSource
     from synthaug.schedules import MixSchedule, VolumeSchedule, parse_mix, parse_schedule
+    from synthaug.sources import StoreSource
     from synthaug.store import Store
     from synthaug.synth_augment import SynthAugment
     from synthaug.volumes import LabeledVolume, read_image, read_label, read_pair
@@ -30,6 +31,7 @@ _HOMES = {
     "LiveOptions": "synthaug.live",
     "LiveSource": "synthaug.live",
     "Store": "synthaug.store",
+    "StoreSource": "synthaug.sources",
     "LabelScheme": "synthaug.labels",
     "LabelMapping": "synthaug.labels",
     "propose_mapping": "synthaug.labels",
@@ -55,6 +57,7 @@ __all__ = [
     "MixSchedule",
     "Condition",
     "Store",
+    "StoreSource",
     "SynthAugError",
     "SynthAugment",
     "VolumeBounds",
