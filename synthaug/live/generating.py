@@ -203,7 +203,6 @@ class LiveWork:
             task.schedule, task.progress(self.place), task.options.look_ahead, fresh, wanted, rng
         )
         self.state.bin_in_work = number
-        started = time.monotonic()
         condition, seed = Condition({task.schedule.structure: volume_ml}), int(rng.integers(1 << 53))
         made = generate_checked(self.generator, condition, seed, task.quality)
         self.writer.rejects.update(made.rejects)
@@ -217,7 +216,7 @@ class LiveWork:
                 name, made.pair, made.report, realised_ml, epoch=epoch, leave=leave, before=_slot_of(self.state)
             )
         self._note(number, passed=made.pair is not None)
-        self.state.count_made(time.monotonic() - started, inserted=made.pair is not None)
+        self.state.count_made(inserted=made.pair is not None)
         self.state.bin_in_work = -1
         return True
 

@@ -19,7 +19,7 @@ class Pacer:
 
     Args:
         duty: share of the time for work, above 0 to 1.
-        state: told that the process lives.
+        state: told that the process lives, and how long it worked.
     """
 
     def __init__(self, duty: float, state: SharedPoolState) -> None:
@@ -34,6 +34,7 @@ class Pacer:
         if work_s < LEAST_WORK_S:
             return
         self._state.beat()
+        self._state.count_work(work_s)
         self.idle(work_s * self._rest_per_work)
 
     def idle(self, seconds: float) -> None:

@@ -140,9 +140,12 @@ class SharedPoolState:
         """Seconds that the generator worked."""
         return float(self._writer[BUSY_S])
 
-    def count_made(self, seconds: float, *, inserted: bool) -> None:
-        """Count a request that was worked on."""
+    def count_work(self, seconds: float) -> None:
+        """Count seconds of work, rests left out."""
         self._writer[BUSY_S] += seconds
+
+    def count_made(self, *, inserted: bool) -> None:
+        """Count a request that was worked on."""
         self._writer[INSERTED if inserted else REJECTED] += 1
 
     @property

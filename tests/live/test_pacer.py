@@ -34,11 +34,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.mark.parametrize("duty", [0.05, 0.5, 1.0])
 def test_work_takes_its_share(clock: Clock, tmp_path: Path, duty: float) -> None:
-    paced = pacer.Pacer(duty, SharedPoolState(tmp_path, 1, 1, create=True))
+    state = SharedPoolState(tmp_path, 1, 1, create=True)
+    paced = pacer.Pacer(duty, state)
     for work_s in (0.01, 0.02, 1.0, 0.3, 4.0):
         clock.now += work_s
         paced.rest()
     assert 1 - clock.slept / clock.now == pytest.approx(duty, rel=0.02)
+    assert state.busy_s / clock.now == pytest.approx(duty, rel=0.02)  # what the metrics call duty
 
 
 def test_a_rest_ends_with_the_training(clock: Clock, tmp_path: Path) -> None:
