@@ -96,6 +96,7 @@ def fit(
     from synthaug.fitting.cases import load_label_case, load_pair_case
     from synthaug.fitting.guided_ldm import GuidedLDMFit
     from synthaug.fitting.settings import FitSettings
+    from synthaug.generators.guided_ldm_config import GuidedLDMConfig
     from synthaug.integrations.nnunet.dataset import NnunetDataset
     from synthaug.integrations.nnunet.prepare import training_case_paths
     from synthaug.labels import LabelMapping
@@ -150,7 +151,9 @@ def fit(
     except TimeoutError as stopped:
         typer.echo(f"{stopped}; run the same command again to continue")
         raise typer.Exit(EXIT_STOPPED) from None
-    typer.echo(f"generator written to {out}; try: synthaug sample --generator {out} --num 2 --out samples")
+    first, (low, high) = next(iter(GuidedLDMConfig.read(out).limits_ml.items()))
+    example = f"--target {first}={(low * high) ** 0.5:.4g} --num 2 --out samples"
+    typer.echo(f"generator written to {out}; try: synthaug sample --generator {out} {example}")
 
 
 def _check_controls(controls: Iterable[str], scheme: LabelScheme, where: str) -> None:

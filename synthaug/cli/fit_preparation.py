@@ -14,6 +14,7 @@ from synthaug.fitting.case_form import CaseForm
 from synthaug.fitting.dataset_survey import DatasetSurvey
 from synthaug.fitting.fit_plan import plan_fit
 from synthaug.fitting.settings import FitSettings
+from synthaug.fitting.unlabelled_tissue import UNLABELLED
 from synthaug.generators.cases import CasePaths
 from synthaug.generators.guided_ldm import GuidedLDM, GuidedLDMFolder
 from synthaug.generators.registry import find_generator
@@ -84,6 +85,11 @@ def _from_generator(dataset: NnunetDataset, name: str) -> FitPreparation:
     """Cases in the form of a generator whose image stage is trained on."""
     begun = GuidedLDM.read(find_generator(name))
     config = begun.config
+    if any(one.startswith(UNLABELLED) for one in config.scheme.names):
+        raise ConfigurationError(
+            f"--init {name}: splits unlabelled tissue by intensity, which another dataset's cases cannot be; take a "
+            "generator whose cases are labelled throughout"
+        )
     if len(dataset.channels) != len(config.channels):
         raise ConfigurationError(
             f"--init {name}: has {len(config.channels)} channel(s), {dataset.name} {len(dataset.channels)}; they must "

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from synthaug.fitting.unlabelled_tissue import UnlabelledTissue, background_of, body_of
-from synthaug.generators.intensity_scale import IntensityScale
+from synthaug.fitting.body import background_of, body_of
+from synthaug.fitting.unlabelled_tissue import UnlabelledTissue
+from synthaug.generators.intensity_scale import IntensityScale, without_padding
 from synthaug.labels import LabelMapping, LabelScheme, Structure
 from synthaug.volumes import LabeledVolume
 from synthaug.volumes.grid import Grid
@@ -61,20 +62,19 @@ class CaseForm:
 
     def scales_of(self, image: np.ndarray, tissue: np.ndarray) -> tuple[IntensityScale, ...]:
         """Scale of each channel of an image ``(C, X, Y, Z)`` whose tissue is ``(X, Y, Z)`` bool."""
-        around = background_of(image) if self.tissue is not None else (0.0,) * len(image)
         return tuple(
             common or IntensityScale.of(one[tissue], beyond)
-            for common, one, beyond in zip(self.scales, image, around, strict=True)
+            for common, one, beyond in zip(self.scales, image, background_of(image), strict=True)
         )
 
     def tissue_of(self, pair: LabeledVolume) -> tuple[np.ndarray, tuple[IntensityScale, ...]]:
         """Label map ``(X, Y, Z)`` of a case with its unlabelled tissue, and the scale of each channel."""
-        label = self.label_of(pair.label)
+        label, image = self.label_of(pair.label), without_padding(pair.image, self.channels)
         if self.tissue is None:
-            return label, self.scales_of(pair.image, label > 0)
-        body = body_of(pair.image, background_of(pair.image), label > 0)
-        scales = self.scales_of(pair.image, body)
-        normal = np.stack([scale.normalise(one) for scale, one in zip(scales, pair.image, strict=True)])
+            return label, self.scales_of(image, label > 0)
+        body = body_of(image, background_of(image), label > 0)
+        scales = self.scales_of(image, body)
+        normal = np.stack([scale.normalise(one) for scale, one in zip(scales, image, strict=True)])
         unlabelled = self.tissue.classify(normal) + np.int16(1 + len(self.structures.structures))
         return np.where((label == 0) & body, unlabelled, label).astype(np.int16), scales
 

@@ -7,17 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthaug.errors import LabelError
+from synthaug.errors import ConfigurationError, LabelError
+from synthaug.fitting.body import background_of, body_of
 from synthaug.fitting.case_form import CaseForm
-from synthaug.fitting.unlabelled_tissue import UnlabelledTissue, background_of, body_of, sample_tissue
+from synthaug.fitting.unlabelled_tissue import UnlabelledTissue, sample_tissue
 from synthaug.generators.cases import CasePaths
-from synthaug.generators.intensity_scale import IntensityScale
+from synthaug.generators.intensity_scale import LEAST_OF_UNIT, IntensityScale, without_padding
 from synthaug.labels import LabelScheme
 from synthaug.volumes import LabeledVolume, read_pair
 from synthaug.volumes.grid import Grid
-
-UNIT_CHANNELS = ("ct",)
-"""Names of channels whose intensities have a unit: nnU-Net normalises these by fixed numbers too."""
 
 INTENSITY_SAMPLES = 50_000
 LOPSIDED = 0.1
@@ -97,23 +95,23 @@ class DatasetSurvey:
         return float(np.median([case.unlabelled_share for case in self.cases]))
 
     @property
-    def always_present(self) -> tuple[str, ...]:
-        """Structures that every case has."""
-        return tuple(name for name in self.scheme.names if all(case.volumes_ml[name] > 0 for case in self.cases))
-
-    @property
     def ever_present(self) -> tuple[str, ...]:
         """Structures that some case has."""
         return tuple(name for name in self.scheme.names if any(case.volumes_ml[name] > 0 for case in self.cases))
 
     @property
-    def mirrors(self) -> bool:
-        """Whether bodies may be mirrored: no unpaired structure lies to one side in general."""
+    def one_sided(self) -> tuple[str, ...]:
+        """Unpaired structures that lie to one side in general: bodies with such have no mirror image."""
         sides: dict[str, list[float]] = {}
         for case in self.cases:
             for name, share in case.sideways.items():
                 sides.setdefault(name, []).append(share)
-        return all(abs(float(np.mean(shares))) < LOPSIDED for shares in sides.values())
+        found = []
+        for name, shares in sides.items():
+            doubt = 2 * float(np.std(shares)) / max(len(shares) - 1, 1) ** 0.5
+            if abs(float(np.mean(shares))) > max(LOPSIDED, doubt):
+                found.append(name)
+        return tuple(found)
 
     def extent_mm(self, *, of_body: bool) -> tuple[float, float, float]:
         """Largest extent over the cases along x, y and z in mm, of their bodies or of their labelled voxels."""
@@ -128,7 +126,7 @@ class DatasetSurvey:
         )
 
     def _common_scale(self, channel: int) -> IntensityScale | None:
-        if self.channels[channel].lower() not in UNIT_CHANNELS:
+        if self.channels[channel].lower() not in LEAST_OF_UNIT:
             return None
         pooled = np.concatenate([case.tissue[:, channel] for case in self.cases])
         around = float(np.median([case.background[channel] for case in self.cases]))
@@ -137,14 +135,20 @@ class DatasetSurvey:
 
 def _survey(pair: LabeledVolume, identifier: str) -> CaseSurvey:
     rng = np.random.default_rng(0)
-    around = background_of(pair.image)
+    image = without_padding(pair.image, pair.channels)
+    around = background_of(image)
     labelled = pair.label > 0
-    body = body_of(pair.image, around, labelled)
-    tissue = pair.image[:, body].T
+    body = body_of(image, around, labelled)
+    if not body.any():
+        raise ConfigurationError(
+            f"{identifier}: image and label map show nothing but background "
+            f"({', '.join(f'{one:g}' for one in around)}); leave the case out"
+        )
+    tissue = image[:, body].T
     scales = [IntensityScale.of(one, beyond) for one, beyond in zip(tissue.T, around, strict=True)]
     unlabelled = body & ~labelled
     if all(scale.zero < scale.one for scale in scales):
-        normal = np.stack([scale.normalise(one) for scale, one in zip(scales, pair.image, strict=True)])
+        normal = np.stack([scale.normalise(one) for scale, one in zip(scales, image, strict=True)])
         samples = sample_tissue(normal, unlabelled, rng)
     else:  # refused by name when the case is loaded
         samples = np.zeros((0, len(scales)), np.float32)

@@ -28,6 +28,7 @@ MUCH_UNLABELLED = 0.1
 """Share of the body without a label above which it is split by intensity."""
 
 UNLABELLED_CLASSES = 4
+FEW_VOXELS = 100
 MOST_CONTROLS = 16
 BANK_SHARE = 0.15
 
@@ -91,6 +92,8 @@ def plan_fit(
         raise ConfigurationError(
             f"--extend: {', '.join(extend_ml)}; one control can be taken beyond the cases' volumes: name one"
         )
+    if small := _small(survey, grid_spacing):
+        notes.append(f"of fewer than {FEW_VOXELS} such voxels, so likely to be lost or misshapen: {', '.join(small)}")
     chosen = _controls(survey, controls, list(extend_ml))
     notes.append(f"volumes that can be asked for: {', '.join(chosen)}")
     bank = replace(
@@ -99,19 +102,29 @@ def plan_fit(
     for name, (low, high) in extend_ml.items():
         bank = replace(bank, volume_range_ml=(low, high), label_variants=6, tail_variants=1)
         notes.append(f"{name} is inflated and deflated to {low:g} to {high:g} mL in label maps")
-    if not survey.mirrors:
-        notes.append("cases are not mirrored: an unpaired structure lies to one side")
+    if survey.one_sided:
+        notes.append(f"cases are not mirrored: {', '.join(survey.one_sided[:3])} lie to one side")
     settings = replace(
         base,
         shape=shape,
         spacing_mm=grid_spacing,
         controls=chosen,
-        mirror=survey.mirrors,
+        mirror=not survey.one_sided,
         unlabelled_classes=UNLABELLED_CLASSES if split else 0,
         bank=bank,
         sampling=replace(base.sampling, one_piece=(), thin=()),
     )
     return FitPlan(_with_crops(settings), tuple(notes))
+
+
+def _small(survey: DatasetSurvey, spacing: float) -> list[str]:
+    """Structures of few voxels of a spacing in mm, by their median over the cases that have them."""
+    found = []
+    for name in survey.ever_present:
+        volumes_ml = [case.volumes_ml[name] for case in survey.cases if case.volumes_ml[name] > 0]
+        if 1000 * float(np.median(volumes_ml)) / spacing**3 < FEW_VOXELS:
+            found.append(name)
+    return found
 
 
 def _voxels(budget_seconds: float, gpu_bytes: int) -> float:
@@ -124,12 +137,14 @@ def _voxels(budget_seconds: float, gpu_bytes: int) -> float:
 def _field_of_view(
     extent_mm: Sequence[float], spacing_mm: Sequence[float], voxels: float
 ) -> tuple[float, tuple[int, int, int]]:
-    """Isotropic spacing, no finer than the data's and no finer than so many voxels allow, and the shape.
+    """Isotropic spacing and shape: the data's spacing, or a coarser one where so many voxels do not allow it.
 
     Shapes come in steps of `SHAPE_MULTIPLE`: of spacings up to `COARSENING` coarser, the one that fills it best.
     """
     room = [extent + 2 * MARGIN_MM for extent in extent_mm]
-    finest = max(math.prod(spacing_mm) ** (1 / 3), (math.prod(room) / voxels) ** (1 / 3))
+    own, finest = math.prod(spacing_mm) ** (1 / 3), (math.prod(room) / voxels) ** (1 / 3)
+    if finest <= own:  # voxels of equal size are copied, not interpolated
+        return round(own, 4), _shape(room, own)
     first, last = math.ceil(finest * 20 - 1e-6), math.floor(finest * COARSENING * 20)
     choices = [(step / 20, _shape(room, step / 20)) for step in range(first, max(first, last) + 1)]
     return min(choices, key=lambda choice: math.prod(choice[1]) * choice[0] ** 3)

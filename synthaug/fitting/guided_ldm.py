@@ -35,6 +35,7 @@ from synthaug.fitting.mask_diffusion import MaskDiffusionLoss
 from synthaug.fitting.rehearsal import DetailRehearsal, MaskRehearsal, Rehearsal
 from synthaug.fitting.settings import FitSettings
 from synthaug.fitting.stage import Loss, Network, Stage, StageSettings
+from synthaug.fitting.unlabelled_tissue import UNLABELLED
 from synthaug.fitting.work_identity import refuse_other_work
 from synthaug.generators.guided_ldm import GuidedLDM, GuidedLDMFolder, GuidedLDMNetworks
 from synthaug.generators.guided_ldm_config import CONFIG_NAME, GuidedLDMConfig
@@ -53,6 +54,9 @@ from synthaug.volumes.grid import Grid
 from synthaug.warps.growth import growth_rates
 
 logger = logging.getLogger(__name__)
+
+LEAST_RANGE = 1.1
+"""Least ratio of a control's bounds."""
 
 REQUIRED_VOXELS = 100
 """A structure that some case has fewer voxels of may be missing in generated label maps."""
@@ -378,13 +382,15 @@ class GuidedLDMFit:
 
 
 def _always_present(cases: Sequence[FittingCase], scheme: LabelScheme) -> tuple[str, ...]:
-    """Structures that every case has, with voxels enough for a label map to be held to them."""
+    """Structures of the dataset that every case has, with voxels enough for a label map to be held to them."""
     counts = torch.stack([torch.bincount(case.label.flatten(), minlength=scheme.num_classes) for case in cases])
     fewest = counts.amin(dim=0)
-    return tuple(name for name in scheme.names if int(fewest[scheme.id_of(name)]) >= REQUIRED_VOXELS)
+    own = [name for name in scheme.names if not name.startswith(UNLABELLED)]
+    return tuple(name for name in own if int(fewest[scheme.id_of(name)]) >= REQUIRED_VOXELS)
 
 
 def _measured_limits(volumes_ml: torch.Tensor, voxel_volume_ml: float) -> tuple[float, float]:
-    """Range of the training maps; never empty and never zero, since conditions are logarithms."""
-    low = max(float(volumes_ml.min()), voxel_volume_ml)
-    return low, max(float(volumes_ml.max()), 2 * low)
+    """Range of the training maps that have any of it; never empty and never zero, since conditions are logarithms."""
+    present = volumes_ml[volumes_ml > 0]
+    low = max(float(present.min()), voxel_volume_ml) if len(present) else voxel_volume_ml
+    return low, max(float(volumes_ml.max()), LEAST_RANGE * low)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+LEAST_OF_UNIT = {"ct": -1000.0}
+"""Channels, by name, whose intensities have a unit, and its least value: scanners pad with less than air has."""
 
 BRIGHT_PERCENTILE = 99.5
 """Percentile of a channel's tissue that normalised intensity 1 stands for."""
@@ -15,11 +19,20 @@ DARK_PERCENTILE = 0.5
 MOST = 1.5
 """Largest normalised intensity of tissue."""
 
+MOST_OF_UNIT = 3.0
+"""The same in channels with a unit: in CT, bone and metal are far beyond the rest."""
+
 LEAST = 0.002
 """Least normalised intensity of tissue in channels whose background is 0; above it, so that background alone is 0."""
 
 FAR_BELOW = -0.5
 """The same in all others."""
+
+
+def without_padding(image: np.ndarray, channels: Sequence[str]) -> np.ndarray:
+    """Image ``(C, X, Y, Z)`` with nothing below the least value of its channels' units."""
+    least = [LEAST_OF_UNIT.get(name.lower(), -np.inf) for name in channels]
+    return np.maximum(image, np.array(least, dtype=image.dtype)[:, None, None, None])
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,8 @@ class IntensityScale:
     @property
     def limits(self) -> tuple[float, float]:
         """Least and largest normalised intensity of tissue."""
-        return (LEAST if self.zero == 0 and self.background == 0 else FAR_BELOW, MOST)
+        most = MOST_OF_UNIT if self.absolute else MOST
+        return (LEAST if self.zero == 0 and self.background == 0 else FAR_BELOW, most)
 
     def normalise(self, values: np.ndarray) -> np.ndarray:
         """Intensities as the networks have them, float32 of any shape, within the limits of tissue."""

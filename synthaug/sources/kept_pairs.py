@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -30,25 +31,39 @@ class KeptPairs:
         self._limit = gigabytes * GIGABYTE
         self._pairs: OrderedDict[str, LabeledVolume] = OrderedDict()
         self._held = 0
+        self._lock = threading.Lock()
 
     def read(self, name: str) -> LabeledVolume:
         """A pair; the arrays of one that is kept cannot be written to, since the next draw gets the same ones."""
-        pair = self._pairs.get(name)
-        if pair is not None:
-            self._pairs.move_to_end(name)
-            return pair
-        pair = self._read(name)
-        size = pair.image.nbytes + pair.label.nbytes
-        if size <= self._limit:
-            pair.image.setflags(write=False)
-            pair.label.setflags(write=False)
-            self._pairs[name] = pair
-            self._held += size
+        with self._lock:
+            kept = self._pairs.get(name)
+            if kept is not None:
+                self._pairs.move_to_end(name)
+                return kept
+        pair = self._read(name)  # several threads may read at once
+        with self._lock:
+            self._keep(name, pair)
+        return pair
+
+    def _keep(self, name: str, pair: LabeledVolume) -> None:
+        size = _size_of(pair)
+        if size > self._limit or name in self._pairs:
+            return
+        pair.image.setflags(write=False)
+        pair.label.setflags(write=False)
+        self._pairs[name] = pair
+        self._held += size
         while self._held > self._limit:
             _, oldest = self._pairs.popitem(last=False)
-            self._held -= oldest.image.nbytes + oldest.label.nbytes
-        return pair
+            self._held -= _size_of(oldest)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the pairs: a spawned worker reads its own."""
-        return {**self.__dict__, "_pairs": OrderedDict(), "_held": 0}
+        return {**self.__dict__, "_pairs": OrderedDict(), "_held": 0, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
+
+def _size_of(pair: LabeledVolume) -> int:
+    return pair.image.nbytes + pair.label.nbytes

@@ -69,7 +69,7 @@ def test_a_real_trunk_keeps_its_hounsfield_units_and_its_sides(
     found = NnunetDataset.find(kind.number)
     paths = list(found.cases.values())
     survey = DatasetSurvey.of(paths, found.scheme, found.channels)
-    assert not survey.mirrors
+    assert survey.one_sided
     plan = plan_fit(survey, budget_seconds=3600).settings
     form = survey.form(Grid(plan.shape, (plan.spacing_mm,) * 3), plan.unlabelled_classes)
     case = load_pair_case(paths[0], form)

@@ -70,7 +70,7 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         fine[3, 3, 3 : 4 + index] = 20
         fine[4, 4, 3] = 21
         write_label(raw / "labelsTr" / f"{name}.nii.gz", mapping.apply(fine), np.eye(4))
-        write_image(raw / "imagesTr" / f"{name}_0000.nii.gz", np.full((1, 8, 8, 8), 50, np.float32), np.eye(4))
+        write_image(raw / "imagesTr" / f"{name}_0000.nii.gz", 50 * (fine > 0)[None].astype(np.float32), np.eye(4))
         write_label(tmp_path / "fine" / f"subject_{index}.nii.gz", fine, np.eye(4))
     described = {"channel_names": {"0": "T1"}, "labels": {"background": 0, "brain": 1, "ventricles": 2}}
     (raw / "dataset.json").write_text(json.dumps({**described, "numTraining": 3, "file_ending": ".nii.gz"}))

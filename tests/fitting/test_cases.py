@@ -65,7 +65,7 @@ def test_an_image_without_contrast_is_refused(tmp_path: Path, intensity: float) 
 
 
 def test_intensities_below_0_are_kept_and_the_background_stays_exact(tmp_path: Path) -> None:
-    image = np.linspace(-100, 100, 512).reshape(8, 8, 8)
+    image = np.where(label_of(1, 2) > 0, np.linspace(-100, 100, 512).reshape(8, 8, 8), 0)
     case = load_pair_case(write_pair(tmp_path, image, label_of(1, 2)), form_of(SCHEME, "T1"))
     (scale,) = case.scales
     assert case.image is not None

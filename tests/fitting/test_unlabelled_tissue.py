@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synthaug.fitting.unlabelled_tissue import UnlabelledTissue, background_of, body_of, sample_tissue
+from synthaug.errors import ConfigurationError
+from synthaug.fitting.body import background_of, body_of
+from synthaug.fitting.unlabelled_tissue import UnlabelledTissue, sample_tissue
+from synthaug.generators.intensity_scale import without_padding
 from synthaug.labels import LabelScheme, Structure
 
 SIZE = 40
@@ -45,6 +48,41 @@ def test_a_stripped_head_is_exactly_what_is_not_0_with_its_holes() -> None:
     head = ball(15) & ~ball(3)
     body = body_of(np.where(head, 0.01, 0.0)[None].astype(np.float32), (0.0,), np.zeros((SIZE,) * 3, bool))
     assert np.array_equal(body, ball(15))
+
+
+@pytest.mark.parametrize("sigma", [1.0, 3.0, 8.0])
+def test_whole_numbers_of_noise_are_no_body(sigma: float) -> None:
+    rng = np.random.default_rng(0)
+    noise = np.hypot(*rng.normal(0, sigma, (2, SIZE, SIZE, SIZE)))
+    image = np.rint(np.where(ball(15), 150, 0) + noise)[None].astype(np.float32)
+    body, truth = body_of(image, background_of(image), np.zeros((SIZE,) * 3, bool)), ball(15)
+    assert 2 * (body & truth).sum() / (body.sum() + truth.sum()) > 0.95
+
+
+def test_an_image_that_shows_nothing_but_tissue_is_all_body() -> None:
+    image = np.random.default_rng(0).normal(100, 5, (1, SIZE, SIZE, SIZE)).astype(np.float32)
+    assert body_of(image, background_of(image), ball(6)).all()
+
+
+def test_padding_below_air_is_air() -> None:
+    image = np.full((1, SIZE, SIZE, SIZE), -1000.0, np.float32)
+    image[0][ball(12)] = 40
+    image[0][~ball(19)] = -3024
+    clean = without_padding(image, ("CT",))
+    assert background_of(clean) == (-1000.0,)
+    assert np.array_equal(body_of(clean, background_of(clean), np.zeros((SIZE,) * 3, bool)), ball(12))
+    assert np.array_equal(without_padding(image, ("T1",)), image)
+
+
+def test_both_legs_are_body() -> None:
+    legs = ball(7, (10, 20, 20)) | ball(8, (30, 20, 20))
+    image = np.where(legs, 100.0, 0.0)[None].astype(np.float32)
+    assert np.array_equal(body_of(image, (0.0,), np.zeros((SIZE,) * 3, bool)), legs)
+
+
+def test_nothing_to_split_is_told() -> None:
+    with pytest.raises(ConfigurationError, match="labelled throughout; set it to 0"):
+        UnlabelledTissue.learn([np.zeros((0, 1))], 4)
 
 
 def test_what_is_labelled_belongs_to_the_body_wherever_it_lies(trunk: np.ndarray) -> None:
