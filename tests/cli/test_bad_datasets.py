@@ -17,6 +17,7 @@ from synthaug.conditions import Condition
 from synthaug.fitting.cases import FittingCase
 from synthaug.volumes import write_image, write_label
 from tests import stand_in_generator
+from tests.generators.tiny_guided_ldm import write_tiny_generator
 from tests.stand_in_generator import StandInGenerator
 
 NAMES = ("a", "b", "bad", "c", "d", "e")
@@ -208,6 +209,7 @@ def test_a_fit_is_asked_for_controls_that_the_dataset_has(
     assert "groups: ventricles" in error
 
 
+@pytest.mark.usefixtures("fresh_accelerator")
 def test_a_fit_takes_cases_of_different_spacing(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from synthaug.fitting import guided_ldm
 
@@ -217,7 +219,8 @@ def test_a_fit_takes_cases_of_different_spacing(raw: Path, tmp_path: Path, monke
         def __init__(self, name: str, cases: Sequence[FittingCase], *arguments: Any, **named: Any) -> None:
             given.extend(cases)
 
-        def run(self, **named: Any) -> None: ...
+        def run(self, **named: Any) -> None:
+            write_tiny_generator(tmp_path / "out")
 
     monkeypatch.setattr(guided_ldm, "GuidedLDMFit", Recorded)
     arguments = [*FIT, "--out", str(tmp_path / "out"), "--settings", str(tmp_path / "settings.json")]
