@@ -106,6 +106,8 @@ def check_leakage(
     """
     fitted_on = _fitted_on(made_by)
     cases = [_case(case, keys) for case in _listed(held_out)]
+    if not cases:
+        raise ConfigurationError("held_out is empty; give the validation cases, or leave it out to have none compared")
     if not fitted_on:
         return ()
     # decompression and hashing run outside the interpreter's lock

@@ -6,20 +6,14 @@ import json
 import logging
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from synthaug.cli.fit_wishes import Wishes
-from synthaug.errors import ConfigurationError, LabelError, LeakageError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from synthaug.integrations.nnunet.dataset import NnunetDataset
-    from synthaug.labels import LabelScheme
-    from synthaug.volumes import CaseRecord
+from synthaug.errors import ConfigurationError
 
 EXIT_STOPPED = 3
 """The deadline came before the budget was spent: run the same command again."""
@@ -86,17 +80,17 @@ def fit(
         )
     budget_seconds = parse_duration(budget, "--budget")
     stop_after = parse_duration(deadline, "--deadline") if deadline else None
-    wishes = Wishes.parse(control or [], extend, init, settings)
+    wishes = Wishes.parse(control or [], extend, init, settings, label_maps or [])
     started = time.time()
 
     from accelerate import Accelerator
 
+    from synthaug.cli.fit_cases import find_label_maps, load_cases, refuse_validation_cases
     from synthaug.cli.fit_preparation import prepare_fit
     from synthaug.configuration import config_to_dict, load_config
-    from synthaug.fitting.cases import load_label_case, load_pair_case
     from synthaug.fitting.guided_ldm import GuidedLDMFit
     from synthaug.fitting.settings import FitSettings
-    from synthaug.generators.guided_ldm_config import GuidedLDMConfig
+    from synthaug.generators.guided_ldm_config import CONFIG_NAME, GuidedLDMConfig
     from synthaug.integrations.nnunet.dataset import NnunetDataset
     from synthaug.integrations.nnunet.prepare import training_case_paths
     from synthaug.labels import LabelMapping
@@ -107,25 +101,31 @@ def fit(
     found = NnunetDataset.find(dataset)
     training, validation = found.split(fold)
     _, _, paths = training_case_paths(dataset, fold)
-    maps = _label_map_files(label_maps or [], hold_out or [])
+    maps = find_label_maps(label_maps or [], hold_out or [])
     mapping = LabelMapping.load(label_mapping) if label_mapping else None
-    prepared = prepare_fit(found, paths, wishes, given, budget_seconds=budget_seconds, device=choose_device(device))
+    prepared = prepare_fit(
+        found,
+        paths,
+        wishes,
+        given,
+        where=str(settings or "fit settings"),
+        budget_seconds=budget_seconds,
+        device=choose_device(device),
+        progress=_log_progress("cases read"),
+    )
     for note in prepared.notes:
         typer.echo(note, err=True)
     if dry_run:
         typer.echo(json.dumps(config_to_dict(prepared.settings), indent=1))
         return
-    _check_controls(prepared.settings.controls, prepared.form.scheme, str(settings or "fit settings"))
-    cases = [load_pair_case(one, prepared.form) for one in paths]
-    further = [load_label_case(path, prepared.form, mapping) for path in maps]
+    pairs, further = load_cases(paths, maps, prepared.form, mapping)
     fitted_on = {
         "--label-maps": [record for case in further for record in case.records],
-        str(found.raw): [record for case in cases for record in case.records],
+        str(found.raw): [record for case in pairs for record in case.records],
         f"--init {init}": prepared.begun.config.training_cases if prepared.begun else (),
     }
-    _refuse_validation_cases(fitted_on, found, fold, set(validation) - set(training))
-    cases += further
-    typer.echo(f"{len(training)} pairs and {len(further)} further label maps; budget {budget}")
+    refuse_validation_cases(fitted_on, found, fold, set(validation) - set(training))
+    typer.echo(f"{len(pairs)} pairs and {len(further)} further label maps; budget {budget}")
 
     accelerator = Accelerator(
         cpu=choose_device(device).type == "cpu",
@@ -137,7 +137,7 @@ def fit(
         )
     work = GuidedLDMFit(
         name or out.resolve().name,
-        cases,
+        [*pairs, *further],
         prepared.form.scheme,
         found.channels,
         prepared.settings,
@@ -146,73 +146,28 @@ def fit(
         accelerator=accelerator,
         begun=prepared.begun,
     )
+    complete = (out / CONFIG_NAME).exists()
     try:
-        work.run(deadline=started + stop_after if stop_after else None, progress=_report_bank)
+        work.run(
+            deadline=started + stop_after if stop_after else None, progress=_log_progress("augmentation bank, variants")
+        )
     except TimeoutError as stopped:
         typer.echo(f"{stopped}; run the same command again to continue")
         raise typer.Exit(EXIT_STOPPED) from None
-    first, (low, high) = next(iter(GuidedLDMConfig.read(out).limits_ml.items()))
+    config = GuidedLDMConfig.read(out)
+    if complete:
+        typer.echo(f"{out} was complete, and nothing was trained; for a longer budget give another --out")
+    first, (low, high) = next(iter(config.limits_ml.items()))
     example = f"--target {first}={(low * high) ** 0.5:.4g} --num 2 --out samples"
-    typer.echo(f"generator written to {out}; try: synthaug sample --generator {out} {example}")
+    typer.echo(f"generator in {out}; try: synthaug sample --generator {out} {example}")
 
 
-def _check_controls(controls: Iterable[str], scheme: LabelScheme, where: str) -> None:
-    """Refuse a control that no label stands for: without this it is missed after the bank is made."""
-    try:
-        for control in controls:
-            scheme.resolve(control)
-    except LabelError as error:
-        raise ConfigurationError(f"{where}, controls: {error}") from None
+def _log_progress(what: str) -> Callable[[int, int], None]:
+    def log(done: int, total: int) -> None:
+        if done % 10 == 0 or done == total:
+            logging.getLogger(__name__).info("%s: %d of %d", what, done, total)
 
-
-LEAK_MENDS = {
-    "--label-maps": "leave each out with --hold-out NAME",
-    "--init": "take a generator that was fitted on other cases",
-}
-
-
-def _refuse_validation_cases(
-    fitted_on: Mapping[str, Sequence[CaseRecord]], dataset: NnunetDataset, fold: str, held_out: Iterable[str]
-) -> None:
-    """Refuse cases that the fold is validated on, by name or by content, before or after their mapping.
-
-    Args:
-        fitted_on: records of what is fitted on, by where it comes from.
-        dataset: the dataset.
-        fold: of it.
-        held_out: identifiers of its validation cases.
-
-    Raises:
-        LeakageError: names them.
-    """
-    from synthaug.integrations.nnunet.held_out import record_cases
-    from synthaug.leakage import find_leaks, name_leaks
-    from synthaug.volumes import CaseRecord
-
-    names = sorted(held_out)
-    known, _ = record_cases(dataset, names)
-    contents = [CaseRecord(name, known[name].image, known[name].label) for name in names if name in known]
-    contents += [CaseRecord(name, None, None) for name in names if name not in known]
-    for given, records in fitted_on.items():
-        leaks = find_leaks(records, contents)
-        if leaks:
-            shown = [
-                leak.validation_case
-                if leak.same == "identifier"
-                else f"{leak.fitted_on} (same as {leak.validation_case})"
-                for leak in leaks
-            ]
-            in_both = "a copy must not be in both parts of splits_final.json: take one out"
-            mend = LEAK_MENDS.get(given.split()[0], in_both)
-            raise LeakageError(
-                f"{given}: {len(leaks)} validation case(s) of fold {fold} of {dataset.name} are among them: "
-                f"{name_leaks(shown)}; only cases outside it may be fitted on: {mend}"
-            )
-
-
-def _report_bank(done: int, total: int) -> None:
-    if done % 10 == 0 or done == total:
-        logging.getLogger(__name__).info("augmentation bank: %d of %d", done, total)
+    return log
 
 
 def parse_duration(text: str, option: str) -> float:
@@ -241,22 +196,3 @@ def _read_settings(path: Path) -> dict[str, object]:
             f"--settings {path}: one JSON object of settings is expected, not a {type(content).__name__}"
         )
     return content
-
-
-def _label_map_files(folders: list[Path], held_out: list[str]) -> list[Path]:
-    """NIfTI files of the folders, those held out left aside."""
-    files: list[Path] = []
-    for folder in folders:
-        if not folder.is_dir():
-            raise ConfigurationError(f"--label-maps {folder}: is not a folder; give one that holds .nii.gz label maps")
-        found = sorted(folder.glob("*.nii.gz")) + sorted(folder.glob("*.nii"))
-        if not found:
-            raise ConfigurationError(
-                f"--label-maps {folder}: holds no .nii or .nii.gz file; give a folder of label maps"
-            )
-        files += found
-    names = {path.name.removesuffix(".gz").removesuffix(".nii") for path in files}
-    for one in held_out:
-        if one not in names:
-            raise ConfigurationError(f"--hold-out {one}: no such label map; there are {', '.join(sorted(names))}")
-    return [path for path in files if path.name.removesuffix(".gz").removesuffix(".nii") not in held_out]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,8 +46,10 @@ def prepare_fit(
     wishes: Wishes,
     given: FitSettings | None,
     *,
+    where: str,
     budget_seconds: float,
     device: torch.device,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> FitPreparation:
     """Read and check the training cases, and choose what the command line leaves open.
 
@@ -56,15 +58,17 @@ def prepare_fit(
         paths: its training cases.
         wishes: what the user settles of a plan.
         given: settings instead of a plan.
+        where: the settings' file, which errors name.
         budget_seconds: training time.
         device: where the networks will be.
+        progress: called with the cases that were read, and with their number.
 
     Raises:
         SynthAugError: a case that cannot be fitted on, or a wish that the dataset does not allow.
     """
     if wishes.init is not None:
         return _from_generator(dataset, wishes.init)
-    survey = DatasetSurvey.of(paths, dataset.scheme, dataset.channels)
+    survey = DatasetSurvey.of(paths, dataset.scheme, dataset.channels, progress)
     notes: tuple[str, ...] = ()
     if given is None:
         memory = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else 0
@@ -77,8 +81,9 @@ def prepare_fit(
             extend_ml=wishes.extend_ml,
         )
         given, notes = plan.settings, plan.notes
-    grid = Grid(given.shape, (given.spacing_mm,) * 3)
-    return FitPreparation(given, survey.form(grid, given.unlabelled_classes), notes)
+    form = survey.form(Grid(given.shape, (given.spacing_mm,) * 3), given.unlabelled_classes)
+    given.check(form.scheme, where)
+    return FitPreparation(given, form, notes)
 
 
 def _from_generator(dataset: NnunetDataset, name: str) -> FitPreparation:

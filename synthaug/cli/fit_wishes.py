@@ -24,7 +24,14 @@ class Wishes:
     init: str | None
 
     @classmethod
-    def parse(cls, controls: Sequence[str], extend: str | None, init: str | None, settings: Path | None) -> Wishes:
+    def parse(
+        cls,
+        controls: Sequence[str],
+        extend: str | None,
+        init: str | None,
+        settings: Path | None,
+        label_maps: Sequence[Path] = (),
+    ) -> Wishes:
         """Read ``["tumor,edema"]`` and ``"tumor=1:50"``; with a settings file there is nothing to wish for.
 
         Raises:
@@ -40,6 +47,11 @@ class Wishes:
                     f"{option} and --init: the label maps, and the volumes that can be asked for, are those of {init}; "
                     f"leave {option} out"
                 )
+        if label_maps and init:
+            raise ConfigurationError(
+                f"--label-maps and --init: label maps train the mask stage, and that of {init} is kept; leave "
+                "--label-maps out"
+            )
         names = [name.strip() for text in controls for name in text.split(",")]
         if not all(names):
             raise ConfigurationError(f"--control {','.join(controls)}: an empty name; write ventricles or tumor,edema")

@@ -29,7 +29,7 @@ from synthaug.cli.generator_options import (
     open_generator,
     sampling_options,
 )
-from synthaug.cli.sample_files import refuse_other_pairs, write_labels, write_pair
+from synthaug.cli.sample_files import finish_folder, refuse_other_pairs, write_labels, write_pair
 from synthaug.cli.sample_labels import print_table as print_labels_table
 from synthaug.cli.sample_labels import refuse_with_labels, sample_for_labels
 from synthaug.errors import ConfigurationError, SynthAugError
@@ -208,7 +208,10 @@ def plan_requests(
     from synthaug.schedules import parse_schedule
 
     if bool(targets_ml) == (schedule is not None):
-        raise ConfigurationError("--target and --schedule: give one of them, for example --target ventricles=40")
+        name, (low, high) = next(iter(generator.bounds.limits_ml.items()))
+        raise ConfigurationError(
+            f"--target and --schedule: give one of them, for example --target {name}={(low * high) ** 0.5:.3g}"
+        )
     volumes = None if schedule is None else parse_schedule(schedule)
     requests = []
     for i in range(num):
@@ -240,9 +243,7 @@ def write_samples(
             attempt at a pair passed the checks.
     """
     from synthaug.cli.progress import track
-    from synthaug.files.canonical_json import canonical_json
     from synthaug.quality import generate_checked
-    from synthaug.reports.preview import preview_pairs
 
     expected = {
         one.name: {"generator_sha256": generator.fingerprint, "requested_ml": dict(one.condition.targets_ml)}
@@ -250,7 +251,7 @@ def write_samples(
     }
     refuse_other_pairs(out, expected, "other volumes or another generator")
     labels = write_labels(out, generator.scheme)
-    pairs: list[LabeledVolume] = []
+    pairs: dict[str, LabeledVolume] = {}
     facts: list[dict[str, Any]] = []
     for request in track(requests, "sampling", quiet=quiet):
         if check:
@@ -265,7 +266,7 @@ def write_samples(
         else:
             (pair,) = generator.generate([request.condition], [request.seed])
         paths = write_pair(out, request.name, pair)
-        pairs.append(pair)
+        pairs[request.name] = pair
         facts.append(
             {
                 "name": request.name,
@@ -274,17 +275,7 @@ def write_samples(
                 "generator_sha256": pair.provenance["generator_sha256"],
             }
         )
-    preview = out / "preview.png"
-    preview_pairs(preview, pairs, [request.name for request in requests], title=generator.name)
-    summary = {
-        "generator": generator.name,
-        "generator_sha256": generator.fingerprint,
-        "labels": str(labels),
-        "preview": str(preview),
-        "pairs": facts,
-    }
-    plain: dict[str, Any] = json.loads(canonical_json(summary))
-    return plain
+    return finish_folder(out, generator, labels, pairs, facts)
 
 
 def _show(facts: dict[str, Any], print_table: Callable[[dict[str, Any]], None], *, as_json: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from synthaug.errors import ConfigurationError
 if TYPE_CHECKING:
     import numpy as np
 
+    from synthaug.generators.protocol import PairGenerator
     from synthaug.labels import LabelScheme
     from synthaug.volumes import LabeledVolume
 
@@ -69,6 +70,34 @@ def refuse_other_pairs(out: Path, requests: Mapping[str, Mapping[str, Any]], wha
             same = False
         if not same:
             raise ConfigurationError(f"{path}: is of a pair with {what}; give another --out or --seed")
+
+
+def finish_folder(
+    out: Path, generator: PairGenerator, labels: Path, shown: Mapping[str, LabeledVolume], facts: Sequence[Any]
+) -> dict[str, Any]:
+    """Draw the picture of a folder of pairs, and sum up what ``--json`` prints.
+
+    Args:
+        out: the folder.
+        generator: what made the pairs.
+        labels: file that says what their labels mean.
+        shown: pairs in the picture, by their names.
+        facts: of each pair.
+    """
+    from synthaug.files.canonical_json import canonical_json
+    from synthaug.reports.preview import preview_pairs
+
+    preview = out / "preview.png"
+    preview_pairs(preview, list(shown.values()), list(shown), title=generator.name)
+    summary = {
+        "generator": generator.name,
+        "generator_sha256": generator.fingerprint,
+        "labels": str(labels),
+        "preview": str(preview),
+        "pairs": facts,
+    }
+    plain: dict[str, Any] = json.loads(canonical_json(summary))
+    return plain
 
 
 def write_labels(out: Path, scheme: LabelScheme) -> Path:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from synthaug.cli.generator_options import DEFAULT_GENERATOR, open_generator
 from synthaug.cli.own_label_maps import choose_mapping, find_label_maps, read_own_label
 from synthaug.cli.progress import track
-from synthaug.cli.sample_files import refuse_other_pairs, write_labels, write_pair
+from synthaug.cli.sample_files import finish_folder, refuse_other_pairs, write_labels, write_pair
 from synthaug.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -177,9 +177,6 @@ def write_samples(
     Raises:
         SynthAugError: the folder holds pairs of another label scheme.
     """
-    from synthaug.files.canonical_json import canonical_json
-    from synthaug.reports.preview import preview_pairs
-
     labels = write_labels(out, maps.file_scheme)
     shown: dict[str, LabeledVolume] = {}
     facts = []
@@ -190,17 +187,7 @@ def write_samples(
             shown[name] = _framed(pair)
         keys = ("label_file", "label_sha256", "seed", "realised_ml", "not_shown_ml", "seconds", "generator_sha256")
         facts.append({"name": name, **paths, **{key: pair.provenance[key] for key in keys}})
-    preview = out / "preview.png"
-    preview_pairs(preview, list(shown.values()), list(shown), title=generator.name)
-    summary = {
-        "generator": generator.name,
-        "generator_sha256": generator.fingerprint,
-        "labels": str(labels),
-        "preview": str(preview),
-        "pairs": facts,
-    }
-    plain: dict[str, Any] = json.loads(canonical_json(summary))
-    return plain
+    return finish_folder(out, generator, labels, shown, facts)
 
 
 def print_table(facts: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from synthaug.configuration.limits import allowed
 from synthaug.errors import ConfigurationError
 from synthaug.files.atomic import replace_file
 from synthaug.files.tensors import write_tensors
@@ -48,14 +49,14 @@ class BankSettings:
         share: share of a fit's budget after which no further variants are made; 0: all are made, on top of the budget.
     """
 
-    label_variants: int = 6
-    tail_variants: int = 1
-    pair_variants: int = 3
-    inflated_pair_variants: int = 0
-    volume_range_ml: tuple[float, float] | None = None
-    max_factor: float = 6.0
+    label_variants: int = field(default=6, metadata=allowed(low=1))
+    tail_variants: int = field(default=1, metadata=allowed(low=0))
+    pair_variants: int = field(default=3, metadata=allowed(low=1))
+    inflated_pair_variants: int = field(default=0, metadata=allowed(low=0))
+    volume_range_ml: tuple[float, float] | None = field(default=None, metadata=allowed(above=0))
+    max_factor: float = field(default=6.0, metadata=allowed(low=1))
     warp: RandomWarp = field(default_factory=RandomWarp)
-    share: float = 0.0
+    share: float = field(default=0.0, metadata=allowed(low=0, below=1))
 
 
 @dataclass(frozen=True)

@@ -60,20 +60,17 @@ class CaseForm:
         source = replace(self.dataset, ignore_id=None)
         return LabelMapping(source, self.structures, {name: name for name in source.names}).apply(kept)
 
-    def scales_of(self, image: np.ndarray, tissue: np.ndarray) -> tuple[IntensityScale, ...]:
-        """Scale of each channel of an image ``(C, X, Y, Z)`` whose tissue is ``(X, Y, Z)`` bool."""
-        return tuple(
-            common or IntensityScale.of(one[tissue], beyond)
-            for common, one, beyond in zip(self.scales, image, background_of(image), strict=True)
-        )
-
     def tissue_of(self, pair: LabeledVolume) -> tuple[np.ndarray, tuple[IntensityScale, ...]]:
         """Label map ``(X, Y, Z)`` of a case with its unlabelled tissue, and the scale of each channel."""
         label, image = self.label_of(pair.label), without_padding(pair.image, self.channels)
+        around = background_of(image)
+        body = label > 0 if self.tissue is None else body_of(image, around, label > 0)
+        scales = tuple(
+            common or IntensityScale.of(one[body], beyond)
+            for common, one, beyond in zip(self.scales, image, around, strict=True)
+        )
         if self.tissue is None:
-            return label, self.scales_of(image, label > 0)
-        body = body_of(image, background_of(image), label > 0)
-        scales = self.scales_of(image, body)
+            return label, scales
         normal = np.stack([scale.normalise(one) for scale, one in zip(scales, image, strict=True)])
         unlabelled = self.tissue.classify(normal) + np.int16(1 + len(self.structures.structures))
         return np.where((label == 0) & body, unlabelled, label).astype(np.int16), scales

@@ -8,19 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from synthaug.errors import ConfigurationError, LabelError
+from synthaug.errors import LabelError
+from synthaug.fitting.case_checks import check_contrast, check_labelled, check_labels
 from synthaug.fitting.case_form import CaseForm
 from synthaug.generators.cases import CasePaths
 from synthaug.generators.intensity_scale import IntensityScale
 from synthaug.labels import LabelMapping
 from synthaug.volumes import CaseRecord, fingerprint_array, fingerprint_label, read_label, read_pair
 from synthaug.volumes.grid import box_centre_mm, check_field_of_view, place_on_grid
-
-MOST_IGNORED = 0.1
-"""At most this share of a case's labelled voxels may be ignored ones: what they show is not known."""
-
-LARGEST_ID = 255
-"""The bank keeps label maps as uint8."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +55,11 @@ def load_pair_case(paths: CasePaths, form: CaseForm) -> FittingCase:
     """
     grid = form.grid
     pair = read_pair(paths.images, paths.label, form.dataset, form.channels)
-    _check_labels(pair.label, form, paths.label)
+    check_labels(pair.label, form.dataset, paths.label)
+    if form.tissue is None:
+        check_labelled(pair.label, paths.label)
     tissue, scales = form.tissue_of(pair)
-    for scale, path in zip(scales, paths.images, strict=True):
-        if not scale.zero < scale.one:
-            raise ConfigurationError(
-                f"{path}: intensities of the tissue are {scale.one:g} from their darkest to their brightest percent; "
-                "a fit needs contrast and, where the background is 0, tissue above it: leave the case out"
-            )
+    check_contrast(scales, paths.images)
     affine = grid.affine_centred_at(box_centre_mm(tissue > 0, pair.affine))
     label = place_on_grid(tissue, pair.affine, grid, affine, is_label=True)
     check_field_of_view(tissue, pair.affine, label, grid, str(paths.label))
@@ -106,7 +98,8 @@ def load_label_case(path: Path, form: CaseForm, mapping: LabelMapping | None = N
     if mapping:
         label = mapping.apply(label, str(path))
         mapped_record = CaseRecord(record.identifier, None, fingerprint_label(label))
-    _check_labels(label, form, path)
+    check_labels(label, form.dataset, path)
+    check_labelled(label, path)
     label = form.label_of(label)
     grid_affine = form.grid.affine_centred_at(box_centre_mm(label > 0, affine))
     placed = place_on_grid(label, affine, form.grid, grid_affine, is_label=True)
@@ -119,22 +112,3 @@ def load_label_case(path: Path, form: CaseForm, mapping: LabelMapping | None = N
         record,
         mapped_record if mapped_record != record else None,
     )
-
-
-def _check_labels(label: np.ndarray, form: CaseForm, path: Path) -> None:
-    """Refuse what cannot be fitted on."""
-    count = len(form.scheme.structures)
-    if count > LARGEST_ID:
-        raise LabelError(
-            f"{path}: scheme {form.dataset.name!r} has {count} structures; a fit takes at most {LARGEST_ID}: join some "
-            "of them"
-        )
-    if form.tissue is None and not (label > 0).any():
-        raise LabelError(f"{path}: holds no labelled voxel; a fit needs some: leave the case out or label it")
-    if form.dataset.ignore_id is not None:
-        ignored = int((label == form.dataset.ignore_id).sum())
-        if ignored > MOST_IGNORED * int((label > 0).sum()):
-            raise LabelError(
-                f"{path}: {ignored} of {int((label > 0).sum())} labelled voxels have the ignore label "
-                f"{form.dataset.ignore_id}; a fit takes at most {MOST_IGNORED:.0%}: label them or leave the case out"
-            )

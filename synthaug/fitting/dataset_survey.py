@@ -9,15 +9,18 @@ import numpy as np
 
 from synthaug.errors import ConfigurationError, LabelError
 from synthaug.fitting.body import background_of, body_of
+from synthaug.fitting.case_checks import check_contrast, check_labels
 from synthaug.fitting.case_form import CaseForm
 from synthaug.fitting.unlabelled_tissue import UnlabelledTissue, sample_tissue
 from synthaug.generators.cases import CasePaths
 from synthaug.generators.intensity_scale import LEAST_OF_UNIT, IntensityScale, without_padding
 from synthaug.labels import LabelScheme
 from synthaug.volumes import LabeledVolume, read_pair
-from synthaug.volumes.grid import Grid
+from synthaug.volumes.grid import Grid, box_of
 
 INTENSITY_SAMPLES = 50_000
+"""Voxels that each case tells the scale of channels with a unit by."""
+
 LOPSIDED = 0.1
 """Share of the body's width that an unpaired structure lies off its middle in bodies that must not be mirrored."""
 
@@ -81,7 +84,7 @@ class DatasetSurvey:
         """
         cases = []
         for number, one in enumerate(paths, start=1):
-            cases.append(_survey(read_pair(one.images, one.label, scheme, channels), one.identifier))
+            cases.append(_survey(read_pair(one.images, one.label, scheme, channels), one))
             progress(number, len(paths))
         if not any(any(case.volumes_ml.values()) for case in cases):
             raise LabelError(
@@ -119,7 +122,17 @@ class DatasetSurvey:
         return float(x), float(y), float(z)
 
     def form(self, grid: Grid, classes: int) -> CaseForm:
-        """The form of the cases on a grid, with so many classes of unlabelled tissue (0: it is background)."""
+        """The form of the cases on a grid, with so many classes of unlabelled tissue (0: it is background).
+
+        Raises:
+            LabelError: unlabelled tissue is background, and a case has no other.
+        """
+        empty = [case.identifier for case in self.cases if not any(case.volumes_ml.values())]
+        if empty and not classes:
+            raise LabelError(
+                f"cases without a labelled voxel: {len(empty)}, such as {', '.join(empty[:5])}; a fit needs some: leave "
+                "them out or label them"
+            )
         tissue = UnlabelledTissue.learn([case.unlabelled for case in self.cases], classes) if classes else None
         return CaseForm(
             self.scheme, self.channels, grid, tuple(map(self._common_scale, range(len(self.channels)))), tissue
@@ -133,7 +146,8 @@ class DatasetSurvey:
         return IntensityScale.of(pooled, around, absolute=True)
 
 
-def _survey(pair: LabeledVolume, identifier: str) -> CaseSurvey:
+def _survey(pair: LabeledVolume, paths: CasePaths) -> CaseSurvey:
+    check_labels(pair.label, pair.scheme, paths.label)
     rng = np.random.default_rng(0)
     image = without_padding(pair.image, pair.channels)
     around = background_of(image)
@@ -141,19 +155,16 @@ def _survey(pair: LabeledVolume, identifier: str) -> CaseSurvey:
     body = body_of(image, around, labelled)
     if not body.any():
         raise ConfigurationError(
-            f"{identifier}: image and label map show nothing but background "
+            f"{paths.identifier}: image and label map show nothing but background "
             f"({', '.join(f'{one:g}' for one in around)}); leave the case out"
         )
     tissue = image[:, body].T
     scales = [IntensityScale.of(one, beyond) for one, beyond in zip(tissue.T, around, strict=True)]
+    check_contrast(scales, paths.images)
     unlabelled = body & ~labelled
-    if all(scale.zero < scale.one for scale in scales):
-        normal = np.stack([scale.normalise(one) for scale, one in zip(scales, image, strict=True)])
-        samples = sample_tissue(normal, unlabelled, rng)
-    else:  # refused by name when the case is loaded
-        samples = np.zeros((0, len(scales)), np.float32)
+    normal = np.stack([scale.normalise(one) for scale, one in zip(scales, image, strict=True)])
     return CaseSurvey(
-        identifier,
+        paths.identifier,
         pair.spacing_mm,
         _extent_mm(labelled, pair.spacing_mm),
         _extent_mm(body, pair.spacing_mm),
@@ -161,28 +172,22 @@ def _survey(pair: LabeledVolume, identifier: str) -> CaseSurvey:
         float(unlabelled.sum() / max(int(body.sum()), 1)),
         around,
         tissue[rng.permutation(len(tissue))[:INTENSITY_SAMPLES]],
-        samples,
+        sample_tissue(normal, unlabelled, rng),
         _sideways(pair, body),
     )
 
 
 def _extent_mm(mask: np.ndarray, spacing_mm: Sequence[float]) -> tuple[float, float, float]:
-    x, y, z = (
-        (np.ptp(line) + 1) * edge if len(line) else 0.0 for line, edge in zip(_occupied(mask), spacing_mm, strict=True)
-    )
-    return float(x), float(y), float(z)
-
-
-def _occupied(mask: np.ndarray) -> list[np.ndarray]:
-    """Indices along each axis at which a ``(X, Y, Z)`` mask has a voxel."""
-    return [np.flatnonzero(mask.any(axis=tuple(one for one in range(3) if one != axis))) for axis in range(3)]
+    if not mask.any():
+        return 0.0, 0.0, 0.0
+    x, y, z = ((one.stop - one.start) * edge for one, edge in zip(box_of(mask), spacing_mm, strict=True))
+    return x, y, z
 
 
 def _sideways(pair: LabeledVolume, body: np.ndarray) -> dict[str, float]:
-    across = _occupied(body)[0]
-    if not len(across):
-        return {}
-    middle, width = (across[0] + across[-1]) / 2, np.ptp(across) + 1
+    """How far each unpaired structure lies off the middle of a body ``(X, Y, Z)``, as a share of its width."""
+    across = box_of(body)[0]
+    middle, width = (across.start + across.stop - 1) / 2, across.stop - across.start
     found = {}
     for structure in pair.scheme.structures:
         columns = (pair.label == structure.id).sum(axis=(1, 2))

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from synthaug.errors import ConfigurationError
+from synthaug.fitting.bank import BankSettings
 from synthaug.fitting.dataset_survey import DatasetSurvey
 from synthaug.fitting.settings import FitSettings
+from synthaug.generators.sampling_config import SamplingConfig
 
 SHAPE_MULTIPLE = 32
+"""Fields of view come in steps of so many voxels, which the networks halve five times."""
+
 COARSENING = 1.15
+"""Of spacings up to this much coarser, the one whose steps fit the cases best is taken."""
+
 MARGIN_MM = 6.0
 """Room around the largest case, for warped copies of it."""
 
-VOXELS_A_MINUTE = 35_000
+VOXELS_A_MINUTE = 130_000
 """Voxels of a field of view that two CPU cores can be asked to learn in a minute of budget."""
 
-VOXEL_LIMITS = (500_000, 5_000_000)
+VOXEL_LIMITS = (900_000, 5_000_000)
 GPU_VOXELS = 7_000_000
 """Voxels of a field of view on a GPU of 16 GB."""
 
@@ -28,9 +34,26 @@ MUCH_UNLABELLED = 0.1
 """Share of the body without a label above which it is split by intensity."""
 
 UNLABELLED_CLASSES = 4
+
 FEW_VOXELS = 100
+"""Structures of fewer voxels of the field of view are named in the plan."""
+
 MOST_CONTROLS = 16
-BANK_SHARE = 0.15
+"""Of a dataset's own; by name there may be more."""
+
+BANK_SHARE = 0.05
+"""Of the budget; after it no more variants of the cases are made."""
+
+MOST_LOGITS = 7_000_000
+"""Voxels times classes of a crop that label maps are learned on: with many classes, crops are smaller."""
+
+LEAST_CROP = 32
+
+IMAGE_CROP = 64
+"""Edge, in voxels, of the crops that the image autoencoder learns on: many small ones teach it sooner."""
+
+IMAGE_LEARNING_RATE = 2e-3
+"""Of the image stage: higher than for a fit of hours."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +77,6 @@ def plan_fit(
     spacing_mm: Sequence[float] | None = None,
     controls: Sequence[str] = (),
     extend_ml: Mapping[str, tuple[float, float]] | None = None,
-    base: FitSettings | None = None,
 ) -> FitPlan:
     """Choose the settings of a fit.
 
@@ -65,56 +87,62 @@ def plan_fit(
         spacing_mm: spacing that the segmentation network works at; None: that of the cases.
         controls: structures or groups whose volumes can be asked for; none: groups, then structures of the dataset.
         extend_ml: by control, the range that its volumes are warped to, beyond that of the cases; at most one.
-        base: settings to start from.
 
     Raises:
         ConfigurationError: nothing labelled in a control, or more than one control to extend.
         LabelError: a control that is no structure or group.
     """
-    base = base or FitSettings()
-    notes = []
-    split = survey.unlabelled_share > MUCH_UNLABELLED
-    notes.append(
-        f"{survey.unlabelled_share:.0%} of the body has no label: "
-        + (f"it is split by intensity into {UNLABELLED_CLASSES} classes" if split else "it becomes background")
-    )
-    grid_spacing, shape = _field_of_view(
-        survey.extent_mm(of_body=split),
-        spacing_mm or np.median([case.spacing_mm for case in survey.cases], axis=0).tolist(),
-        _voxels(budget_seconds, gpu_bytes),
-    )
-    notes.append(
-        f"field of view {' x '.join(map(str, shape))} voxels of {grid_spacing:g} mm, "
-        f"for cases of up to {' x '.join(f'{extent:.0f}' for extent in survey.extent_mm(of_body=split))} mm"
-    )
     extend_ml = dict(extend_ml or {})
     if len(extend_ml) > 1:
         raise ConfigurationError(
             f"--extend: {', '.join(extend_ml)}; one control can be taken beyond the cases' volumes: name one"
         )
-    if small := _small(survey, grid_spacing):
-        notes.append(f"of fewer than {FEW_VOXELS} such voxels, so likely to be lost or misshapen: {', '.join(small)}")
-    chosen = _controls(survey, controls, list(extend_ml))
-    notes.append(f"volumes that can be asked for: {', '.join(chosen)}")
-    bank = replace(
-        base.bank, share=BANK_SHARE, volume_range_ml=None, label_variants=4, tail_variants=0, pair_variants=3
+    split = survey.unlabelled_share > MUCH_UNLABELLED
+    spacing, shape = _field_of_view(
+        survey.extent_mm(of_body=split),
+        spacing_mm or np.median([case.spacing_mm for case in survey.cases], axis=0).tolist(),
+        _voxels(budget_seconds, gpu_bytes),
     )
-    for name, (low, high) in extend_ml.items():
-        bank = replace(bank, volume_range_ml=(low, high), label_variants=6, tail_variants=1)
-        notes.append(f"{name} is inflated and deflated to {low:g} to {high:g} mL in label maps")
-    if survey.one_sided:
-        notes.append(f"cases are not mirrored: {', '.join(survey.one_sided[:3])} lie to one side")
-    settings = replace(
-        base,
+    settings = FitSettings(
         shape=shape,
-        spacing_mm=grid_spacing,
-        controls=chosen,
+        spacing_mm=spacing,
+        controls=_controls(survey, controls, list(extend_ml)),
         mirror=not survey.one_sided,
         unlabelled_classes=UNLABELLED_CLASSES if split else 0,
-        bank=bank,
-        sampling=replace(base.sampling, one_piece=(), thin=()),
+        bank=_bank(extend_ml),
+        sampling=SamplingConfig(one_piece=(), thin=()),
     )
-    return FitPlan(_with_crops(settings), tuple(notes))
+    classes = 1 + len(survey.scheme.structures) + settings.unlabelled_classes
+    settings = _with_crops(_for_a_short_time(settings), classes)
+    return FitPlan(settings, tuple(_notes(survey, settings, extend_ml)))
+
+
+def _bank(extend_ml: Mapping[str, tuple[float, float]]) -> BankSettings:
+    """Variants of the cases; more label maps where a control is warped."""
+    if not extend_ml:
+        return BankSettings(share=BANK_SHARE, label_variants=4, tail_variants=0, pair_variants=3)
+    (limits,) = extend_ml.values()
+    return BankSettings(share=BANK_SHARE, volume_range_ml=limits, label_variants=6, tail_variants=1, pair_variants=3)
+
+
+def _notes(survey: DatasetSurvey, settings: FitSettings, extend_ml: Mapping[str, tuple[float, float]]) -> Iterator[str]:
+    """What was chosen and why, a line each."""
+    classes, spacing = settings.unlabelled_classes, settings.spacing_mm
+    yield f"{survey.unlabelled_share:.0%} of the body has no label: " + (
+        f"it is split by intensity into {classes} classes" if classes else "it becomes background"
+    )
+    extent = survey.extent_mm(of_body=classes > 0)
+    yield (
+        f"field of view {' x '.join(map(str, settings.shape))} voxels of {spacing:g} mm, "
+        f"for cases of up to {' x '.join(f'{one:.0f}' for one in extent)} mm"
+    )
+    if small := _small(survey, spacing):
+        yield f"of fewer than {FEW_VOXELS} such voxels, so likely to be lost or misshapen: {', '.join(small)}"
+    yield f"volumes that can be asked for: {', '.join(settings.controls)}"
+    for name, (low, high) in extend_ml.items():
+        yield f"{name} is inflated and deflated to {low:g} to {high:g} mL in label maps"
+    if survey.one_sided:
+        yield f"cases are not mirrored: {', '.join(survey.one_sided[:3])} lie to one side"
 
 
 def _small(survey: DatasetSurvey, spacing: float) -> list[str]:
@@ -174,17 +202,35 @@ def _controls(survey: DatasetSurvey, wanted: Sequence[str], first: Sequence[str]
     return tuple(ordered[:MOST_CONTROLS])
 
 
-def _with_crops(settings: FitSettings) -> FitSettings:
-    """Crops no larger than the field of view."""
+def _for_a_short_time(settings: FitSettings) -> FitSettings:
+    """An image stage that learns in minutes."""
+    autoencoder, diffusion = settings.image_autoencoder, settings.image_diffusion
+    return replace(
+        settings,
+        image_autoencoder=replace(
+            autoencoder,
+            batch=replace(autoencoder.batch, crop=(IMAGE_CROP,) * 3),
+            stage=replace(autoencoder.stage, learning_rate=IMAGE_LEARNING_RATE),
+        ),
+        image_diffusion=replace(diffusion, stage=replace(diffusion.stage, learning_rate=IMAGE_LEARNING_RATE)),
+    )
 
-    def fitted(crop: tuple[int, int, int]) -> tuple[int, int, int]:
-        x, y, z = (min(edge, extent) for edge, extent in zip(crop, settings.shape, strict=True))
+
+def _with_crops(settings: FitSettings, classes: int) -> FitSettings:
+    """Crops no larger than the field of view, and than so many classes allow."""
+    edge = max(int((MOST_LOGITS / classes) ** (1 / 3)) // LEAST_CROP * LEAST_CROP, LEAST_CROP)
+    most = {"label_autoencoder": edge, "mask_detail": edge}
+
+    def fitted(name: str, crop: tuple[int, int, int]) -> tuple[int, int, int]:
+        x, y, z = (
+            min(wanted, extent, most.get(name, extent)) for wanted, extent in zip(crop, settings.shape, strict=True)
+        )
         return x, y, z
 
     return replace(
         settings,
         **{
-            name: replace(part, batch=replace(part.batch, crop=fitted(part.batch.crop)))
+            name: replace(part, batch=replace(part.batch, crop=fitted(name, part.batch.crop)))
             for name in ("label_autoencoder", "mask_detail", "image_autoencoder", "image_diffusion")
             for part in (getattr(settings, name),)
         },

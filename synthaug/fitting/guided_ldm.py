@@ -24,6 +24,7 @@ from synthaug.files.canonical_json import canonical_json
 from synthaug.files.compact_weights import compact
 from synthaug.files.tensors import write_tensors
 from synthaug.fitting.bank import Bank, refuse_repeated_identifiers
+from synthaug.fitting.calibration import label_offsets
 from synthaug.fitting.cases import FittingCase
 from synthaug.fitting.crops import LabelMirror
 from synthaug.fitting.image_autoencoder import ImageAutoencoderLoss
@@ -192,6 +193,7 @@ class GuidedLDMFit:
         untrained = GuidedLDMNetworks.build(self._config).image_diffusion
         networks = GuidedLDMNetworks(*masks, image_autoencoder, untrained)
         networks = replace(networks, image_diffusion=self._fit_image_diffusion(networks, deadline))
+        self._calibrate(networks)
         self._write(networks)
         return self._folder
 
@@ -346,6 +348,11 @@ class GuidedLDMFit:
         settings = self._settings.image_diffusion.stage
         stage = self._stage("image_diffusion", networks.image_diffusion, loss, settings)
         return stage.run(deadline=deadline, on_checkpoint=picture)
+
+    def _calibrate(self, networks: GuidedLDMNetworks) -> None:
+        generator = GuidedLDM(self._config, networks, fingerprint="", device=str(self._device))
+        unwarped = [path for path in self._bank.paths("pairs") if path.stem.endswith("_00")]
+        self._update(label_offsets=label_offsets(generator, unwarped, seed=self._settings.seed))
 
     def _stage(self, name: str, network: Network, loss: Loss[Network], settings: StageSettings) -> Stage[Network]:
         return Stage(

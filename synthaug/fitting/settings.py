@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from synthaug.configuration.limits import allowed
+from synthaug.errors import ConfigurationError, LabelError
 from synthaug.fitting.bank import BankSettings
 from synthaug.fitting.image_autoencoder import ImageAutoencoderBatch
 from synthaug.fitting.image_diffusion import ImageDiffusionBatch
@@ -16,7 +18,11 @@ from synthaug.fitting.stage import StageSettings
 from synthaug.generators.guided_ldm_checks import SECTIONS
 from synthaug.generators.guided_ldm_config import GuidedLDMConfig
 from synthaug.generators.sampling_config import SamplingConfig
+from synthaug.labels import LabelScheme
 from synthaug.networks.latent_pyramid import DETAIL_LEVELS
+
+MOST_CLASSES = 16
+"""Of unlabelled tissue."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class ImageAutoencoderSettings:
 class ImageDiffusionSettings:
     """Network, batch and schedule of the image diffusion model."""
 
-    network: dict[str, Any] = field(default_factory=dict)
+    network: dict[str, Any] = field(default_factory=lambda: {"preconditioned": True})
     batch: ImageDiffusionBatch = field(default_factory=ImageDiffusionBatch)
     stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.26, learning_rate=1e-3, ema_decay=0.996))
 
@@ -88,22 +94,53 @@ class FitSettings:
         image_diffusion: last stage.
     """
 
-    shape: tuple[int, int, int] = (160, 192, 160)
-    spacing_mm: float = 1.0
+    shape: tuple[int, int, int] = field(default=(160, 192, 160), metadata=allowed(low=1))
+    spacing_mm: float = field(default=1.0, metadata=allowed(above=0))
     mirror: bool = True
-    unlabelled_classes: int = 0
+    unlabelled_classes: int = field(default=0, metadata=allowed(low=0, high=MOST_CLASSES))
     controls: tuple[str, ...] = ("ventricles",)
     limits_ml: dict[str, tuple[float, float]] = field(default_factory=dict)
     fluid: tuple[str, ...] = ("csf",)
     licence: str = "that of the training data"
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    seed: int = 0
+    seed: int = field(default=0, metadata=allowed(low=0))
     bank: BankSettings = field(default_factory=BankSettings)
     label_autoencoder: LabelAutoencoderSettings = field(default_factory=LabelAutoencoderSettings)
     mask_diffusion: MaskDiffusionSettings = field(default_factory=MaskDiffusionSettings)
     mask_detail: MaskDetailSettings = field(default_factory=MaskDetailSettings)
     image_autoencoder: ImageAutoencoderSettings = field(default_factory=ImageAutoencoderSettings)
     image_diffusion: ImageDiffusionSettings = field(default_factory=ImageDiffusionSettings)
+
+    def check(self, scheme: LabelScheme, where: str) -> None:
+        """Refuse what a stage would stumble over after hours.
+
+        Args:
+            scheme: the generator's.
+            where: the file of the settings, which errors name.
+
+        Raises:
+            ConfigurationError: names the setting.
+        """
+        if not self.controls:
+            raise ConfigurationError(f"{where}, controls: is empty; name structures or groups whose volumes to ask for")
+        named = {
+            "controls": self.controls,
+            "limits_ml": self.limits_ml,
+            "sampling.thin": self.sampling.thin,
+            "sampling.one_piece": self.sampling.one_piece,
+        }
+        for key, names in named.items():
+            try:
+                for name in names:
+                    scheme.resolve(name)
+            except LabelError as error:
+                raise ConfigurationError(f"{where}, {key}: {error}") from None
+        ranges = {f"limits_ml.{name}": limits for name, limits in self.limits_ml.items()}
+        if self.bank.volume_range_ml is not None:
+            ranges["bank.volume_range_ml"] = self.bank.volume_range_ml
+        for key, (low, high) in ranges.items():
+            if not 0 < low < high:
+                raise ConfigurationError(f"{where}, {key}: is {low:g} to {high:g} mL; two volumes, 0 < low < high")
 
     def like(self, config: GuidedLDMConfig) -> FitSettings:
         """Settings of a fit that goes on from a generator: its field of view, controls, networks and sampler."""

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
+from synthaug.configuration.limits import allowed
 from synthaug.files.tensors import write_tensors
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class StageSettings:
         checkpoint_seconds: time between checkpoints.
     """
 
-    share: float
+    share: float = field(metadata=allowed(above=0))
     max_steps: int = 200_000
     learning_rate: float = 1e-3
     warmup_steps: int = 50

@@ -17,7 +17,7 @@ from synthaug.fitting.body import smoothed
 from synthaug.labels import LabelScheme, Structure
 
 UNLABELLED = "unlabelled_"
-"""Beginning of the classes' names; no dataset has structures of these names, so that all mappings drop them."""
+"""Beginning of the classes' names. Mappings to a dataset drop them, since it has no structures of these names."""
 
 CELL = 0.02
 """Edge of a cell of normalised intensities."""

@@ -19,6 +19,7 @@ REQUIRED = (
     "format_version", "name", "scheme", "channels", "grid", "limits_ml", *SECTIONS, "mask_latent", "image_latent",
     "volume_prior", "intensities", "required_structures", "sampling", "licence", "training_cases", "versions",
 )  # fmt: skip
+OPTIONAL = ("label_offsets",)
 INFORMATIVE = ("system", "null_condition", "noise_schedule", "weights")
 """Keys that are written for readers; nothing depends on them."""
 
@@ -46,7 +47,7 @@ def check_keys(content: Mapping[str, Any]) -> None:
     Raises:
         ConfigurationError: names the key.
     """
-    known = (*REQUIRED, *INFORMATIVE)
+    known = (*REQUIRED, *OPTIONAL, *INFORMATIVE)
     for key in content:
         if key not in known:
             raise ConfigurationError(f"unknown key {key!r}{did_you_mean(key, known)}; known are {', '.join(known)}")
@@ -90,6 +91,7 @@ def check_values(config: GuidedLDMConfig) -> None:
     if len(spacing) != 3 or not _all_positive(spacing):
         raise ConfigurationError(f"grid.spacing_mm is {_short(spacing)}; it must be three numbers above 0: {MEND}")
     _check_intensities(config)
+    _check_offsets(config)
     for name in config.required_structures:
         config.scheme.id_of(name)
     _check_limits(config)
@@ -134,6 +136,16 @@ def _check_intensities(config: GuidedLDMConfig) -> None:
         raise ConfigurationError(
             f"intensities must hold {len(config.channels)} scale(s), one for each channel, of finite numbers with zero "
             f"below one; it does not: {MEND}"
+        )
+
+
+def _check_offsets(config: GuidedLDMConfig) -> None:
+    wanted, channels = config.scheme.num_classes, len(config.channels)
+    rows = config.label_offsets
+    if rows and not (len(rows) == wanted and all(len(row) == channels and _all_numbers(row) for row in rows)):
+        raise ConfigurationError(
+            f"label_offsets must hold {wanted} rows, one for each label with the background, of {channels} finite "
+            f"number(s), one for each channel; it does not: {MEND}"
         )
 
 

@@ -54,6 +54,8 @@ class GuidedLDMConfig:
         intensities: what the networks' intensities stand for, by channel.
         required_structures: structures that every training case has, more than a few voxels of them; a label map
             without one of them is wrong.
+        label_offsets: what is added to the normalised intensities of each label, background first, by channel, so that
+            structures have the mean intensities of the training cases; empty: nothing.
         sampling: default sampler settings.
         licence: licence of the weights, which is that of their data.
         training_cases: what the weights were fitted on.
@@ -75,6 +77,7 @@ class GuidedLDMConfig:
     volume_prior: VolumePrior
     intensities: tuple[IntensityScale, ...]
     required_structures: tuple[str, ...]
+    label_offsets: tuple[tuple[float, ...], ...] = ()
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     licence: str = "unknown"
     training_cases: tuple[CaseRecord, ...] = ()
@@ -117,6 +120,7 @@ class GuidedLDMConfig:
             "volume_prior": asdict(self.volume_prior),
             "intensities": [asdict(one) for one in self.intensities],
             "required_structures": self.required_structures,
+            "label_offsets": self.label_offsets,
             "null_condition": "value 0, presence 0 for every control",
             "noise_schedule": "rectified flow, logit-normal times",
             "weights": "exponential moving average",
@@ -160,6 +164,7 @@ class GuidedLDMConfig:
                 ),
                 intensities=tuple(IntensityScale(**one) for one in content["intensities"]),
                 required_structures=tuple(content["required_structures"]),
+                label_offsets=tuple(tuple(row) for row in content.get("label_offsets", ())),
                 sampling=_read_sampling(content["sampling"]),
                 licence=content["licence"],
                 training_cases=tuple(CaseRecord(**case) for case in content["training_cases"]),

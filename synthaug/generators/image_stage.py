@@ -135,9 +135,13 @@ class ImageStage:
         x, y, z = (cut.latent for cut in cuts)
         latent = self.config.image_latent.unscale(latent)[:, :, x, y, z]
         x, y, z = (cut.label for cut in cuts)
-        image = self.autoencoder.decode(latent, label[:, x, y, z])[0]
+        label = label[:, x, y, z]
+        image = self.autoencoder.decode(latent, label)[0].float()
+        if self.config.label_offsets:
+            offsets = torch.tensor(self.config.label_offsets, device=label.device)
+            image = image + functional.embedding(label[0], offsets).movedim(-1, 0)
         x, y, z = (cut.wanted for cut in cuts)
-        return image[:, x, y, z].float().cpu()
+        return image[:, x, y, z].cpu()
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ from synthaug.networks.voxel_norm import normalise_each_voxel
 
 STEM_FACTOR = 2
 
+FIRST_LOG_VARIANCE = -6.0
+"""Of a fresh encoder's posterior: where there is as much noise as signal, a decoder learns to do without the latent."""
+
 EVERYTHING = 2**20
 """A reach beyond any volume."""
 
@@ -78,6 +81,7 @@ class ImageAutoencoder(nn.Module):
         if (norm_groups if decoder_norm_groups is None else decoder_norm_groups) == 0:
             normalise_each_voxel(self.autoencoder.decoder)
         modulate_by_label(self.autoencoder.decoder)
+        nn.init.constant_(self.autoencoder.quant_conv_log_sigma.conv.bias, FIRST_LOG_VARIANCE)
 
     def encode(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Posterior mean and standard deviation, each ``(B, c, X / d, Y / d, Z / d)``, of a ``(B, C, X, Y, Z)``

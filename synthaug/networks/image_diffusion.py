@@ -10,6 +10,7 @@ from torch import nn
 
 from synthaug.networks.label_encoder import LabelEncoder
 from synthaug.networks.label_modulation import modulate_by_label
+from synthaug.networks.rectified_flow import TIME_SCALE
 from synthaug.networks.voxel_norm import normalise_each_voxel
 
 
@@ -26,6 +27,8 @@ class ImageDiffusionUNet(nn.Module):
         num_res_blocks: residual blocks in each level.
         norm_groups: groups of the group norms; 0 normalises each voxel over its channels, so that crops and whole
             volumes are treated alike.
+        preconditioned: whether the U-Net learns what a noisy voxel of scaled latents does not tell by itself, in units
+            of that estimate's error (Karras et al. 2022), instead of the velocity.
     """
 
     def __init__(
@@ -39,8 +42,10 @@ class ImageDiffusionUNet(nn.Module):
         channels: Sequence[int] = (32, 64, 128),
         num_res_blocks: int = 1,
         norm_groups: int = 0,
+        preconditioned: bool = False,
     ) -> None:
         super().__init__()
+        self.preconditioned = preconditioned
         self.levels = len(channels)
         self.label_encoder = LabelEncoder(
             num_classes, factor=downsampling, embedding_channels=embedding_channels, out_channels=label_channels
@@ -65,4 +70,12 @@ class ImageDiffusionUNet(nn.Module):
 
         ``label_features`` come from ``self.label_encoder(label)``: they are the same at every step of a sample.
         """
+        if not self.preconditioned:
+            return self._unet(latent, time, label_features)
+        noise = (time / TIME_SCALE).view(-1, 1, 1, 1, 1).to(latent.device)
+        deviation = ((1 - noise) ** 2 + noise**2).sqrt()
+        learned = self._unet(latent / deviation, time, label_features).float()
+        return ((2 * noise - 1) * latent / deviation + learned) / deviation
+
+    def _unet(self, latent: torch.Tensor, time: torch.Tensor, label_features: torch.Tensor) -> torch.Tensor:
         return self.unet(torch.cat([latent, label_features.to(latent.dtype)], dim=1), time, seg=label_features)

@@ -10,6 +10,7 @@ import pytest
 
 from synthaug.cli.app import run
 from synthaug.cli.fit import parse_duration
+from synthaug.cli.fit_cases import find_label_maps
 from synthaug.errors import ConfigurationError
 from synthaug.labels import LabelMapping, LabelScheme, Structure
 from synthaug.volumes import write_image, write_label
@@ -32,6 +33,7 @@ def test_other_durations_are_refused_with_an_example(text: str) -> None:
         (["--generator", "alpha"], "guided-ldm"),
         (["--budget", "soon"], "--budget 'soon'"),
         (["--settings", "missing.json"], "missing.json"),
+        (["--init", "ventricles-t1-1mm", "--label-maps", "maps"], "--label-maps and --init"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
@@ -145,3 +147,33 @@ def test_wishes_that_cannot_be_are_one_line(
     assert message in error
     assert "Traceback" not in error
     assert not (dataset / "out").exists()
+
+
+def test_label_maps_are_held_out_by_name_of_those_that_are_given(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_label(tmp_path / f"{name}.nii.gz", np.ones((4, 4, 4), np.int16), np.eye(4))
+    assert [path.name for path in find_label_maps([tmp_path], ["a"])] == ["b.nii.gz"]
+    with pytest.raises(ConfigurationError, match="--hold-out c: no such label map; there are a, b"):
+        find_label_maps([tmp_path], ["c"])
+    with pytest.raises(ConfigurationError, match="none are given"):
+        find_label_maps([], ["a"])
+
+
+def test_settings_are_checked_against_the_structures_of_the_dataset(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for content, message in (
+        ({"controls": []}, "controls: is empty"),
+        ({"controls": ["liver"]}, "no structure or group 'liver'"),
+        ({"limits_ml": {"ventricles": [5, 2]}}, "limits_ml.ventricles: is 5 to 2 mL"),
+        ({"bank": {"volume_range_ml": [9, 3]}}, "bank.volume_range_ml: is 9 to 3 mL"),
+        ({"sampling": {"thin": ["csf"]}}, "sampling.thin: "),
+        ({"spacing_mm": -1}, "spacing_mm"),
+        ({"bank": {"label_variants": 0}}, "label_variants"),
+        ({"unlabelled_classes": 99}, "unlabelled_classes"),
+    ):
+        (dataset / "other.json").write_text(json.dumps({"sampling": {"thin": [], "one_piece": []}, **content}))
+        assert run(["fit", "7", "--out", str(dataset / "out"), "--settings", str(dataset / "other.json")]) == 2
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert message in error, content
+        assert "other.json" in error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,11 +84,47 @@ def test_sparse_labels_get_classes_and_room_for_the_whole_body(survey: DatasetSu
 def test_a_shorter_budget_has_coarser_voxels_and_the_datas_spacing_is_the_finest(survey: DatasetSurvey) -> None:
     fine = plan_fit(survey, budget_seconds=1e6).settings
     assert fine.spacing_mm == pytest.approx(3 ** (1 / 3), rel=0.16)
-    large = [plan_fit(survey, budget_seconds=budget, spacing_mm=(0.1,) * 3).settings for budget in (60, 3600)]
+    large = [plan_fit(survey, budget_seconds=budget, spacing_mm=(0.1,) * 3).settings for budget in (60, 900)]
     assert large[0].spacing_mm > large[1].spacing_mm
     assert plan_fit(survey, budget_seconds=60, gpu_bytes=80_000_000_000, spacing_mm=(0.1,) * 3).settings.spacing_mm < (
         large[1].spacing_mm
     )
+
+
+def test_many_classes_have_smaller_crops(survey: DatasetSurvey) -> None:
+    many = LabelScheme("many", (*SCHEME.structures, *(Structure(f"part_{number}", number) for number in range(3, 61))))
+    cases = tuple(
+        replace(case, volumes_ml={**dict.fromkeys(many.names, 1.0), **case.volumes_ml}) for case in survey.cases
+    )
+    few, crowded = (
+        plan_fit(one, budget_seconds=1e5, spacing_mm=(0.2,) * 3).settings
+        for one in (survey, replace(survey, scheme=many, cases=cases))
+    )
+    assert few.label_autoencoder.batch.crop == (80, 80, 80)
+    for crop in (crowded.label_autoencoder.batch.crop, crowded.mask_detail.batch.crop):
+        assert crop == (32, 32, 32)
+    assert crowded.image_autoencoder.batch.crop == few.image_autoencoder.batch.crop
+
+
+def test_cases_that_no_fit_can_use_are_refused_by_the_survey(tmp_path: Path) -> None:
+    flat = write_case(tmp_path, 0)
+    write_image(flat.images[0], np.full((1, *SHAPE), 40.0, np.float32), np.diag([*SPACING, 1.0]))
+    with pytest.raises(ConfigurationError, match=r"case0_0000.*needs contrast"):
+        DatasetSurvey.of([flat], SCHEME, ("T1",))
+    ignoring = replace(SCHEME, structures=SCHEME.structures[:1], ignore_id=2)
+    mostly = write_case(tmp_path, 2)
+    with pytest.raises(LabelError, match="labelled voxels have the ignore label 2"):
+        DatasetSurvey.of([mostly], ignoring, ("CT",))
+
+
+def test_a_case_without_labels_needs_classes_for_its_tissue(tmp_path: Path) -> None:
+    paths = [write_case(tmp_path, number) for number in range(2)]
+    write_label(paths[1].label, np.zeros(SHAPE, np.int16), np.diag([*SPACING, 1.0]))
+    survey = DatasetSurvey.of(paths, SCHEME, ("CT",))
+    grid = Grid((32, 32, 32), (3.0,) * 3)
+    assert survey.form(grid, 2).tissue is not None
+    with pytest.raises(LabelError, match="cases without a labelled voxel: 1, such as case1"):
+        survey.form(grid, 0)
 
 
 def test_controls_and_their_extension_are_asked_for_by_name(survey: DatasetSurvey) -> None:

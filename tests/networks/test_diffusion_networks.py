@@ -132,6 +132,28 @@ def test_the_label_map_changes_the_image_network_s_velocity_and_the_decoded_imag
     assert not torch.equal(*velocities)
 
 
+@torch.inference_mode()
+def test_a_fresh_preconditioned_image_network_is_the_best_denoiser_of_single_voxels() -> None:
+    network = ImageDiffusionUNet(2, CLASSES, 4, label_channels=8, channels=(8, 16), norm_groups=4, preconditioned=True)
+    generator = torch.Generator().manual_seed(0)
+    data = torch.randn(8, 2, 8, 8, 8, generator=generator)
+    noise = torch.randn(data.shape, generator=generator)
+    features = network.label_encoder(torch.zeros(8, 32, 32, 32, dtype=torch.long))
+    for fraction in (0.1, 0.5, 0.9):
+        state = (1 - fraction) * data + fraction * noise
+        velocity = network(state, torch.full((8,), 1000 * fraction), features)
+        factor = float((velocity * state).mean() / state.square().mean())
+        torch.testing.assert_close(velocity, factor * state)
+        # of all multiples of a voxel's state, the nearest to the velocity: its error goes with none of the state
+        assert float(((noise - data - velocity) * state).mean()) == pytest.approx(0, abs=0.03)
+
+
+def test_a_fresh_image_encoder_adds_little_noise_to_its_latents() -> None:
+    network = ImageAutoencoder(1, CLASSES, channels=(8, 16), latent_channels=2)
+    _, std = network.encode(torch.rand(1, 1, 16, 16, 16, generator=torch.Generator().manual_seed(0)))
+    assert float(std.detach().max()) < 0.2
+
+
 def test_the_divergence_is_zero_for_a_standard_normal_alone() -> None:
     mean, std = torch.zeros(1, 2, 2, 2, 2), torch.ones(1, 2, 2, 2, 2)
     assert float(kl_divergence(mean, std)) == pytest.approx(0, abs=1e-6)

@@ -96,9 +96,9 @@ class SynthAugMixin(Trainer):  # type: ignore[misc]
         name = METRICS_FILE if self.local_rank == 0 else METRICS_FILE.replace(".", f"_rank{self.local_rank}.")
         self._synthaug_log = MetricsLog(Path(self.output_folder) / name, self.current_epoch)
         if self.local_rank == 0:
-            if not self.is_ddp:  # of a training before this one, with more processes
+            if not self.is_ddp:  # of a training before this one, with more processes: what is trained again is dropped
                 for other in Path(self.output_folder).glob(METRICS_FILE.replace(".", "_rank*.")):
-                    other.unlink()
+                    MetricsLog(other, self.current_epoch)
             self._synthaug_board = TensorBoardLog(Path(self.output_folder) / BOARD_FOLDER, self.current_epoch)
         self._synthaug_write_configuration()
         mixed = MixedDataset(

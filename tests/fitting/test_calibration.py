@@ -1,0 +1,64 @@
+"""What a fit adds to each structure's intensities so that their means are those of the training cases."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from synthaug.files.tensors import write_tensors
+from synthaug.fitting.bank import Bank
+from synthaug.fitting.calibration import label_offsets
+from synthaug.generators.guided_ldm import GuidedLDM
+from tests.generators.tiny_guided_ldm import SHAPE, tiny_config, write_tiny_generator
+
+CLASSES = 14
+
+
+def write_pair(folder: Path, name: str, label: np.ndarray, image: np.ndarray) -> Path:
+    path = folder / f"{name}.safetensors"
+    write_tensors(path, {"label": torch.from_numpy(label.astype(np.uint8)), "image": torch.from_numpy(image).half()})
+    assert torch.equal(Bank.read(path).label, torch.from_numpy(label.astype(np.uint8)))
+    return path
+
+
+def means_of(image: np.ndarray, label: np.ndarray) -> list[float]:
+    return [float(image[label == number].mean()) for number in np.unique(label) if number]
+
+
+def test_offsets_bring_each_structure_to_the_mean_of_the_training_cases(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    label = np.zeros(SHAPE, np.uint8)
+    label[4:28, 4:28, 4:28] = 1
+    label[10:20, 10:20, 10:20] = 2
+    label[12:15, 12:15, 12:15] = 5
+    wanted = {1: 0.8, 2: 0.5, 5: 0.3}
+    image = sum(value * (label == number) for number, value in wanted.items()) + 0.02 * rng.random(SHAPE)
+    path = write_pair(tmp_path, "pairs_a_00", label, (image * (label > 0))[None].astype(np.float32))
+
+    folder = write_tiny_generator(tmp_path / "tiny")
+    generator = GuidedLDM.load(folder, device="cpu")
+    offsets = label_offsets(generator, [path], seed=3)
+    assert len(offsets) == CLASSES
+    assert offsets[0] == (0.0,)
+    assert all(offsets[number] == (0.0,) for number in range(3, CLASSES) if number != 5)
+
+    (scale,) = generator.config.intensities
+    config = replace(generator.config, label_offsets=offsets)
+    networks = GuidedLDM.read(folder).networks
+    (before,) = generator.generate_images([label], [3])
+    (after,) = GuidedLDM(config, networks, fingerprint="", device="cpu").generate_images([label], [3])
+    real = means_of(image, label)
+    made, mended = (means_of(scale.normalise(one[0]), label) for one in (before, after))
+    assert max(np.abs(np.subtract(mended, real))) < 0.25 * max(np.abs(np.subtract(made, real)))
+    assert (after[0][label == 0] == 0).all()
+
+
+def test_a_configuration_with_offsets_is_read_back_whole(tmp_path: Path) -> None:
+    config = tiny_config(label_offsets=tuple((0.01 * number,) for number in range(CLASSES)))
+    folder = write_tiny_generator(tmp_path / "tiny", config)
+    assert GuidedLDM.read(folder).config.label_offsets == config.label_offsets
+    assert np.asarray(GuidedLDM.read(folder).config.label_offsets) == pytest.approx(np.arange(CLASSES)[:, None] / 100)
