@@ -53,8 +53,11 @@ def fit(
     ] = None,
     init: Annotated[
         str | None,
-        typer.Option(help="Generator whose label maps are kept; only its images are fitted to this dataset."),
+        typer.Option(help="Generator to go on from; its label maps are kept, its images fitted to this dataset."),
     ] = None,
+    train_masks: Annotated[
+        bool, typer.Option("--train-masks", help="With --init: fit its label maps to this dataset, too.")
+    ] = False,
     settings: Annotated[
         Path | None, typer.Option(help="JSON file of fit settings instead of a plan, as --dry-run prints it.")
     ] = None,
@@ -80,7 +83,7 @@ def fit(
         )
     budget_seconds = parse_duration(budget, "--budget")
     stop_after = parse_duration(deadline, "--deadline") if deadline else None
-    wishes = Wishes.parse(control or [], extend, init, settings, label_maps or [])
+    wishes = Wishes.parse(control or [], extend, init, settings, label_maps or [], train_masks=train_masks)
     started = time.time()
 
     from accelerate import Accelerator
@@ -145,6 +148,7 @@ def fit(
         budget_seconds=budget_seconds,
         accelerator=accelerator,
         begun=prepared.begun,
+        train_masks=train_masks,
     )
     complete = (out / CONFIG_NAME).exists()
     try:

@@ -31,7 +31,7 @@ class FitPreparation:
         settings: of the fit.
         form: of the cases.
         notes: what was chosen and why, a line each.
-        begun: the generator whose mask stage is kept, if any.
+        begun: the generator to go on from, if any.
     """
 
     settings: FitSettings
@@ -67,7 +67,7 @@ def prepare_fit(
         SynthAugError: a case that cannot be fitted on, or a wish that the dataset does not allow.
     """
     if wishes.init is not None:
-        return _from_generator(dataset, wishes.init)
+        return _from_generator(dataset, wishes.init, train_masks=wishes.train_masks)
     survey = DatasetSurvey.of(paths, dataset.scheme, dataset.channels, progress)
     notes: tuple[str, ...] = ()
     if given is None:
@@ -86,8 +86,8 @@ def prepare_fit(
     return FitPreparation(given, form, notes)
 
 
-def _from_generator(dataset: NnunetDataset, name: str) -> FitPreparation:
-    """Cases in the form of a generator whose image stage is trained on."""
+def _from_generator(dataset: NnunetDataset, name: str, *, train_masks: bool) -> FitPreparation:
+    """Cases in the form of a generator that is trained on."""
     begun = GuidedLDM.read(find_generator(name))
     config = begun.config
     if any(one.startswith(UNLABELLED) for one in config.scheme.names):
@@ -104,8 +104,9 @@ def _from_generator(dataset: NnunetDataset, name: str) -> FitPreparation:
     form = replace(
         CaseForm.plain(dataset.scheme, dataset.channels, config.grid), mapping=propose_mapping(source, config.scheme)
     )
-    note = f"label maps of {config.name}; its images are fitted to {', '.join(dataset.channels)}"
-    return FitPreparation(FitSettings().like(config), form, (note,), begun)
+    parts = "label maps and images are" if train_masks else "images are"
+    note = f"begins with the weights of {config.name}, {config.licence}; its {parts} fitted to {dataset.name}"
+    return FitPreparation(FitSettings().like(config, masks=train_masks), form, (note,), begun)
 
 
 def _planned_spacing(dataset: NnunetDataset) -> list[float] | None:

@@ -49,7 +49,7 @@ class BankSettings:
         share: share of a fit's budget after which no further variants are made; 0: all are made, on top of the budget.
     """
 
-    label_variants: int = field(default=6, metadata=allowed(low=1))
+    label_variants: int = field(default=6, metadata=allowed(low=0))
     tail_variants: int = field(default=1, metadata=allowed(low=0))
     pair_variants: int = field(default=3, metadata=allowed(low=1))
     inflated_pair_variants: int = field(default=0, metadata=allowed(low=0))

@@ -130,8 +130,8 @@ class DatasetSurvey:
         empty = [case.identifier for case in self.cases if not any(case.volumes_ml.values())]
         if empty and not classes:
             raise LabelError(
-                f"cases without a labelled voxel: {len(empty)}, such as {', '.join(empty[:5])}; a fit needs some: leave "
-                "them out or label them"
+                f"cases without a labelled voxel: {len(empty)}, such as {', '.join(empty[:5])}; a fit needs some: "
+                "leave them out or label them"
             )
         tissue = UnlabelledTissue.learn([case.unlabelled for case in self.cases], classes) if classes else None
         return CaseForm(

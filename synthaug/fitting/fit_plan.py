@@ -23,7 +23,7 @@ COARSENING = 1.15
 MARGIN_MM = 6.0
 """Room around the largest case, for warped copies of it."""
 
-VOXELS_A_MINUTE = 130_000
+VOXELS_A_MINUTE = 65_000
 """Voxels of a field of view that two CPU cores can be asked to learn in a minute of budget."""
 
 VOXEL_LIMITS = (900_000, 5_000_000)
@@ -54,6 +54,18 @@ IMAGE_CROP = 64
 
 IMAGE_LEARNING_RATE = 2e-3
 """Of the image stage: higher than for a fit of hours."""
+
+DETAIL_TEMPERATURE = 0.5
+"""Of the finer levels of label maps, whose networks have not learned in minutes to tell detail from noise."""
+
+SHARES = {
+    "label_autoencoder": 0.06,
+    "mask_diffusion": 0.4,
+    "mask_detail": 0.12,
+    "image_autoencoder": 0.12,
+    "image_diffusion": 0.24,
+}
+"""Of the training time, by network; there are two of ``mask_detail``."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +122,7 @@ def plan_fit(
         mirror=not survey.one_sided,
         unlabelled_classes=UNLABELLED_CLASSES if split else 0,
         bank=_bank(extend_ml),
-        sampling=SamplingConfig(one_piece=(), thin=()),
+        sampling=SamplingConfig(one_piece=(), thin=(), detail_temperature=DETAIL_TEMPERATURE),
     )
     classes = 1 + len(survey.scheme.structures) + settings.unlabelled_classes
     settings = _with_crops(_for_a_short_time(settings), classes)
@@ -203,17 +215,17 @@ def _controls(survey: DatasetSurvey, wanted: Sequence[str], first: Sequence[str]
 
 
 def _for_a_short_time(settings: FitSettings) -> FitSettings:
-    """An image stage that learns in minutes."""
-    autoencoder, diffusion = settings.image_autoencoder, settings.image_diffusion
-    return replace(
-        settings,
-        image_autoencoder=replace(
-            autoencoder,
-            batch=replace(autoencoder.batch, crop=(IMAGE_CROP,) * 3),
-            stage=replace(autoencoder.stage, learning_rate=IMAGE_LEARNING_RATE),
-        ),
-        image_diffusion=replace(diffusion, stage=replace(diffusion.stage, learning_rate=IMAGE_LEARNING_RATE)),
-    )
+    """Stages that learn in minutes."""
+    parts = {name: getattr(settings, name) for name in SHARES}
+    parts = {
+        name: replace(part, stage=replace(part.stage, share=share))
+        for (name, part), share in zip(parts.items(), SHARES.values(), strict=True)
+    }
+    for name in ("image_autoencoder", "image_diffusion"):
+        parts[name] = replace(parts[name], stage=replace(parts[name].stage, learning_rate=IMAGE_LEARNING_RATE))
+    batch = replace(settings.image_autoencoder.batch, crop=(IMAGE_CROP,) * 3)
+    parts["image_autoencoder"] = replace(parts["image_autoencoder"], batch=batch)
+    return replace(settings, **parts)
 
 
 def _with_crops(settings: FitSettings, classes: int) -> FitSettings:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import set_seed
 from torch.utils.tensorboard import SummaryWriter
 
 from synthaug.conditions import Condition
@@ -24,7 +25,7 @@ from synthaug.files.canonical_json import canonical_json
 from synthaug.files.compact_weights import compact
 from synthaug.files.tensors import write_tensors
 from synthaug.fitting.bank import Bank, refuse_repeated_identifiers
-from synthaug.fitting.calibration import label_offsets
+from synthaug.fitting.calibration import label_offsets, trial_label_maps
 from synthaug.fitting.cases import FittingCase
 from synthaug.fitting.crops import LabelMirror
 from synthaug.fitting.image_autoencoder import ImageAutoencoderLoss
@@ -60,7 +61,7 @@ LEAST_RANGE = 1.1
 """Least ratio of a control's bounds."""
 
 REQUIRED_VOXELS = 100
-"""A structure that some case has fewer voxels of may be missing in generated label maps."""
+"""A structure that some case has fewer voxels of may be missing in label maps."""
 
 
 class GuidedLDMFit:
@@ -75,8 +76,9 @@ class GuidedLDMFit:
         folder: where the generator goes.
         budget_seconds: training time over all runs; the bank and the encoding of latents come on top.
         accelerator: device and precision.
-        begun: a generator whose mask stage is kept and whose image stage is trained on; the cases have its scheme, grid
-            and channels, and the settings its sizes (`FitSettings.like`).
+        begun: a generator that is trained on; the cases have its scheme, grid and channels, and the settings its sizes
+            (`FitSettings.like`).
+        train_masks: whether its mask stage is trained on, too, instead of kept.
 
     Raises:
         ConfigurationError: two cases with one identifier, or sizes that do not fit.
@@ -94,6 +96,7 @@ class GuidedLDMFit:
         budget_seconds: float,
         accelerator: Accelerator,
         begun: GuidedLDMFolder | None = None,
+        train_masks: bool = False,
     ) -> None:
         refuse_repeated_identifiers(cases)
         self._cases = cases
@@ -101,8 +104,9 @@ class GuidedLDMFit:
         self._folder = folder
         self._work = folder / "work"
         self._bank_seconds = settings.bank.share * budget_seconds or math.inf
-        self._seconds = settings.stage_seconds((1 - settings.bank.share) * budget_seconds, masks=begun is None)
         self._begun = begun
+        self._fits_masks = begun is None or train_masks
+        self._seconds = settings.stage_seconds((1 - settings.bank.share) * budget_seconds, masks=self._fits_masks)
         self._accelerator = accelerator
         self._device = accelerator.device
         self._dtype = choose_dtype(accelerator.device)
@@ -141,11 +145,13 @@ class GuidedLDMFit:
                 required_structures=begun.config.required_structures,
                 training_cases=tuple(dict.fromkeys((*begun.config.training_cases, *self._config.training_cases))),
             )
+        set_seed(settings.seed)
+        self._fresh = begun.networks if begun else GuidedLDMNetworks.build(self._config)
         self._check_sizes()
 
     def _check_sizes(self) -> None:
         """Refuse sizes that a later stage would stumble over, before the first one has cost hours."""
-        multiple = GuidedLDMNetworks.build(self._config).sizes().shape_multiple
+        multiple = self._fresh.sizes().shape_multiple
         for key, size in (
             ("shape", self._settings.shape),
             ("mask_detail.batch.crop", self._settings.mask_detail.batch.crop),
@@ -184,23 +190,15 @@ class GuidedLDMFit:
                 seconds=self._bank_seconds,
                 progress=progress,
             )
-        if self._begun is None:
-            masks = self._fit_masks(deadline)
-        else:
-            kept = self._begun.networks
-            masks = (kept.label_autoencoder, kept.mask_diffusion, kept.mask_detail_0, kept.mask_detail_1)
-        image_autoencoder = self._fit_image_autoencoder(deadline)
-        untrained = GuidedLDMNetworks.build(self._config).image_diffusion
-        networks = GuidedLDMNetworks(*masks, image_autoencoder, untrained)
+        networks = self._fit_masks(deadline) if self._fits_masks else self._fresh
+        networks = replace(networks, image_autoencoder=self._fit_image_autoencoder(deadline))
         networks = replace(networks, image_diffusion=self._fit_image_diffusion(networks, deadline))
         self._calibrate(networks)
         self._write(networks)
         return self._folder
 
-    def _fit_masks(
-        self, deadline: float | None
-    ) -> tuple[LabelAutoencoder, MaskDiffusionUNet, MaskDetailUNet, MaskDetailUNet]:
-        """Networks of the mask stage, in the order in which they depend on each other."""
+    def _fit_masks(self, deadline: float | None) -> GuidedLDMNetworks:
+        """The networks with those of the mask stage trained, in the order in which they depend on each other."""
         label_autoencoder = self._fit_label_autoencoder(deadline)
         survey = self._survey(label_autoencoder)
         mask_diffusion = self._fit_mask_diffusion(label_autoencoder, survey, deadline)
@@ -215,20 +213,27 @@ class GuidedLDMFit:
         )
         coarser = self._fit_mask_detail(0, label_autoencoder, survey, rehearsal, deadline)
         finer = self._fit_mask_detail(1, label_autoencoder, survey, DetailRehearsal(coarser, self._dtype), deadline)
-        return label_autoencoder, mask_diffusion, coarser, finer
+        return replace(
+            self._fresh,
+            label_autoencoder=label_autoencoder,
+            mask_diffusion=mask_diffusion,
+            mask_detail_0=coarser,
+            mask_detail_1=finer,
+        )
 
     def _check_identity(self) -> None:
         """Refuse to go on with work that other cases or settings began."""
         identity = canonical_json({"settings": asdict(self._settings), "scheme": self._config.scheme.to_dict(),
                                    "cases": [asdict(case) for case in self._config.training_cases],
-                                   "begun": self._begun.fingerprint if self._begun else None})  # fmt: skip
+                                   "begun": self._begun.fingerprint if self._begun else None,
+                                   "fits_masks": self._fits_masks})  # fmt: skip
         refuse_other_work(self._work / "fit.json", identity, "the work of a fit with other cases or settings")
 
     def _fit_label_autoencoder(self, deadline: float | None) -> LabelAutoencoder:
         paths = self._bank.paths("labels")
         unwarped = [path for path in paths if path.stem.endswith("_00")]
         class_weights = balanced_class_weights(unwarped, self._config.scheme.num_classes)
-        network = LabelAutoencoder(self._config.scheme.num_classes, **self._config.label_autoencoder)
+        network = self._fresh.label_autoencoder
         network.decision_offset.copy_(decision_offset(class_weights))
         loss = LabelAutoencoderLoss(
             paths,
@@ -255,6 +260,8 @@ class GuidedLDMFit:
             cache=self._work / "label_survey.safetensors",
             device=self._device,
         )
+        if self._begun is not None:  # its networks know its own scale and limits
+            return replace(survey, given_scale=self._begun.config.mask_latent)
         measured = zip(controls, survey.volumes_ml.flatten(0, 1).T, strict=True)
         limits = {
             control: self._settings.limits_ml.get(control, _measured_limits(values, voxel_ml))
@@ -278,8 +285,9 @@ class GuidedLDMFit:
             self._settings.mask_diffusion.batch,
             device=self._device,
         )
-        network = GuidedLDMNetworks.build(self._config).mask_diffusion
-        network.set_prior(*survey.prior())
+        network = self._fresh.mask_diffusion
+        if self._begun is None:
+            network.set_prior(*survey.prior())
         return self._stage("mask_diffusion", network, loss, self._settings.mask_diffusion.stage).run(deadline=deadline)
 
     def _fit_mask_detail(
@@ -291,8 +299,9 @@ class GuidedLDMFit:
         deadline: float | None,
     ) -> MaskDetailUNet:
         name = f"mask_detail_{level}"
-        network = MaskDetailUNet(autoencoder.latent_channels, **self._config.mask_detail)
-        network.deviation.copy_(survey.detail_deviation(level))
+        network = (self._fresh.mask_detail_0, self._fresh.mask_detail_1)[level]
+        if self._begun is None:
+            network.deviation.copy_(survey.detail_deviation(level))
         loss = MaskDetailLoss(
             self._bank.paths("labels"),
             self._mirror,
@@ -307,9 +316,7 @@ class GuidedLDMFit:
         return self._stage(name, network, loss, self._settings.mask_detail.stage).run(deadline=deadline)
 
     def _fit_image_autoencoder(self, deadline: float | None) -> ImageAutoencoder:
-        network = GuidedLDMNetworks.build(self._config).image_autoencoder
-        if self._begun is not None:
-            network.load_state_dict(self._begun.networks.image_autoencoder.state_dict())
+        network = self._fresh.image_autoencoder
         loss = ImageAutoencoderLoss(
             self._bank.paths("pairs"),
             self._mirror,
@@ -343,16 +350,27 @@ class GuidedLDMFit:
         def picture(average: ImageDiffusionUNet, writer: SummaryWriter, step: int) -> None:
             self._show_sample(replace(networks, image_diffusion=average), writer, step)
 
-        if self._begun is not None:
-            networks.image_diffusion.load_state_dict(self._begun.networks.image_diffusion.state_dict())
         settings = self._settings.image_diffusion.stage
         stage = self._stage("image_diffusion", networks.image_diffusion, loss, settings)
         return stage.run(deadline=deadline, on_checkpoint=picture)
 
     def _calibrate(self, networks: GuidedLDMNetworks) -> None:
+        """Ask of label maps no structure that trials lack, and give structures their mean intensities."""
         generator = GuidedLDM(self._config, networks, fingerprint="", device=str(self._device))
+        trials = trial_label_maps(generator, seed=self._settings.seed)
+        required = self._config.required_structures if self._fits_masks else ()
+        made = tuple(
+            name for name in required if all((label == self._config.scheme.id_of(name)).any() for label in trials)
+        )
+        if lost := [name for name in required if name not in made]:
+            logger.warning(
+                "some of %d label maps on trial lack structures that every training case has: %s; a longer fit, or "
+                "a finer spacing, would tell them",
+                len(trials), ", ".join(lost),
+            )  # fmt: skip
         unwarped = [path for path in self._bank.paths("pairs") if path.stem.endswith("_00")]
-        self._update(label_offsets=label_offsets(generator, unwarped, seed=self._settings.seed))
+        offsets = label_offsets(generator, unwarped, trials, seed=self._settings.seed)
+        self._update(label_offsets=offsets, **({"required_structures": made} if self._fits_masks else {}))
 
     def _stage(self, name: str, network: Network, loss: Loss[Network], settings: StageSettings) -> Stage[Network]:
         return Stage(

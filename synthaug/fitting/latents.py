@@ -35,6 +35,7 @@ class MaskSurvey:
         mean: ``(C, x, y, z)`` float32, mean of the unscaled coarsest latents.
         square: ``(C, x, y, z)`` float32, mean of their squares.
         detail_square: ``(levels, C)`` float32, mean of the squares of what each finer level adds.
+        given_scale: the scale of a generator that is trained on; None: that of these label maps.
     """
 
     volumes_ml: torch.Tensor
@@ -42,9 +43,12 @@ class MaskSurvey:
     mean: torch.Tensor
     square: torch.Tensor
     detail_square: torch.Tensor
+    given_scale: LatentScale | None = None
 
     def scale(self) -> LatentScale:
         """Mean by channel, and one deviation, of the level above the coarsest: codes stay as far from each other."""
+        if self.given_scale is not None:
+            return self.given_scale
         axes = (1, 2, 3)
         mean = self.mean.mean(axes)
         deviation = float((self.square.mean(axes) + self.detail_square[0] - mean**2).mean().sqrt())
@@ -112,9 +116,12 @@ def survey_labels(
                     for one in (counts, mirror.swap(counts))
                 ]
             )
-        survey = MaskSurvey(torch.tensor(volumes), occupancy, mean, square, detail_square)
-        write_tensors(cache, vars(survey))
-    return MaskSurvey(**load_file(cache))
+        found = {"occupancy": occupancy, "mean": mean, "square": square, "detail_square": detail_square}
+        write_tensors(cache, {"volumes_ml": torch.tensor(volumes), **found})
+    kept = load_file(cache)
+    return MaskSurvey(
+        kept["volumes_ml"], kept["occupancy"], kept["mean"], kept["square"], detail_square=kept["detail_square"]
+    )
 
 
 @torch.inference_mode()

@@ -25,6 +25,12 @@ MOST_CLASSES = 16
 """Of unlabelled tissue."""
 
 
+MASK_SECTIONS = ("label_autoencoder", "mask_diffusion", "mask_detail")
+
+FINE_TUNING_RATE = 2e-4
+"""Learning rate of a mask stage that goes on from a generator's."""
+
+
 @dataclass(frozen=True)
 class LabelAutoencoderSettings:
     """Network, batch and schedule of the label-map autoencoder."""
@@ -123,6 +129,8 @@ class FitSettings:
         """
         if not self.controls:
             raise ConfigurationError(f"{where}, controls: is empty; name structures or groups whose volumes to ask for")
+        if self.bank.label_variants < 1:
+            raise ConfigurationError(f"{where}, bank.label_variants: is 0; the mask stage needs 1 or more")
         named = {
             "controls": self.controls,
             "limits_ml": self.limits_ml,
@@ -142,9 +150,18 @@ class FitSettings:
             if not 0 < low < high:
                 raise ConfigurationError(f"{where}, {key}: is {low:g} to {high:g} mL; two volumes, 0 < low < high")
 
-    def like(self, config: GuidedLDMConfig) -> FitSettings:
-        """Settings of a fit that goes on from a generator: its field of view, controls, networks and sampler."""
+    def like(self, config: GuidedLDMConfig, *, masks: bool = False) -> FitSettings:
+        """Settings of a fit that goes on from a generator: its field of view, controls, networks and sampler.
+
+        Args:
+            config: of the generator.
+            masks: whether its label maps are trained on, too.
+        """
         parts = {name: replace(getattr(self, name), network=dict(getattr(config, name))) for name in SECTIONS}
+        for name in MASK_SECTIONS:  # what they know of other heads is kept
+            stage = replace(parts[name].stage, learning_rate=FINE_TUNING_RATE)
+            parts[name] = replace(parts[name], stage=stage)
+        bank = self.bank if masks else replace(self.bank, label_variants=0, tail_variants=0)
         return replace(
             self,
             shape=config.grid.shape,
@@ -152,7 +169,7 @@ class FitSettings:
             controls=tuple(config.limits_ml),
             licence=config.licence,
             sampling=config.sampling,
-            bank=replace(self.bank, label_variants=0, tail_variants=0),
+            bank=bank,
             **parts,
         )
 

@@ -52,8 +52,8 @@ class GuidedLDMConfig:
         image_latent: scale of the image latents.
         volume_prior: volumes of the controls that go together, in the order of ``limits_ml``.
         intensities: what the networks' intensities stand for, by channel.
-        required_structures: structures that every training case has, more than a few voxels of them; a label map
-            without one of them is wrong.
+        required_structures: structures that every training case has, more than a few voxels of them, and that the
+            generator made on trial each time; a label map without one of them is wrong.
         label_offsets: what is added to the normalised intensities of each label, background first, by channel, so that
             structures have the mean intensities of the training cases; empty: nothing.
         sampling: default sampler settings.

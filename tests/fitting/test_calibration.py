@@ -11,7 +11,7 @@ import torch
 
 from synthaug.files.tensors import write_tensors
 from synthaug.fitting.bank import Bank
-from synthaug.fitting.calibration import label_offsets
+from synthaug.fitting.calibration import MOST_CASES, TRIALS, label_offsets, trial_label_maps
 from synthaug.generators.guided_ldm import GuidedLDM
 from tests.generators.tiny_guided_ldm import SHAPE, tiny_config, write_tiny_generator
 
@@ -41,7 +41,7 @@ def test_offsets_bring_each_structure_to_the_mean_of_the_training_cases(tmp_path
 
     folder = write_tiny_generator(tmp_path / "tiny")
     generator = GuidedLDM.load(folder, device="cpu")
-    offsets = label_offsets(generator, [path], seed=3)
+    offsets = label_offsets(generator, [path], [], seed=3)
     assert len(offsets) == CLASSES
     assert offsets[0] == (0.0,)
     assert all(offsets[number] == (0.0,) for number in range(3, CLASSES) if number != 5)
@@ -55,6 +55,28 @@ def test_offsets_bring_each_structure_to_the_mean_of_the_training_cases(tmp_path
     made, mended = (means_of(scale.normalise(one[0]), label) for one in (before, after))
     assert max(np.abs(np.subtract(mended, real))) < 0.25 * max(np.abs(np.subtract(made, real)))
     assert (after[0][label == 0] == 0).all()
+
+
+def test_labels_of_trial_label_maps_are_judged_by_the_images_for_these(tmp_path: Path) -> None:
+    label, trial = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8)
+    label[4:28, 4:28, 4:28], label[10:20, 10:20, 10:20] = 1, 2
+    trial[8:24, 8:24, 8:24] = 1
+    path = write_pair(tmp_path, "pairs_a_00", label, (0.5 * (label > 0))[None].astype(np.float32))
+    generator = GuidedLDM.load(write_tiny_generator(tmp_path / "tiny"), device="cpu")
+    without, judged = (label_offsets(generator, [path], trials, seed=3) for trials in ([], [trial]))
+    assert judged[2] == without[2]
+    (scale,) = generator.config.intensities
+    (made,) = generator.generate_images([trial], [3 + MOST_CASES])
+    assert judged[1][0] == pytest.approx(0.5 - scale.normalise(made[0])[trial == 1].mean(), abs=1e-3)
+
+
+def test_trials_run_through_the_bounds_of_the_first_control(tmp_path: Path) -> None:
+    generator = GuidedLDM.load(write_tiny_generator(tmp_path / "tiny"), device="cpu")
+    trials = trial_label_maps(generator, seed=0)
+    volumes = [int(np.isin(label, generator.scheme.resolve("ventricles")).sum()) for label in trials]
+    assert len(trials) == TRIALS
+    assert volumes == sorted(volumes)
+    assert volumes[-1] > 2 * volumes[0]
 
 
 def test_a_configuration_with_offsets_is_read_back_whole(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ from tests.stand_in_generator import StandInGenerator
 
 SHAPE = (32, 32, 32)
 STEPS = 1
+OTHER = CaseRecord("other", "2" * 64, "3" * 64)
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +149,43 @@ def test_a_fit_stopped_at_its_deadline_goes_on_where_it_stopped(
             stops += 1
     assert stops == 6 * STEPS, "each run makes one step of one stage"
     assert (tmp_path / "tiny" / "config.json").exists()
+
+
+@pytest.mark.parametrize("train_masks", [False, True])
+def test_a_fit_goes_on_from_a_generator(
+    fitted: Path,
+    cases: list[FittingCase],
+    scheme: LabelScheme,
+    settings: FitSettings,
+    tmp_path: Path,
+    train_masks: bool,
+) -> None:
+    begun = GuidedLDM.read(fitted)
+    other = [replace(case, identifier=f"other_{case.identifier}", record=OTHER) for case in cases[:1]]
+    like = settings.like(begun.config, masks=train_masks)
+    fit = GuidedLDMFit(
+        "further",
+        other,
+        scheme,
+        ("T1",),
+        like,
+        tmp_path / "further",
+        budget_seconds=4000,
+        accelerator=Accelerator(cpu=True),
+        begun=begun,
+        train_masks=train_masks,
+    )
+    further = fit.run()
+    config = GuidedLDM.read(further).config
+    for name in ("limits_ml", "mask_latent", "volume_prior", "required_structures", "grid"):
+        assert getattr(config, name) == getattr(begun.config, name), name
+    assert [case.identifier for case in config.training_cases] == ["case_0", "case_1", OTHER.identifier]
+    for path in sorted(fitted.glob("*.safetensors")):
+        before, after = load_file(path), load_file(further / path.name)
+        changed = any(not torch.equal(tensor, after[name]) for name, tensor in before.items())
+        assert changed == (train_masks or path.stem.startswith("image")), path.stem
+    (pair,) = GuidedLDM.load(further, device="cpu", steps=2).generate([Condition({"ventricles": 25.0})], [7])
+    assert np.isfinite(pair.image).all()
 
 
 def test_work_of_other_cases_is_not_continued(
