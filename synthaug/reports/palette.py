@@ -15,16 +15,25 @@ VENTRICLE_COLOURS = ("#ffb000", "#fe6100", "#dc267f", "#f9e45b", "#ff8fa3", "#b3
 MUTED_HUES = (0.36, 0.80)
 """Green to violet: no hue of the ventricles."""
 
+ALL_HUES = (0.0, 0.92)
+
+REST = "unlabelled_"
+"""Beginning of the names of classes that stand for tissue without a label: greys."""
+
 
 def structure_colours(scheme: LabelScheme) -> dict[str, tuple[float, float, float]]:
-    """RGB in 0..1 for each structure of the scheme; the group ``ventricles`` is vivid, all else muted blues to violets.
+    """RGB in 0..1 for each structure of the scheme.
+
+    The ventricles are vivid and all else muted, green to violet; in schemes without ventricles, structures take all
+    hues. Tissue without a label is grey.
 
     Args:
-        scheme: label scheme; without a group ``ventricles`` every structure takes a muted colour.
+        scheme: label scheme; ``ventricles`` is a group or a structure of it.
     """
-    vivid = [name for name in scheme.groups.get("ventricles", ()) if name in scheme.names]
-    muted = [name for name in scheme.names if name not in vivid]
-    low, high = MUTED_HUES
+    vivid = [name for name in scheme.groups.get("ventricles", ("ventricles",)) if name in scheme.names]
+    rest = [name for name in scheme.names if name.startswith(REST)]
+    muted = [name for name in scheme.names if name not in vivid and name not in rest]
+    low, high = MUTED_HUES if vivid else ALL_HUES
     stride = next(
         step for step in range(max(1, round(0.4 * len(muted))), 2 * len(muted) + 2) if gcd(step, len(muted)) == 1
     )
@@ -32,6 +41,8 @@ def structure_colours(scheme: LabelScheme) -> dict[str, tuple[float, float, floa
     for name in scheme.names:
         if name in vivid:
             colours[name] = _rgb(VENTRICLE_COLOURS[vivid.index(name) % len(VENTRICLE_COLOURS)])
+        elif name in rest:
+            colours[name] = (0.25 + 0.4 * rest.index(name) / max(len(rest) - 1, 1),) * 3
         else:
             # even hues, dealt in strides so that structures that follow each other in the scheme lie apart
             place = muted.index(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,10 +29,10 @@ VIEW_EDGES: tuple[tuple[str, str, str, str, str], ...] = (
     ("sagittal", "A", "P", "S", "I"),
 )
 MOST_IN_LEGEND = 24
-"""Schemes with more structures show only their ventricles in the legend."""
+"""Schemes with more structures show only those in the legend that the pictures are about."""
 LEGEND_COLUMN, LEGEND_ROW = 1.75, 0.19
 """Room for a legend's entry, in inches."""
-CONVENTION = "Radiological convention: the patient's right is at the left. Slices through the centre of the ventricles."
+CONVENTION = "Radiological convention: the patient's right is at the left. Slices through the centre of {}."
 
 
 @dataclass(frozen=True)
@@ -66,19 +66,22 @@ def view_slices(volume: np.ndarray, centre: tuple[int, int, int]) -> tuple[np.nd
     return volume[::-1, ::-1, z].T, volume[::-1, y, ::-1].T, volume[x, ::-1, ::-1].T
 
 
+def picture_subject(pair: LabeledVolume) -> str | None:
+    """Structure or group that a picture is about: what was asked for first, or the ventricles, if the pair has it."""
+    requested = pair.provenance.get("requested_ml") or {}
+    for name in (*requested, "ventricles"):
+        if name in (*pair.scheme.names, *pair.scheme.groups) and np.isin(pair.label, pair.scheme.resolve(name)).any():
+            return str(name)
+    return None
+
+
 def picture_centre(pair: LabeledVolume) -> tuple[int, int, int]:
-    """Voxel at the centre of mass of the ventricles; of all structures where there are none, else the grid's middle."""
-    for name in ("ventricles", None):
-        if name is None:
-            inside = pair.label > 0
-        elif name in pair.scheme.groups:
-            inside = np.isin(pair.label, pair.scheme.resolve(name))
-        else:
-            continue
-        if inside.any():
-            x, y, z = (round(float(axis.mean())) for axis in np.nonzero(inside))
-            return x, y, z
-    x, y, z = (size // 2 for size in pair.label.shape)
+    """Voxel at the centre of mass of `picture_subject`; of all structures without it, of the grid without any."""
+    subject = picture_subject(pair)
+    inside = pair.label > 0 if subject is None else np.isin(pair.label, pair.scheme.resolve(subject))
+    if not inside.any():
+        inside = np.ones_like(inside)
+    x, y, z = (round(float(axis.mean())) for axis in np.nonzero(inside))
     return x, y, z
 
 
@@ -112,7 +115,8 @@ def draw_pairs(
     schemes = {card.pair.scheme.name: card.pair.scheme for column in columns for card in column}
     width = len(columns) * card_width + (len(columns) + 1) * margin
     legends: list[dict[str, tuple[float, float, float]]] = []
-    for entries in map(_legend_entries, schemes.values()):
+    subjects = sorted({picture_subject(card.pair) or "" for column in columns for card in column})
+    for entries in (_legend_entries(scheme, subjects) for scheme in schemes.values()):
         if entries not in legends:
             legends.append(entries)
     legend_columns = max(1, int(width // LEGEND_COLUMN))
@@ -135,7 +139,8 @@ def draw_pairs(
     for number, entries in enumerate(legends):
         middle = 0.42 + sum(legend_heights[:number]) + legend_heights[number] / 2
         _draw_legend(figure, entries, legend_columns, middle / height)
-    figure.text(0.5, 0.22 / height, CONVENTION, color=FAINT, fontsize=8.5, ha="center", va="center")
+    convention = CONVENTION.format(" or ".join(name.replace("_", " ") or "all structures" for name in subjects))
+    figure.text(0.5, 0.22 / height, convention, color=FAINT, fontsize=8.5, ha="center", va="center")
     content = io.BytesIO()
     figure.savefig(content, format="png", facecolor=BACKGROUND)
     replace_file(path, content.getvalue())
@@ -198,11 +203,13 @@ def _window(image: np.ndarray) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + 1.0)
 
 
-def _legend_entries(scheme: LabelScheme) -> dict[str, tuple[float, float, float]]:
+def _legend_entries(scheme: LabelScheme, subjects: Iterable[str]) -> dict[str, tuple[float, float, float]]:
     """Text and colour of each entry."""
     colours = structure_colours(scheme)
     if len(colours) > MOST_IN_LEGEND:
-        colours = {name: colour for name, colour in colours.items() if name in scheme.groups.get("ventricles", ())}
+        shown = {*subjects} & {*scheme.names, *scheme.groups}
+        ids = {number for name in shown for number in scheme.resolve(name)}
+        colours = {name: colour for name, colour in colours.items() if scheme.id_of(name) in ids}
     return {name.replace("_", " "): colour for name, colour in colours.items()}
 
 

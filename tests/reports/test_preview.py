@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,17 @@ import pytest
 from PIL import Image
 
 from synthaug.conditions import Condition
-from synthaug.labels import LabelScheme
+from synthaug.labels import LabelScheme, Structure
 from synthaug.reports.palette import colour_label, structure_colours
-from synthaug.reports.preview import Card, draw_pairs, picture_centre, preview_pairs, view_slices, volume_caption
+from synthaug.reports.preview import (
+    Card,
+    draw_pairs,
+    picture_centre,
+    picture_subject,
+    preview_pairs,
+    view_slices,
+    volume_caption,
+)
 from synthaug.volumes import LabeledVolume
 from tests.stand_in_generator import StandInGenerator
 
@@ -41,6 +50,23 @@ def test_slices_go_through_the_middle_of_the_ventricles(pair: LabeledVolume) -> 
     centre = picture_centre(pair)
     mean = [axis.mean() for axis in np.nonzero(np.isin(pair.label, ids))]
     np.testing.assert_allclose(centre, mean, atol=0.5)
+
+
+def test_slices_go_through_what_was_asked_for(pair: LabeledVolume) -> None:
+    asked = replace(pair, provenance={"requested_ml": {"brainstem": 20.0}})
+    assert picture_subject(pair) == "ventricles"
+    assert picture_subject(asked) == "brainstem"
+    inside = np.argwhere(pair.label == pair.scheme.id_of("brainstem"))
+    np.testing.assert_allclose(picture_centre(asked), inside.mean(axis=0), atol=0.51)
+
+
+def test_tissue_without_a_label_is_grey_and_trunks_take_all_hues() -> None:
+    names = ("liver", "spleen", "aorta", "unlabelled_1", "unlabelled_2")
+    scheme = LabelScheme("trunk", tuple(Structure(name, number) for number, name in enumerate(names, start=1)))
+    colours = structure_colours(scheme)
+    assert len(set(colours.values())) == len(names)
+    assert all(len(set(colours[name])) == 1 for name in names[3:])
+    assert any(red > max(green, blue) for red, green, blue in (colours[name] for name in names[:3]))
 
 
 def test_slices_of_an_empty_label_map_go_through_the_grids_middle(pair: LabeledVolume) -> None:
