@@ -240,24 +240,28 @@ def measure(kind: Kind, cache: Path) -> dict[str, Any]:
         "worst_intensity_error": max(errors_by_channel),
         "within_20": sum(value <= 20 for value in errors_by_channel),
         "intensity_range": max(spread),
-        "explained": float(np.mean([_explained(pair, found.scheme.names) for pair in made])),
-        "explained_in_real": float(np.mean([_explained(pair, found.scheme.names) for pair in real])),
+        "explained": _explained(made, found.scheme.names),
+        "explained_in_real": _explained(real, found.scheme.names),
         "by_structure": differences,
     }
 
 
-def _explained(pair: Any, structures: Sequence[str]) -> float:
-    """Share of the variance of these structures' intensities that the label map explains, mean over channels.
+def _explained(pairs: Sequence[Any], structures: Sequence[str]) -> float | None:
+    """Share of the variance of these structures' intensities that label maps explain, mean over pairs and channels.
 
-    Labels beside the tissue that they name explain less; images without texture have nothing else to explain.
+    Labels beside the tissue that they name explain less; images without texture have nothing else to explain. A single
+    structure explains nothing: None.
     """
-    inside = np.isin(pair.label, [pair.scheme.id_of(name) for name in structures])
-    label = pair.label[inside]
+    if len(structures) < 2:
+        return None
     shares = []
-    for channel in pair.image:
-        values = channel[inside].astype(np.float64)
-        means = np.bincount(label, values) / np.maximum(np.bincount(label), 1)
-        shares.append(float(np.square(means[label] - values.mean()).mean() / values.var()))
+    for pair in pairs:
+        inside = np.isin(pair.label, [pair.scheme.id_of(name) for name in structures])
+        label = pair.label[inside]
+        for channel in pair.image:
+            values = channel[inside].astype(np.float64)
+            means = np.bincount(label, values) / np.maximum(np.bincount(label), 1)
+            shares.append(float(np.square(means[label] - values.mean()).mean() / values.var()))
     return float(np.mean(shares))
 
 
@@ -298,6 +302,10 @@ def _synthaug(*arguments: str) -> None:
     )
 
 
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.0%}"
+
+
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """The rows as Markdown."""
     lines = [
@@ -309,8 +317,8 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
         lines.append(
             f"| {row['title']} | {row['cases']} | {row['fitted_s'] / 60:.0f} min | {row['grid']['spacing_mm'][0]:g} | "
             f"{row['volume_error']:.1%} | {row['structures']} | {row['intensity_error']:.1f} | "
-            f"{row['worst_intensity_error']:.1f} | {row['intensity_range']:.0f} | {row['explained']:.0%} | "
-            f"{row['explained_in_real']:.0%} |"
+            f"{row['worst_intensity_error']:.1f} | {row['intensity_range']:.0f} | {_percent(row['explained'])} | "
+            f"{_percent(row['explained_in_real'])} |"
         )
     return "\n".join(lines)
 

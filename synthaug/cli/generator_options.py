@@ -53,13 +53,16 @@ FurtherOption = Annotated[
 ]
 DatasetOption = Annotated[
     str | None,
-    typer.Option(help="For counterfactual: nnU-Net dataset (number or name) whose training cases it draws from."),
+    typer.Option(
+        help="For counterfactual and domain-randomization: nnU-Net dataset (number or name) whose training cases they "
+        "draw from."
+    ),
 ]
 DEFAULT_FOLD = "0"
 FoldOption = Annotated[str, typer.Option(help="Fold of --dataset: 0 to 4, or all. Validation cases are left out.")]
 CasesOption = Annotated[
     list[str] | None,
-    typer.Option("--cases", metavar="IMAGE,LABEL", help="For counterfactual: files of a real pair; repeats."),
+    typer.Option("--cases", metavar="IMAGE,LABEL", help="For the same: files of a real pair; repeats."),
 ]
 DEFAULT_SCHEME = "ventricles-t1"
 OWN_OPTIONS = ("device", "cases", "scheme")

@@ -108,6 +108,7 @@ def precompute(
 
     Example: synthaug precompute --generator ventricles-t1-1mm --num 16 --schedule uniform:20:120 --seed 0 --out CACHE
     """
+    from synthaug.generators.registry import draws_from_cases
     from synthaug.precomputing import ProgressLine, current_share
     from synthaug.precomputing import precompute as make_cases
     from synthaug.precomputing.processes import left_at_the_end
@@ -150,7 +151,7 @@ def precompute(
     }
     share = current_share(device)
     with _sigterm_is_interrupt(), left_at_the_end():
-        draws_from_dataset = generator == "counterfactual" and not cases
+        draws_from_dataset = draws_from_cases(generator, options) and not cases
         opened = open_generator(
             generator,
             options,

@@ -90,7 +90,8 @@ def sample(
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="nnU-Net dataset (number or name). For counterfactual: whose training cases it draws from. For "
+            help="nnU-Net dataset (number or name). For counterfactual and domain-randomization: whose training cases "
+            "they draw from. For "
             "--labels: whose labels they have."
         ),
     ] = None,

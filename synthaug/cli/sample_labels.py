@@ -108,15 +108,15 @@ def open_image_generator(name: str, options: Mapping[str, Any], device: str) -> 
         SynthAugError: no such generator, or one that makes no such images.
     """
     from synthaug.generators.protocol import ImageForLabelGenerator
-    from synthaug.generators.registry import COUNTERFACTUAL
+    from synthaug.generators.registry import draws_from_cases
 
-    if name != COUNTERFACTUAL:  # which cannot be loaded without cases
+    if not draws_from_cases(name, options):
         generator = open_generator(name, options, device=device)
         if isinstance(generator, ImageForLabelGenerator):
             return generator
     raise ConfigurationError(
         f"--generator {name}: makes no image for a label map that it is given, which --labels needs; take a guided-ldm "
-        f"generator, such as {DEFAULT_GENERATOR}"
+        f"generator, such as {DEFAULT_GENERATOR}, or domain-randomization with --option masks={DEFAULT_GENERATOR}"
     )
 
 

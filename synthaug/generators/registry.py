@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = "config.json"
 COUNTERFACTUAL = "counterfactual"
+DOMAIN_RANDOMIZATION = "domain-randomization"
+WITHOUT_WEIGHTS = (COUNTERFACTUAL, DOMAIN_RANDOMIZATION)
 
 RESERVED_OPTIONS = ("device", "folder", "name", "name_or_folder")
 """Names that say which generator is loaded and where: no generator has options of these names."""
@@ -28,7 +30,7 @@ class GeneratorInfo:
 
     Attributes:
         name: what :func:`load_generator` takes.
-        system: ``guided-ldm`` or ``counterfactual``.
+        system: ``guided-ldm``, ``counterfactual`` or ``domain-randomization``.
         folder: folder of the weights; None for a system that needs none.
         needs_cases: whether it draws from real cases that have to be given.
         summary: one line for lists.
@@ -77,7 +79,14 @@ def list_generators() -> list[GeneratorInfo]:
         infos.append(GeneratorInfo(name, system, folder, False, summary))
     summary = "a real pair with its ventricles taken to a volume by a diffeomorphic warp; no weights"
     infos.append(GeneratorInfo(COUNTERFACTUAL, COUNTERFACTUAL, None, True, summary))
+    summary = "label maps of real cases, warped, or of another generator, with images of any contrast; no weights"
+    infos.append(GeneratorInfo(DOMAIN_RANDOMIZATION, DOMAIN_RANDOMIZATION, None, False, summary))
     return infos
+
+
+def draws_from_cases(name: str, options: Mapping[str, Any]) -> bool:
+    """Whether a generator, loaded with these options, needs real cases to draw from."""
+    return name == COUNTERFACTUAL or (name == DOMAIN_RANDOMIZATION and "masks" not in options)
 
 
 def load_generator(
@@ -94,7 +103,7 @@ def load_generator(
     Args:
         name_or_folder: a name of :func:`list_generators`, or a folder with a ``config.json`` (of ``synthaug fit``).
         device: where networks run: ``auto``, ``cpu``, ``cuda:0``...
-        cases: real pairs, for ``counterfactual`` only.
+        cases: real pairs, for ``counterfactual`` and ``domain-randomization`` only.
         scheme: label scheme of the cases.
         channels: names of the cases' image channels.
         **options: the generator's own options, for example ``steps`` or ``guidance_scale``.
@@ -107,6 +116,10 @@ def load_generator(
     name = str(name_or_folder)
     if name == COUNTERFACTUAL:
         return _load_counterfactual(cases, scheme, channels, options, device)
+    if name == DOMAIN_RANDOMIZATION:
+        from synthaug.generators.domain_randomization import DomainRandomization
+
+        return DomainRandomization.from_options(options, cases=cases, scheme=scheme, channels=channels, device=device)
     folder = find_generator(name)
     if cases is not None:
         raise ConfigurationError(
@@ -184,7 +197,7 @@ def find_generator(name: str) -> Path:
         raise ConfigurationError(
             f"{folder} holds no {CONFIG_FILE}, so it is no generator; name a folder that `synthaug fit` wrote"
         )
-    known = [*shipped, COUNTERFACTUAL]
+    known = [*shipped, *WITHOUT_WEIGHTS]
     raise ConfigurationError(
         f"no generator {name!r}{did_you_mean(name, known)}: neither a folder nor one of: {', '.join(known)}"
     )

@@ -29,9 +29,9 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_shipped_folders_and_the_counterfactual_are_listed(shipped: Path) -> None:
+def test_shipped_folders_and_systems_without_weights_are_listed(shipped: Path) -> None:
     infos = {info.name: info for info in list_generators()}
-    assert set(infos) == {"tiny-brains", "counterfactual"}
+    assert set(infos) == {"tiny-brains", "counterfactual", "domain-randomization"}
     assert infos["tiny-brains"].system == "guided-ldm"
     assert infos["tiny-brains"].folder == shipped
     assert infos["counterfactual"].needs_cases
