@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import torch
 from synthaug.conditions import Condition
 from synthaug.fitting.bank import Bank
 from synthaug.generators.guided_ldm import GuidedLDM
+from synthaug.labels import LabelScheme
+
+logger = logging.getLogger(__name__)
 
 TRIALS = 4
 """Label maps that are made on trial."""
@@ -28,6 +32,18 @@ def trial_label_maps(generator: GuidedLDM, *, seed: int) -> list[np.ndarray]:
     volumes_ml = np.geomspace(low, high, 2 * TRIALS + 1)[1::2]
     conditions = [Condition({control: float(volume)}) for volume in volumes_ml]
     return [generator.sample_labels([one], [seed + number])[0] for number, one in enumerate(conditions)]
+
+
+def structures_of_all(names: Sequence[str], trials: Sequence[np.ndarray], scheme: LabelScheme) -> tuple[str, ...]:
+    """Those of some structures that every trial label map ``(X, Y, Z)`` has; the others are told in the log."""
+    made = tuple(name for name in names if all((label == scheme.id_of(name)).any() for label in trials))
+    if lost := [name for name in names if name not in made]:
+        logger.warning(
+            "some of %d label maps on trial lack structures that every training case has: %s; a longer fit, or a finer "
+            "spacing, would tell them",
+            len(trials), ", ".join(lost),
+        )  # fmt: skip
+    return made
 
 
 def label_offsets(

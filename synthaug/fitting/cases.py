@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +12,15 @@ import torch
 from synthaug.errors import LabelError
 from synthaug.fitting.case_checks import check_contrast, check_labelled, check_labels
 from synthaug.fitting.case_form import CaseForm
+from synthaug.fitting.unlabelled_tissue import UNLABELLED
 from synthaug.generators.cases import CasePaths
 from synthaug.generators.intensity_scale import IntensityScale
-from synthaug.labels import LabelMapping
+from synthaug.labels import LabelMapping, LabelScheme
 from synthaug.volumes import CaseRecord, fingerprint_array, fingerprint_label, read_label, read_pair
 from synthaug.volumes.grid import box_centre_mm, check_field_of_view, place_on_grid
+
+REQUIRED_VOXELS = 100
+"""A structure that some case has fewer voxels of may be missing in label maps."""
 
 
 @dataclass(frozen=True)
@@ -112,3 +117,11 @@ def load_label_case(path: Path, form: CaseForm, mapping: LabelMapping | None = N
         record,
         mapped_record if mapped_record != record else None,
     )
+
+
+def always_present(cases: Sequence[FittingCase], scheme: LabelScheme) -> tuple[str, ...]:
+    """Structures of the dataset that every case has, with voxels enough for a label map to be held to them."""
+    counts = torch.stack([torch.bincount(case.label.flatten(), minlength=scheme.num_classes) for case in cases])
+    fewest = counts.amin(dim=0)
+    own = [name for name in scheme.names if not name.startswith(UNLABELLED)]
+    return tuple(name for name in own if int(fewest[scheme.id_of(name)]) >= REQUIRED_VOXELS)

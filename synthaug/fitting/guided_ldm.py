@@ -25,8 +25,8 @@ from synthaug.files.canonical_json import canonical_json
 from synthaug.files.compact_weights import compact
 from synthaug.files.tensors import write_tensors
 from synthaug.fitting.bank import Bank, refuse_repeated_identifiers
-from synthaug.fitting.calibration import label_offsets, trial_label_maps
-from synthaug.fitting.cases import FittingCase
+from synthaug.fitting.calibration import label_offsets, structures_of_all, trial_label_maps
+from synthaug.fitting.cases import FittingCase, always_present
 from synthaug.fitting.crops import LabelMirror
 from synthaug.fitting.image_autoencoder import ImageAutoencoderLoss
 from synthaug.fitting.image_diffusion import ImageDiffusionLoss
@@ -37,7 +37,6 @@ from synthaug.fitting.mask_diffusion import MaskDiffusionLoss
 from synthaug.fitting.rehearsal import DetailRehearsal, MaskRehearsal, Rehearsal
 from synthaug.fitting.settings import FitSettings
 from synthaug.fitting.stage import Loss, Network, Stage, StageSettings
-from synthaug.fitting.unlabelled_tissue import UNLABELLED
 from synthaug.fitting.work_identity import refuse_other_work
 from synthaug.generators.guided_ldm import GuidedLDM, GuidedLDMFolder, GuidedLDMNetworks
 from synthaug.generators.guided_ldm_config import CONFIG_NAME, GuidedLDMConfig
@@ -59,9 +58,6 @@ logger = logging.getLogger(__name__)
 
 LEAST_RANGE = 1.1
 """Least ratio of a control's bounds."""
-
-REQUIRED_VOXELS = 100
-"""A structure that some case has fewer voxels of may be missing in label maps."""
 
 
 class GuidedLDMFit:
@@ -131,7 +127,7 @@ class GuidedLDMFit:
                 IntensityScale.middling(list(scales))
                 for scales in zip(*(case.scales for case in cases if case.scales), strict=True)
             ),
-            required_structures=_always_present(cases, scheme),
+            required_structures=always_present(cases, scheme),
             sampling=settings.sampling,
             licence=settings.licence,
             training_cases=tuple(record for case in cases for record in case.records),
@@ -358,19 +354,11 @@ class GuidedLDMFit:
         """Ask of label maps no structure that trials lack, and give structures their mean intensities."""
         generator = GuidedLDM(self._config, networks, fingerprint="", device=str(self._device))
         trials = trial_label_maps(generator, seed=self._settings.seed)
-        required = self._config.required_structures if self._fits_masks else ()
-        made = tuple(
-            name for name in required if all((label == self._config.scheme.id_of(name)).any() for label in trials)
-        )
-        if lost := [name for name in required if name not in made]:
-            logger.warning(
-                "some of %d label maps on trial lack structures that every training case has: %s; a longer fit, or "
-                "a finer spacing, would tell them",
-                len(trials), ", ".join(lost),
-            )  # fmt: skip
+        if self._fits_masks:
+            made = structures_of_all(self._config.required_structures, trials, self._config.scheme)
+            self._update(required_structures=made)
         unwarped = [path for path in self._bank.paths("pairs") if path.stem.endswith("_00")]
-        offsets = label_offsets(generator, unwarped, trials, seed=self._settings.seed)
-        self._update(label_offsets=offsets, **({"required_structures": made} if self._fits_masks else {}))
+        self._update(label_offsets=label_offsets(generator, unwarped, trials, seed=self._settings.seed))
 
     def _stage(self, name: str, network: Network, loss: Loss[Network], settings: StageSettings) -> Stage[Network]:
         return Stage(
@@ -404,14 +392,6 @@ class GuidedLDMFit:
             write_tensors(self._folder / f"{name}.safetensors", compact(network.state_dict()))
         replace_file(self._folder / CONFIG_NAME, canonical_json(self._config.to_dict()).encode())
         logger.info("wrote %s at %s", self._folder, time.strftime("%H:%M:%S"))
-
-
-def _always_present(cases: Sequence[FittingCase], scheme: LabelScheme) -> tuple[str, ...]:
-    """Structures of the dataset that every case has, with voxels enough for a label map to be held to them."""
-    counts = torch.stack([torch.bincount(case.label.flatten(), minlength=scheme.num_classes) for case in cases])
-    fewest = counts.amin(dim=0)
-    own = [name for name in scheme.names if not name.startswith(UNLABELLED)]
-    return tuple(name for name in own if int(fewest[scheme.id_of(name)]) >= REQUIRED_VOXELS)
 
 
 def _measured_limits(volumes_ml: torch.Tensor, voxel_volume_ml: float) -> tuple[float, float]:

@@ -11,8 +11,9 @@ import torch
 
 from synthaug.files.tensors import write_tensors
 from synthaug.fitting.bank import Bank
-from synthaug.fitting.calibration import MOST_CASES, TRIALS, label_offsets, trial_label_maps
+from synthaug.fitting.calibration import MOST_CASES, TRIALS, label_offsets, structures_of_all, trial_label_maps
 from synthaug.generators.guided_ldm import GuidedLDM
+from synthaug.labels import LabelScheme, Structure
 from tests.generators.tiny_guided_ldm import SHAPE, tiny_config, write_tiny_generator
 
 CLASSES = 14
@@ -77,6 +78,14 @@ def test_trials_run_through_the_bounds_of_the_first_control(tmp_path: Path) -> N
     assert len(trials) == TRIALS
     assert volumes == sorted(volumes)
     assert volumes[-1] > 2 * volumes[0]
+
+
+def test_structures_that_a_trial_lacks_are_told_and_not_required(caplog: pytest.LogCaptureFixture) -> None:
+    scheme = LabelScheme("two", (Structure("liver", 1), Structure("tumor", 2)))
+    trials = [np.array([[[1, 2]]]), np.array([[[1, 0]]])]
+    assert structures_of_all(scheme.names, trials, scheme) == ("liver",)
+    assert "tumor" in caplog.text
+    assert structures_of_all(scheme.names, trials[:1], scheme) == scheme.names
 
 
 def test_a_configuration_with_offsets_is_read_back_whole(tmp_path: Path) -> None:
