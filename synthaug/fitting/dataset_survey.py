@@ -97,6 +97,15 @@ class DatasetSurvey:
         """Median over the cases."""
         return float(np.median([case.unlabelled_share for case in self.cases]))
 
+    def body_share(self, name: str) -> float:
+        """Share of the body that a structure or group holds, median over the cases that have a labelled voxel."""
+        shares = []
+        for case in self.cases:
+            labelled_ml = sum(case.volumes_ml[one] for one in self.scheme.names)
+            if labelled_ml > 0:
+                shares.append(case.volumes_ml[name] * (1 - case.unlabelled_share) / labelled_ml)
+        return float(np.median(shares))
+
     @property
     def ever_present(self) -> tuple[str, ...]:
         """Structures that some case has."""

@@ -38,6 +38,9 @@ UNLABELLED_CLASSES = 4
 FEW_VOXELS = 100
 """Structures of fewer voxels of the field of view are named in the plan."""
 
+MOST_OF_BODY = 0.5
+"""Share of the body above which a structure is the last whose volume is asked for."""
+
 MOST_CONTROLS = 16
 """Of a dataset's own; by name there may be more."""
 
@@ -208,10 +211,11 @@ def _controls(survey: DatasetSurvey, wanted: Sequence[str], first: Sequence[str]
         *(group for group, members in scheme.groups.items() if present & set(members)),
         *(name for name in scheme.names if name in present),
     ]
-    ordered = list(dict.fromkeys([*first, *offered]))
     if wanted:
-        return tuple(ordered)
-    return tuple(ordered[:MOST_CONTROLS])
+        return tuple(dict.fromkeys([*first, *offered]))
+    # the first is the one that schedules are about: none that is most of the body
+    offered.sort(key=lambda name: survey.body_share(name) > MOST_OF_BODY)
+    return tuple(dict.fromkeys([*first, *offered]))[:MOST_CONTROLS]
 
 
 def _for_a_short_time(settings: FitSettings) -> FitSettings:

@@ -84,11 +84,19 @@ def test_sparse_labels_get_classes_and_room_for_the_whole_body(survey: DatasetSu
 def test_a_shorter_budget_has_coarser_voxels_and_the_datas_spacing_is_the_finest(survey: DatasetSurvey) -> None:
     fine = plan_fit(survey, budget_seconds=1e6).settings
     assert fine.spacing_mm == pytest.approx(3 ** (1 / 3), rel=0.16)
-    large = [plan_fit(survey, budget_seconds=budget, spacing_mm=(0.1,) * 3).settings for budget in (60, 900)]
+    large = [plan_fit(survey, budget_seconds=budget, spacing_mm=(0.1,) * 3).settings for budget in (60, 2400)]
     assert large[0].spacing_mm > large[1].spacing_mm
     assert plan_fit(survey, budget_seconds=60, gpu_bytes=80_000_000_000, spacing_mm=(0.1,) * 3).settings.spacing_mm < (
         large[1].spacing_mm
     )
+
+
+def test_what_is_most_of_the_body_is_asked_for_last(survey: DatasetSurvey) -> None:
+    assert survey.body_share("liver") < 0.5
+    filled = replace(survey, cases=tuple(replace(case, unlabelled_share=0.0) for case in survey.cases))
+    assert filled.body_share("liver") > 0.5
+    assert plan_fit(filled, budget_seconds=600).settings.controls == ("tumor", "liver")
+    assert plan_fit(filled, budget_seconds=600, controls=("liver", "tumor")).settings.controls == ("liver", "tumor")
 
 
 def test_many_classes_have_smaller_crops(survey: DatasetSurvey) -> None:
