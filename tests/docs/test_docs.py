@@ -16,6 +16,7 @@ from synthaug.cli import app
 from synthaug.precomputing import precompute
 from synthaug.schedules import parse_schedule
 from synthaug.store import Store, StoreInfo
+from synthaug.volumes import write_image, write_label
 from tests.stand_in_generator import StandInGenerator
 
 ROOT = Path(__file__).parents[2]
@@ -83,6 +84,10 @@ def test_python_in_the_docs_runs(page: Path, tmp_path: Path, monkeypatch: pytest
     precompute(generator, store, num=2, schedule=parse_schedule("uniform:20:120"))
     real = {"image": np.zeros((1, 32, 32, 32), np.float32), "label": np.zeros((1, 32, 32, 32), np.int16)}
 
+    held_out = tmp_path / "held_0000.nii.gz", tmp_path / "held.nii.gz"
+    write_image(held_out[0], real["image"] + 1, np.eye(4))
+    write_label(held_out[1], real["label"][0] + 1, np.eye(4))
+
     def unchanged(sample: Any) -> Any:
         return sample
 
@@ -92,6 +97,6 @@ def test_python_in_the_docs_runs(page: Path, tmp_path: Path, monkeypatch: pytest
         block = block.replace('"ventricles-t1-1mm"', '"python:tests.stand_in_generator:make"')
         block = block.replace(', device="cuda:1"', "").replace("num_workers=4", "num_workers=0")
         names: dict[str, Any] = {"train_dataset": [real] * 4, "train_transforms": unchanged, "after_loading": unchanged}
-        names |= {"DataLoader": DataLoader, "epochs": 1, "validation_files": []}
+        names |= {"DataLoader": DataLoader, "epochs": 1, "validation_files": [held_out]}
         exec(compile(block, page_id(page), "exec"), names)
         assert names["mixed"].stats()["synthetic"] == 2
