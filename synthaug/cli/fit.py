@@ -83,6 +83,10 @@ def fit(
         )
     budget_seconds = parse_duration(budget, "--budget")
     stop_after = parse_duration(deadline, "--deadline") if deadline else None
+    if label_mapping and not label_maps:
+        raise ConfigurationError(
+            f"--label-mapping {label_mapping}: is of the label maps of --label-maps, and none are given; leave it out"
+        )
     wishes = Wishes.parse(control or [], extend, init, settings, label_maps or [], train_masks=train_masks)
     started = time.time()
 
@@ -118,9 +122,6 @@ def fit(
     )
     for note in prepared.notes:
         typer.echo(note, err=True)
-    if dry_run:
-        typer.echo(json.dumps(config_to_dict(prepared.settings), indent=1))
-        return
     pairs, further = load_cases(paths, maps, prepared.form, mapping)
     fitted_on = {
         "--label-maps": [record for case in further for record in case.records],
@@ -128,6 +129,9 @@ def fit(
         f"--init {init}": prepared.begun.config.training_cases if prepared.begun else (),
     }
     refuse_validation_cases(fitted_on, found, fold, set(validation) - set(training))
+    if dry_run:
+        typer.echo(json.dumps(config_to_dict(prepared.settings), indent=1))
+        return
     typer.echo(f"{len(pairs)} pairs and {len(further)} further label maps; budget {budget}")
 
     accelerator = Accelerator(

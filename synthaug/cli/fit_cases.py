@@ -45,11 +45,17 @@ def find_label_maps(folders: Sequence[Path], held_out: Sequence[str]) -> list[Pa
                 f"--label-maps {folder}: holds no .nii or .nii.gz file; give a folder of label maps"
             )
         files += found
+    held_out = [one.removesuffix(".gz").removesuffix(".nii") for one in held_out]
     names = {_identifier(path) for path in files}
     for one in held_out:
         if one not in names:
             raise ConfigurationError(f"--hold-out {one}: no such label map; there are {', '.join(sorted(names))}")
-    return [path for path in files if _identifier(path) not in held_out]
+    kept = [path for path in files if _identifier(path) not in held_out]
+    if folders and not kept:
+        raise ConfigurationError(
+            "--hold-out: names every label map of --label-maps; leave some to train on, or leave --label-maps out"
+        )
+    return kept
 
 
 def load_cases(

@@ -151,6 +151,9 @@ def open_generator(
 
         paths = [parse_case(text) for text in cases]
         drawn_from = {"cases": paths, "scheme": LabelScheme.load(scheme), "channels": ("T1",)}
+    for key in drawn_from:
+        if key in options:
+            raise ConfigurationError(f"--option {key}={options[key]}: the cases have their own; leave it out")
     return load_named_generator(name, device=device, **drawn_from, **options)
 
 

@@ -205,7 +205,8 @@ def _controls(survey: DatasetSurvey, wanted: Sequence[str], first: Sequence[str]
         members = {one.name for one in scheme.structures if one.id in scheme.resolve(name)}
         if not members & present:
             raise ConfigurationError(
-                f"--control {name}: no training case has a voxel of it; name another of {', '.join(sorted(present))}"
+                f"{'--extend' if name in first else '--control'} {name}: no training case has a voxel of it; "
+                f"name another of {', '.join(sorted(present))}"
             )
     offered = [*wanted] or [
         *(group for group, members in scheme.groups.items() if present & set(members)),

@@ -109,7 +109,7 @@ class FitSettings:
     fluid: tuple[str, ...] = ("csf",)
     licence: str = "that of the training data"
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    seed: int = field(default=0, metadata=allowed(low=0))
+    seed: int = field(default=0, metadata=allowed(low=0, high=2**32 - 1))
     bank: BankSettings = field(default_factory=BankSettings)
     label_autoencoder: LabelAutoencoderSettings = field(default_factory=LabelAutoencoderSettings)
     mask_diffusion: MaskDiffusionSettings = field(default_factory=MaskDiffusionSettings)
@@ -129,6 +129,10 @@ class FitSettings:
         """
         if not self.controls:
             raise ConfigurationError(f"{where}, controls: is empty; name structures or groups whose volumes to ask for")
+        if repeated := sorted({name for name in self.controls if self.controls.count(name) > 1}):
+            raise ConfigurationError(f"{where}, controls: {', '.join(repeated)} more than once; name each once")
+        if other := sorted(set(self.limits_ml) - set(self.controls)):
+            raise ConfigurationError(f"{where}, limits_ml: {', '.join(other)} is no control; add it to controls")
         if self.bank.label_variants < 1:
             raise ConfigurationError(f"{where}, bank.label_variants: is 0; the mask stage needs 1 or more")
         named = {
@@ -146,6 +150,12 @@ class FitSettings:
         ranges = {f"limits_ml.{name}": limits for name, limits in self.limits_ml.items()}
         if self.bank.volume_range_ml is not None:
             ranges["bank.volume_range_ml"] = self.bank.volume_range_ml
+        for name, multiple in (("label_autoencoder", 2), ("image_autoencoder", 4), ("image_diffusion", 4)):
+            crop = getattr(self, name).batch.crop
+            if any(edge < multiple or edge % multiple for edge in crop):
+                raise ConfigurationError(
+                    f"{where}, {name}.batch.crop: is {list(crop)}; multiples of {multiple} are needed"
+                )
         for key, (low, high) in ranges.items():
             if not 0 < low < high:
                 raise ConfigurationError(f"{where}, {key}: is {low:g} to {high:g} mL; two volumes, 0 < low < high")

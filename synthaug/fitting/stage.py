@@ -45,11 +45,11 @@ class StageSettings:
     """
 
     share: float = field(metadata=allowed(above=0))
-    max_steps: int = 200_000
-    learning_rate: float = 1e-3
-    warmup_steps: int = 50
-    ema_decay: float = 0.998
-    checkpoint_seconds: float = 60.0
+    max_steps: int = field(default=200_000, metadata=allowed(low=1))
+    learning_rate: float = field(default=1e-3, metadata=allowed(above=0, high=1))
+    warmup_steps: int = field(default=50, metadata=allowed(low=1))
+    ema_decay: float = field(default=0.998, metadata=allowed(low=0, below=1))
+    checkpoint_seconds: float = field(default=60.0, metadata=allowed(above=0))
 
 
 class Stage(Generic[Network]):

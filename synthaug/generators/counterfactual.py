@@ -157,12 +157,12 @@ class CounterfactualGenerator:
             renewal = RegionRenewal.load(chosen.painter, scheme, channels, chosen.strength, device=device)
         return cls(cases, scheme, channels, chosen, renewal=renewal)
 
-    @property
-    def labelled_share(self) -> float:
-        """Share of the heads, all together, that structures cover."""
-        facts = self._pool.facts
-        labelled_ml = sum(case.volumes_ml[name] for case in facts for name in self.scheme.names)
-        return labelled_ml / sum(case.head_ml for case in facts)
+    def labelled_shares(self) -> dict[str, float]:
+        """Share of the head that structures cover, by case."""
+        return {
+            case.record.identifier: sum(case.volumes_ml[name] for name in self.scheme.names) / max(case.head_ml, 1e-6)
+            for case in self._pool.facts
+        }
 
     def generate(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[LabeledVolume]:
         """Make one pair for each condition and seed; see :class:`~synthaug.generators.protocol.PairGenerator`.

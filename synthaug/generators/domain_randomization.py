@@ -21,7 +21,7 @@ import torch
 
 from synthaug.conditions import Condition
 from synthaug.configuration import load_config
-from synthaug.errors import ConfigurationError, GeometryError
+from synthaug.errors import ConfigurationError, GeometryError, did_you_mean
 from synthaug.generators.cases import CasePaths
 from synthaug.generators.counterfactual import CounterfactualGenerator
 from synthaug.generators.counterfactual_options import CounterfactualOptions
@@ -35,7 +35,10 @@ IMAGE_STREAM = 0xD0
 """Stream of an image's draws beside that of its label map."""
 
 LEAST_LABELLED = 0.5
-"""Share of the heads that labels must cover: what has no label is black in a drawn image."""
+"""Share of each head that labels must cover: what has no label is black in a drawn image."""
+
+WARP_OPTIONS = ("random_warp", "flip", "max_growth", "max_shrinkage")
+"""Options of the counterfactuals whose label maps are taken."""
 
 
 class DomainRandomization:
@@ -62,6 +65,7 @@ class DomainRandomization:
         self.training_cases = masks.training_cases
         self.required_structures = tuple(getattr(masks, "required_structures", masks.scheme.names))
         self.fingerprint = self._fingerprint()
+        self._label_seconds: dict[tuple[str, int], float] = {}
 
     @classmethod
     def from_options(
@@ -94,6 +98,10 @@ class DomainRandomization:
         )
         rest = {key: value for key, value in options.items() if key not in ranges}
         named = rest.pop("masks", None)
+        if channels is not None and (
+            isinstance(channels, str) or not channels or not all(isinstance(one, str) and one for one in channels)
+        ):
+            raise ConfigurationError(f"{NAME}: channels is {channels!r}; it must be one or more names in a list")
         if named is not None:
             masks = _load_masks(str(named), rest, device, with_cases=bool(cases))
             return LabelFirstDomainRandomization(masks, channels=channels, contrast=contrast)
@@ -103,13 +111,20 @@ class DomainRandomization:
                 "or --option masks=ventricles-t1-1mm for made ones"
             )
         names = tuple(channels) if channels is not None else tuple(f"channel{i}" for i in range(len(cases[0].images)))
-        warps = CounterfactualOptions.from_dict({"random_warp": True, "flip": True, **rest})
+        known = ("masks", *ranges, *WARP_OPTIONS)
+        for key in rest:
+            if key not in WARP_OPTIONS:
+                raise ConfigurationError(
+                    f"{NAME}: unknown option {key!r}{did_you_mean(key, known)}; the options are {', '.join(known)}"
+                )
+        warps = CounterfactualOptions.from_dict({"random_warp": True, **rest})
         warped = CounterfactualGenerator(cases, scheme, names, warps)
-        if (share := warped.labelled_share) < LEAST_LABELLED:
+        worst, share = min(warped.labelled_shares().items(), key=lambda case: case[1])
+        if share < LEAST_LABELLED:
             raise ConfigurationError(
-                f"{NAME}: labels of the scheme {scheme.name!r} cover {share:.0%} of the heads, and what has no label "
-                f"is black in a drawn image; {LEAST_LABELLED:.0%} are needed: give cases with more structures, or "
-                "masks=NAME for the label maps of a generator"
+                f"{NAME}: labels of the scheme {scheme.name!r} cover {share:.0%} of the head of {worst}, and what has "
+                f"no label is black in a drawn image; {LEAST_LABELLED:.0%} are needed: give cases with more "
+                "structures, or masks=NAME for the label maps of a generator"
             )
         return cls(warped, channels=names, contrast=contrast)
 
@@ -127,6 +142,7 @@ class DomainRandomization:
         image = self._image(mask.label, mask.spacing_mm, seed)
         seconds = time.perf_counter() - started
         provenance = {
+            **getattr(self.masks, "computed_with", {}),
             **mask.provenance,
             "generator": self.name,
             "generator_sha256": self.fingerprint,
@@ -137,8 +153,8 @@ class DomainRandomization:
             "realised_ml": mask.volumes_ml(),
             "seconds": round(float(mask.provenance.get("seconds", 0.0)) + seconds, 3),
             "contrast": asdict(self.contrast),
-            "versions": {"python": platform.python_version(), "torch": torch.__version__},
         }
+        provenance.setdefault("versions", {"python": platform.python_version(), "torch": torch.__version__})
         return replace(mask, image=image, channels=self.channels, provenance=provenance)
 
     def _image(self, label: np.ndarray, spacing_mm: Sequence[float], seed: int) -> np.ndarray:
@@ -177,12 +193,18 @@ class LabelFirstDomainRandomization(DomainRandomization):
 
     @property
     def computed_with(self) -> dict[str, Any]:
-        """Versions of libraries, for the provenance."""
-        return {"versions": {"python": platform.python_version(), "torch": torch.__version__}}
+        """Versions of libraries, for the provenance, and what the label maps were computed with."""
+        versions = {"versions": {"python": platform.python_version(), "torch": torch.__version__}}
+        return {**versions, **getattr(self.masks, "computed_with", {})}
 
     def sample_labels(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[np.ndarray]:
         """Label maps of the pairs; see :class:`~synthaug.generators.protocol.LabelFirstGenerator`."""
-        return self.masks.sample_labels(conditions, seeds)
+        started = time.perf_counter()
+        labels = self.masks.sample_labels(conditions, seeds)
+        seconds = (time.perf_counter() - started) / max(len(labels), 1)
+        keys = [(one.key(), seed) for one, seed in zip(conditions, seeds, strict=True)]
+        self._label_seconds = {key: max(seconds, self._label_seconds.get(key, 0.0)) for key in keys}
+        return labels
 
     def generate_images(self, labels: Sequence[np.ndarray], seeds: Sequence[int]) -> list[np.ndarray]:
         """Images for given label maps; see :class:`~synthaug.generators.protocol.ImageForLabelGenerator`."""
@@ -196,16 +218,23 @@ class LabelFirstDomainRandomization(DomainRandomization):
         return [self._image(label, spacing_mm, seed) for label, seed in zip(labels, seeds, strict=True)]
 
     def _mask(self, condition: Condition, seed: int) -> LabeledVolume:
-        started = time.perf_counter()
-        (label,) = self.masks.sample_labels([condition], [seed])
-        seconds = {"seconds": round(time.perf_counter() - started, 3)}
+        earlier = self._label_seconds
+        (label,) = self.sample_labels([condition], [seed])
+        key = (condition.key(), seed)  # a generator keeps its last label maps: made again they cost nothing
+        seconds = {"seconds": round(max(self._label_seconds[key], earlier.get(key, 0.0)), 3)}
+        self._label_seconds = {**earlier, **self._label_seconds}
         blank = np.zeros((len(self.channels), *label.shape), np.float32)
         return LabeledVolume(blank, label.astype(np.int16), self.affine.copy(), self.scheme, self.channels, seconds)
 
 
 def _load_masks(name: str, options: Mapping[str, Any], device: str, *, with_cases: bool) -> LabelFirstGenerator:
-    from synthaug.generators.registry import load_generator
+    from synthaug.generators.registry import WITHOUT_WEIGHTS, load_generator
 
+    if name in WITHOUT_WEIGHTS:
+        raise ConfigurationError(
+            f"{NAME}: masks={name} has no label maps of its own; leave masks out for those of real cases, or name a "
+            "guided-ldm generator"
+        )
     if with_cases:
         raise ConfigurationError(f"{NAME}: both cases and masks={name}; label maps come from one of them: give one")
     masks = load_generator(name, device=device, **options)

@@ -37,7 +37,7 @@ class RandomContrast:
 
     Attributes:
         deviation: largest deviation of the intensities within a structure, where means run from 0 to 1.
-        bias: largest coefficient of the bias field's polynomial.
+        bias: largest logarithm of the bias field, a polynomial: 0.5 takes intensities to between 0.6 and 1.6 of theirs.
         gamma: deviation of the logarithm of gamma.
         thickest_mm: largest thickness of slices along a random axis.
         thick_share: share of the images with thick slices.
@@ -45,7 +45,7 @@ class RandomContrast:
     """
 
     deviation: float = field(default=0.14, metadata=allowed(low=0, high=1))
-    bias: float = field(default=0.3, metadata=allowed(low=0, high=2))
+    bias: float = field(default=0.5, metadata=allowed(low=0, high=1.5))
     gamma: float = field(default=0.3, metadata=allowed(low=0, high=2))
     thickest_mm: float = field(default=5.0, metadata=allowed(above=0, high=50))
     thick_share: float = field(default=0.5, metadata=allowed(low=0, high=1))
@@ -75,9 +75,9 @@ class RandomContrast:
 
     def _draw_tissues(self, scheme: LabelScheme, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Mean and deviation by label id; background is dark."""
-        means, deviations = (np.zeros(max(scheme.ids) + 1, np.float32) for _ in range(2))
-        twins = scheme.mirror_ids()
-        for number in sorted(scheme.ids):
+        twins = scheme.mirror_ids()  # of ignored voxels, too
+        means, deviations = (np.zeros(max(twins) + 1, np.float32) for _ in range(2))
+        for number in sorted(set(twins) - {0}):
             first = min(number, twins[number])
             means[number] = rng.uniform(0, 1) if first == number else means[first]
             deviations[number] = rng.uniform(0, self.deviation) if first == number else deviations[first]
@@ -86,21 +86,24 @@ class RandomContrast:
     def _with_bias(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         from monai.transforms import RandBiasField
 
-        drawn = RandBiasField(prob=1.0, degree=3, coeff_range=(-self.bias, self.bias))
+        drawn = RandBiasField(prob=1.0, degree=3, coeff_range=(-1.0, 1.0))
         drawn.set_random_state(seed=int(rng.integers(2**31)))
         # the field is smooth: that of a coarse grid does for the fine one
         coarse = torch.ones(1, *(max(extent // 8, 4) for extent in image.shape))
-        smooth = torch.as_tensor(drawn(coarse)).float()[None]
-        whole = functional.interpolate(smooth, size=image.shape, mode="trilinear", align_corners=True)
-        return image * whole[0, 0].numpy()
+        field = torch.as_tensor(drawn(coarse)).float().log()[None]
+        whole = functional.interpolate(
+            field / field.abs().max(), size=image.shape, mode="trilinear", align_corners=True
+        )
+        return image * np.exp(self.bias * whole[0, 0].numpy())
 
     def _with_thick_slices(
         self, image: np.ndarray, spacing_mm: Sequence[float], rng: np.random.Generator
     ) -> np.ndarray:
-        axis, thickness = int(rng.integers(3)), rng.uniform(min(spacing_mm[0], self.thickest_mm), self.thickest_mm)
-        if rng.random() >= self.thick_share or thickness <= spacing_mm[axis]:
+        thinner = [axis for axis in range(3) if spacing_mm[axis] < self.thickest_mm]
+        if rng.random() >= self.thick_share or not thinner:
             return image
-        factor = thickness / spacing_mm[axis]
+        axis = int(rng.choice(thinner))
+        factor = rng.uniform(spacing_mm[axis], self.thickest_mm) / spacing_mm[axis]
         blurred = ndimage.gaussian_filter1d(image, SLICE_BLUR * factor, axis=axis)
         size = [*image.shape]
         size[axis] = max(round(size[axis] / factor), 2)
@@ -112,7 +115,6 @@ class RandomContrast:
     def _with_ringing(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         from monai.transforms import GibbsNoise
 
-        alpha = rng.uniform(0.2, 0.5)
         if rng.random() >= self.ringing:
             return image
-        return np.asarray(GibbsNoise(alpha=alpha)(torch.from_numpy(image)[None])[0])
+        return np.asarray(GibbsNoise(alpha=rng.uniform(0.2, 0.5))(torch.from_numpy(image)[None])[0])

@@ -197,6 +197,11 @@ def find_generator(name: str) -> Path:
         raise ConfigurationError(
             f"{folder} holds no {CONFIG_FILE}, so it is no generator; name a folder that `synthaug fit` wrote"
         )
+    if name in WITHOUT_WEIGHTS:
+        raise ConfigurationError(
+            f"generator {name!r} has no weights, which are asked for here; take one of: {', '.join(shipped)}, or a "
+            "folder that `synthaug fit` wrote"
+        )
     known = [*shipped, *WITHOUT_WEIGHTS]
     raise ConfigurationError(
         f"no generator {name!r}{did_you_mean(name, known)}: neither a folder nor one of: {', '.join(known)}"

@@ -72,7 +72,9 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         fine[3, 3, 3 : 4 + index] = 20
         fine[4, 4, 3] = 21
         write_label(raw / "labelsTr" / f"{name}.nii.gz", mapping.apply(fine), np.eye(4))
-        write_image(raw / "imagesTr" / f"{name}_0000.nii.gz", 50 * (fine > 0)[None].astype(np.float32), np.eye(4))
+        write_image(
+            raw / "imagesTr" / f"{name}_0000.nii.gz", (50 + index) * (fine > 0)[None].astype(np.float32), np.eye(4)
+        )
         write_label(tmp_path / "fine" / f"subject_{index}.nii.gz", fine, np.eye(4))
     described = {"channel_names": {"0": "T1"}, "labels": {"background": 0, "brain": 1, "ventricles": 2}}
     (raw / "dataset.json").write_text(json.dumps({**described, "numTraining": 3, "file_ending": ".nii.gz"}))
@@ -171,6 +173,12 @@ def test_settings_are_checked_against_the_structures_of_the_dataset(
         ({"spacing_mm": -1}, "spacing_mm"),
         ({"bank": {"label_variants": 0}}, "label_variants"),
         ({"unlabelled_classes": 99}, "unlabelled_classes"),
+        ({"controls": ["ventricles", "ventricles"]}, "ventricles more than once"),
+        ({"limits_ml": {"brain": [1, 2]}}, "limits_ml: brain is no control"),
+        ({"image_autoencoder": {"batch": {"crop": [7, 7, 7]}}}, "image_autoencoder.batch.crop: is [7, 7, 7]"),
+        ({"mask_diffusion": {"stage": {"share": 0.4, "max_steps": -5}}}, "max_steps"),
+        ({"mask_diffusion": {"stage": {"share": 0.4, "learning_rate": -1.0}}}, "learning_rate"),
+        ({"seed": 2**70}, "seed"),
     ):
         (dataset / "other.json").write_text(json.dumps({"sampling": {"thin": [], "one_piece": []}, **content}))
         assert run(["fit", "7", "--out", str(dataset / "out"), "--settings", str(dataset / "other.json")]) == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,25 @@ def test_sides_of_the_body_share_their_intensities_and_structures_differ(label: 
         assert abs(left - middle) > 1
         orders.add(left > middle)
     assert orders == {True, False}, "either may be the brighter one"
+
+
+@pytest.mark.parametrize("ignore_id", [1, 9])
+def test_ignored_voxels_are_tissue_like_any_other(label: np.ndarray, ignore_id: int) -> None:
+    scheme = replace(SCHEME, ignore_id=ignore_id)
+    with_ignored = np.where(label == 7, ignore_id, label).astype(np.int16)
+    means = set()
+    for seed in range(4):
+        image = PLAIN.image(with_ignored, scheme, (1.0, 1.0, 1.0), np.random.default_rng(seed))
+        means.add(round(float(image[with_ignored == ignore_id].mean())))
+    assert len(means) > 1
+
+
+def test_a_strong_field_leaves_all_tissue_to_be_seen(label: np.ndarray) -> None:
+    strong = RandomContrast(**{**vars(PLAIN), "bias": 1.5})
+    for seed in range(6):
+        image = draw(strong, label, seed)
+        brightest = max(float(np.percentile(image[label == number], 90)) for number in (2, 5, 7))
+        assert np.median(image[label == 2]) > 0.005 * brightest
 
 
 @pytest.mark.parametrize(
