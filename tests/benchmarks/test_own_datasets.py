@@ -38,26 +38,36 @@ def test_bodies_with_two_channels_in_thick_slices_are_planned(
 
 
 @pytest.mark.parametrize(("shift", "error"), [(0.0, 0.0), (30.0, 30.0)])
-def test_pairs_are_measured_beside_the_held_out_cases(
+def test_pairs_are_measured_beside_the_training_cases(
     trees: tuple[Path, Path], tmp_path: Path, shift: float, error: float
 ) -> None:
     kind = KINDS["channels"]
     write_dataset(kind, *trees, tmp_path)
     found = NnunetDataset.find(kind.number)
-    (name,) = found.split(0)[1]
-    real = read_pair(found.cases[name].images, found.cases[name].label, found.scheme, found.channels)
-    asked_ml = {"organ": 2 * real.volumes_ml()["organ"]}
-    provenance = {"generator_sha256": "0" * 64, "seed": 1, "requested_ml": asked_ml, "realised_ml": real.volumes_ml()}
-    pair = LabeledVolume(
-        real.image + np.float32(shift), real.label, real.affine, real.scheme, real.channels, provenance
-    )
-    store = Store.create(tmp_path / "cache", StoreInfo(found.scheme, found.channels, "like the real one", "0" * 64))
-    assert store.add("pair", pair)
-    row = measure(kind, store.folder, trees[0])
+    store = Store.create(tmp_path / "cache", StoreInfo(found.scheme, found.channels, "like the real ones", "0" * 64))
+    for seed, name in enumerate(found.split(0)[0]):
+        real = read_pair(found.cases[name].images, found.cases[name].label, found.scheme, found.channels)
+        volumes_ml = real.volumes_ml()
+        asked = {"requested_ml": {"organ": 2 * volumes_ml["organ"]}, "realised_ml": volumes_ml}
+        provenance = {"generator_sha256": "0" * 64, "seed": seed, **asked}
+        image = real.image + np.float32(shift)
+        pair = LabeledVolume(image, real.label, real.affine, real.scheme, real.channels, provenance)
+        assert store.add(name, pair)
+    row = measure(kind, store.folder)
     assert row["volume_error"] == pytest.approx(0.5)
     assert row["intensity_error"] == pytest.approx(error, abs=1e-3)
+    assert row["within_20"] == (4 if error < 20 else 0)
     assert row["structures"] == 2
-    assert "| two channels, thick slices | 1 min | 1 | 50.0% | 2 |" in table({"channels": {**row, "fitted_s": 60}})
+    assert row["explained"] == pytest.approx(row["explained_in_real"], abs=1e-6)
+    assert row["explained"] > 0.9
+    shown = table({"channels": {**row, "fitted_s": 60, "grid": {"spacing_mm": [1.5, 1.5, 1.5]}}})
+    assert "| two channels, thick slices | 5 | 1 min | 1.5 | 50.0% | 2 |" in shown
+
+
+def test_fewer_cases_are_trained_on_and_as_many_held_out(trees: tuple[Path, Path], tmp_path: Path) -> None:
+    write_dataset(replace(KINDS["channels"], training_cases=2), *trees, tmp_path)
+    training, validation = NnunetDataset.find(KINDS["channels"].number).split(0)
+    assert (len(training), len(validation)) == (2, 1)
 
 
 def test_a_real_trunk_keeps_its_hounsfield_units_and_its_sides(
