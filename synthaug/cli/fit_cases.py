@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 LEAK_MENDS = {
     "--label-maps": "leave each out with --hold-out NAME",
     "--init": "take a generator that was fitted on other cases",
-    "--warm-start": "take a generator that was fitted on other cases, or none",
 }
 """By option, what to do where validation cases come in by it."""
 

@@ -87,6 +87,10 @@ class Bank:
         """Files of one kind, ``labels`` or ``pairs``, in a fixed order."""
         return sorted(self.folder.glob(f"{kind}_*.safetensors"))
 
+    def unwarped(self, kind: str) -> list[Path]:
+        """Those of them that hold the cases as they are."""
+        return [path for path in self.paths(kind) if path.stem.endswith("_00")]
+
     @staticmethod
     def read(path: Path) -> BankItem:
         """Read one item."""

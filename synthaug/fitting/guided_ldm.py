@@ -227,8 +227,7 @@ class GuidedLDMFit:
 
     def _fit_label_autoencoder(self, deadline: float | None) -> LabelAutoencoder:
         paths = self._bank.paths("labels")
-        unwarped = [path for path in paths if path.stem.endswith("_00")]
-        class_weights = balanced_class_weights(unwarped, self._config.scheme.num_classes)
+        class_weights = balanced_class_weights(self._bank.unwarped("labels"), self._config.scheme.num_classes)
         network = self._fresh.label_autoencoder
         network.decision_offset.copy_(decision_offset(class_weights))
         loss = LabelAutoencoderLoss(
@@ -357,8 +356,8 @@ class GuidedLDMFit:
         if self._fits_masks:
             made = structures_of_all(self._config.required_structures, trials, self._config.scheme)
             self._update(required_structures=made)
-        unwarped = [path for path in self._bank.paths("pairs") if path.stem.endswith("_00")]
-        self._update(label_offsets=label_offsets(generator, unwarped, trials, seed=self._settings.seed))
+        offsets = label_offsets(generator, self._bank.unwarped("pairs"), trials, seed=self._settings.seed)
+        self._update(label_offsets=offsets)
 
     def _stage(self, name: str, network: Network, loss: Loss[Network], settings: StageSettings) -> Stage[Network]:
         return Stage(

@@ -27,10 +27,11 @@ from synthaug.generators.counterfactual import CounterfactualGenerator
 from synthaug.generators.counterfactual_options import CounterfactualOptions
 from synthaug.generators.protocol import LabelFirstGenerator, PairGenerator
 from synthaug.generators.random_contrast import RandomContrast
+from synthaug.generators.registry import DOMAIN_RANDOMIZATION, WITHOUT_WEIGHTS, load_generator
 from synthaug.labels import LabelScheme
 from synthaug.volumes import LabeledVolume
 
-NAME = "domain-randomization"
+NAME = DOMAIN_RANDOMIZATION
 IMAGE_STREAM = 0xD0
 """Stream of an image's draws beside that of its label map."""
 
@@ -203,7 +204,7 @@ class LabelFirstDomainRandomization(DomainRandomization):
         labels = self.masks.sample_labels(conditions, seeds)
         seconds = (time.perf_counter() - started) / max(len(labels), 1)
         keys = [(one.key(), seed) for one, seed in zip(conditions, seeds, strict=True)]
-        self._label_seconds = {key: max(seconds, self._label_seconds.get(key, 0.0)) for key in keys}
+        self._label_seconds = dict.fromkeys(keys, seconds)
         return labels
 
     def generate_images(self, labels: Sequence[np.ndarray], seeds: Sequence[int]) -> list[np.ndarray]:
@@ -218,18 +219,16 @@ class LabelFirstDomainRandomization(DomainRandomization):
         return [self._image(label, spacing_mm, seed) for label, seed in zip(labels, seeds, strict=True)]
 
     def _mask(self, condition: Condition, seed: int) -> LabeledVolume:
-        earlier = self._label_seconds
-        (label,) = self.sample_labels([condition], [seed])
-        key = (condition.key(), seed)  # a generator keeps its last label maps: made again they cost nothing
-        seconds = {"seconds": round(max(self._label_seconds[key], earlier.get(key, 0.0)), 3)}
-        self._label_seconds = {**earlier, **self._label_seconds}
+        started = time.perf_counter()
+        (label,) = self.masks.sample_labels([condition], [seed])
+        # a generator keeps its last label maps: made again they cost nothing
+        made_in = max(time.perf_counter() - started, self._label_seconds.get((condition.key(), seed), 0.0))
+        seconds = {"seconds": round(made_in, 3)}
         blank = np.zeros((len(self.channels), *label.shape), np.float32)
         return LabeledVolume(blank, label.astype(np.int16), self.affine.copy(), self.scheme, self.channels, seconds)
 
 
 def _load_masks(name: str, options: Mapping[str, Any], device: str, *, with_cases: bool) -> LabelFirstGenerator:
-    from synthaug.generators.registry import WITHOUT_WEIGHTS, load_generator
-
     if name in WITHOUT_WEIGHTS:
         raise ConfigurationError(
             f"{NAME}: masks={name} has no label maps of its own; leave masks out for those of real cases, or name a "
