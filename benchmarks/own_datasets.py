@@ -256,8 +256,11 @@ def _explained(pairs: Sequence[Any], structures: Sequence[str]) -> float | None:
         return None
     shares = []
     for pair in pairs:
-        inside = np.isin(pair.label, [pair.scheme.id_of(name) for name in structures])
-        label = pair.label[inside]
+        whole = np.zeros(pair.label.shape, np.int64)  # structures that a generator splits by intensity count as one
+        for number, name in enumerate(structures, start=1):
+            whole[np.isin(pair.label, pair.scheme.resolve(name))] = number
+        inside = whole > 0
+        label = whole[inside]
         for channel in pair.image:
             values = channel[inside].astype(np.float64)
             means = np.bincount(label, values) / np.maximum(np.bincount(label), 1)
@@ -267,7 +270,7 @@ def _explained(pairs: Sequence[Any], structures: Sequence[str]) -> float | None:
 
 def _means(pairs: Sequence[Any], structure: str) -> np.ndarray | None:
     """Mean intensity of a structure by channel, over the pairs that have more than a few voxels of it, if half do."""
-    inside = [pair.label == pair.scheme.id_of(structure) for pair in pairs]
+    inside = [np.isin(pair.label, pair.scheme.resolve(structure)) for pair in pairs]
     large = [(pair, one) for pair, one in zip(pairs, inside, strict=True) if int(one.sum()) >= DEVIATION_VOXELS]
     if 2 * len(large) <= len(pairs):
         return None

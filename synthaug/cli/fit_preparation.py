@@ -14,12 +14,11 @@ from synthaug.fitting.case_form import CaseForm
 from synthaug.fitting.dataset_survey import DatasetSurvey
 from synthaug.fitting.fit_plan import plan_fit
 from synthaug.fitting.settings import FitSettings
-from synthaug.fitting.unlabelled_tissue import UNLABELLED
 from synthaug.generators.cases import CasePaths
 from synthaug.generators.guided_ldm import GuidedLDM, GuidedLDMFolder
 from synthaug.generators.registry import find_generator
 from synthaug.integrations.nnunet.dataset import NnunetDataset
-from synthaug.labels import propose_mapping
+from synthaug.labels import is_tissue_class, propose_mapping
 from synthaug.volumes.grid import Grid
 
 
@@ -81,7 +80,8 @@ def prepare_fit(
             extend_ml=wishes.extend_ml,
         )
         given, notes = plan.settings, plan.notes
-    form = survey.form(Grid(given.shape, (given.spacing_mm,) * 3), given.unlabelled_classes)
+    given.check_split(dataset.scheme, where)
+    form = survey.form(Grid(given.shape, (given.spacing_mm,) * 3), given.unlabelled_classes, given.split)
     given.check(form.scheme, where)
     return FitPreparation(given, form, notes)
 
@@ -90,10 +90,10 @@ def _from_generator(dataset: NnunetDataset, name: str, *, train_masks: bool) -> 
     """Cases in the form of a generator that is trained on."""
     begun = GuidedLDM.read(find_generator(name))
     config = begun.config
-    if any(one.startswith(UNLABELLED) for one in config.scheme.names):
+    if any(map(is_tissue_class, config.scheme.names)):
         raise ConfigurationError(
-            f"--init {name}: splits unlabelled tissue by intensity, which another dataset's cases cannot be; take a "
-            "generator whose cases are labelled throughout"
+            f"--init {name}: splits tissue by intensity, which another dataset's cases cannot be; take a generator "
+            "whose cases are labelled throughout"
         )
     if len(dataset.channels) != len(config.channels):
         raise ConfigurationError(

@@ -45,10 +45,17 @@ def choose_mapping(target: LabelScheme, dataset: str | None, mapping: str | None
 
     Raises:
         AmbiguousMappingError: the dataset's labels have no clear mapping; lists the choices.
-        SynthAugError: no such dataset or mapping, or one between other schemes.
+        SynthAugError: no such dataset or mapping, or one between other schemes; or a generator that splits structures
+            by intensity.
     """
-    from synthaug.labels import LabelMapping, propose_mapping
+    from synthaug.labels import LabelMapping, propose_mapping, split_structures
     from synthaug.labels.json_table import read_json_object, shipped_names
+
+    if split := split_structures(target):
+        raise ConfigurationError(
+            f"--labels: the generator has {', '.join(split)} as classes by intensity, which a label map alone does not "
+            "tell; take a generator that was fitted with split {} in its --settings"
+        )
 
     source, decided = None, None
     if dataset is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from synthaug.fitting.body import background_of, body_of
-from synthaug.fitting.unlabelled_tissue import UnlabelledTissue
+from synthaug.fitting.tissue_classes import TissueClasses, TissueSplit
 from synthaug.generators.intensity_scale import IntensityScale, without_padding
 from synthaug.labels import LabelMapping, LabelScheme, Structure
 from synthaug.volumes import LabeledVolume
@@ -23,7 +24,8 @@ class CaseForm:
         channels: names of the image channels.
         grid: grid of the generator.
         scales: of channels whose intensities have a unit; None for channels whose cases are each scaled by themselves.
-        tissue: classes of unlabelled tissue; None where it is left out, as background.
+        classes: by structure that is split by intensity, or ``unlabelled``; where the latter is not among them, tissue
+            without a label is background.
         mapping: from the dataset's scheme to that of a generator that is fitted on; None: the structures stay the
             dataset's own.
     """
@@ -32,7 +34,7 @@ class CaseForm:
     channels: tuple[str, ...]
     grid: Grid
     scales: tuple[IntensityScale | None, ...]
-    tissue: UnlabelledTissue | None = None
+    classes: Mapping[str, TissueClasses] = field(default_factory=dict)
     mapping: LabelMapping | None = None
 
     @classmethod
@@ -42,13 +44,18 @@ class CaseForm:
 
     @property
     def structures(self) -> LabelScheme:
-        """Structures with ids from 1 to N, as networks count their classes."""
+        """Structures with ids from 1 to N, none of them split."""
         return numbered(self.dataset) if self.mapping is None else self.mapping.target
 
     @property
     def scheme(self) -> LabelScheme:
         """Label scheme of the generator."""
-        return self.structures if self.tissue is None else self.tissue.extend(self.structures)
+        return self.split.scheme
+
+    @property
+    def split(self) -> TissueSplit:
+        """What intensities tell apart."""
+        return TissueSplit(self.structures, self.classes)
 
     def label_of(self, label: np.ndarray) -> np.ndarray:
         """Label map ``(X, Y, Z)`` with the ids of `structures`; ignored voxels count as unlabelled."""
@@ -61,19 +68,18 @@ class CaseForm:
         return LabelMapping(source, self.structures, {name: name for name in source.names}).apply(kept)
 
     def tissue_of(self, pair: LabeledVolume) -> tuple[np.ndarray, tuple[IntensityScale, ...]]:
-        """Label map ``(X, Y, Z)`` of a case with its unlabelled tissue, and the scale of each channel."""
+        """Label map ``(X, Y, Z)`` of a case with the ids of `scheme`, and the scale of each channel."""
         label, image = self.label_of(pair.label), without_padding(pair.image, self.channels)
         around = background_of(image)
-        body = label > 0 if self.tissue is None else body_of(image, around, label > 0)
+        body = body_of(image, around, label > 0) if self.split.of_unlabelled else label > 0
         scales = tuple(
             common or IntensityScale.of(one[body], beyond)
             for common, one, beyond in zip(self.scales, image, around, strict=True)
         )
-        if self.tissue is None:
+        if not self.classes:
             return label, scales
         normal = np.stack([scale.normalise(one) for scale, one in zip(scales, image, strict=True)])
-        unlabelled = self.tissue.classify(normal) + np.int16(1 + len(self.structures.structures))
-        return np.where((label == 0) & body, unlabelled, label).astype(np.int16), scales
+        return self.split.apply(label, normal, body), scales
 
 
 def numbered(scheme: LabelScheme) -> LabelScheme:

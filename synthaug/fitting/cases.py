@@ -12,10 +12,9 @@ import torch
 from synthaug.errors import LabelError
 from synthaug.fitting.case_checks import check_contrast, check_labelled, check_labels
 from synthaug.fitting.case_form import CaseForm
-from synthaug.fitting.unlabelled_tissue import UNLABELLED
 from synthaug.generators.cases import CasePaths
 from synthaug.generators.intensity_scale import IntensityScale
-from synthaug.labels import LabelMapping, LabelScheme
+from synthaug.labels import LabelMapping, LabelScheme, is_tissue_class
 from synthaug.volumes import CaseRecord, fingerprint_array, fingerprint_label, read_label, read_pair
 from synthaug.volumes.grid import box_centre_mm, check_field_of_view, place_on_grid
 
@@ -61,7 +60,7 @@ def load_pair_case(paths: CasePaths, form: CaseForm) -> FittingCase:
     grid = form.grid
     pair = read_pair(paths.images, paths.label, form.dataset, form.channels)
     check_labels(pair.label, form.dataset, paths.label)
-    if form.tissue is None:
+    if not form.split.of_unlabelled:
         check_labelled(pair.label, paths.label)
     tissue, scales = form.tissue_of(pair)
     check_contrast(scales, paths.images)
@@ -92,10 +91,10 @@ def load_label_case(path: Path, form: CaseForm, mapping: LabelMapping | None = N
             its intensity, which a label map alone does not have.
         GeometryError: a structure lies outside the grid.
     """
-    if form.tissue is not None:
+    if form.classes:
         raise LabelError(
-            f"{path}: unlabelled tissue of this dataset is split by intensity, which a label map alone does not have; "
-            "leave --label-maps out, or set unlabelled_classes to 0 to leave that tissue out"
+            f"{path}: {', '.join(form.classes)} tissue of this dataset is split by intensity, which a label map alone "
+            "does not have; leave --label-maps out, or set unlabelled_classes to 0 and split to {} in --settings"
         )
     label, affine = read_label(path, mapping.source if mapping else form.dataset)
     record = CaseRecord(path.name.removesuffix(".gz").removesuffix(".nii"), None, fingerprint_label(label))
@@ -123,5 +122,5 @@ def always_present(cases: Sequence[FittingCase], scheme: LabelScheme) -> tuple[s
     """Structures of the dataset that every case has, with voxels enough for a label map to be held to them."""
     counts = torch.stack([torch.bincount(case.label.flatten(), minlength=scheme.num_classes) for case in cases])
     fewest = counts.amin(dim=0)
-    own = [name for name in scheme.names if not name.startswith(UNLABELLED)]
+    own = [name for name in scheme.names if not is_tissue_class(name)]
     return tuple(name for name in own if int(fewest[scheme.id_of(name)]) >= REQUIRED_VOXELS)

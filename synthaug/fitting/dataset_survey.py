@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from synthaug.errors import ConfigurationError, LabelError
-from synthaug.fitting.body import background_of, body_of
+from synthaug.fitting.body import background_of, body_of, smoothed
 from synthaug.fitting.case_checks import check_contrast, check_labels
 from synthaug.fitting.case_form import CaseForm
-from synthaug.fitting.unlabelled_tissue import UnlabelledTissue, sample_tissue
+from synthaug.fitting.tissue_classes import TissueClasses, sample_tissue
 from synthaug.generators.cases import CasePaths
 from synthaug.generators.intensity_scale import LEAST_OF_UNIT, IntensityScale, without_padding
-from synthaug.labels import LabelScheme
+from synthaug.labels import UNLABELLED, LabelScheme
 from synthaug.volumes import LabeledVolume, read_pair
 from synthaug.volumes.grid import Grid, box_of
 
@@ -38,7 +38,7 @@ class CaseSurvey:
         unlabelled_share: share of the body that no structure covers.
         background: intensity around the body by channel.
         tissue: intensities ``(N, C)`` of some voxels of the body.
-        unlabelled: normalised intensities ``(N, C)`` of some voxels of unlabelled tissue.
+        samples: normalised intensities ``(N, C)`` of some voxels of each structure, and of tissue without a label.
         sideways: how far each unpaired structure lies off the middle of the body, as a share of its width.
     """
 
@@ -50,7 +50,7 @@ class CaseSurvey:
     unlabelled_share: float
     background: tuple[float, ...]
     tissue: np.ndarray
-    unlabelled: np.ndarray
+    samples: dict[str, np.ndarray]
     sideways: dict[str, float]
 
 
@@ -130,11 +130,22 @@ class DatasetSurvey:
         x, y, z = np.max([case.body_mm if of_body else case.labelled_mm for case in self.cases], axis=0)
         return float(x), float(y), float(z)
 
-    def form(self, grid: Grid, classes: int) -> CaseForm:
-        """The form of the cases on a grid, with so many classes of unlabelled tissue (0: it is background).
+    def spread(self, name: str) -> float:
+        """Deviation of a structure's normalised intensities, in the channel where it is largest; median over cases."""
+        spreads = [float(case.samples[name].std(axis=0).max()) for case in self.cases if len(case.samples[name])]
+        return float(np.median(spreads)) if spreads else 0.0
+
+    def form(self, grid: Grid, classes: int, split: Mapping[str, int] | None = None) -> CaseForm:
+        """The form of the cases on a grid.
+
+        Args:
+            grid: of the generator.
+            classes: that unlabelled tissue is split into; 0: it is background.
+            split: likewise by structure; those of two sides have the same classes.
 
         Raises:
-            LabelError: unlabelled tissue is background, and a case has no other.
+            LabelError: unlabelled tissue is background, and a case has no other; or no such structure.
+            ConfigurationError: a structure that no case has.
         """
         empty = [case.identifier for case in self.cases if not any(case.volumes_ml.values())]
         if empty and not classes:
@@ -142,10 +153,17 @@ class DatasetSurvey:
                 f"cases without a labelled voxel: {len(empty)}, such as {', '.join(empty[:5])}; a fit needs some: "
                 "leave them out or label them"
             )
-        tissue = UnlabelledTissue.learn([case.unlabelled for case in self.cases], classes) if classes else None
-        return CaseForm(
-            self.scheme, self.channels, grid, tuple(map(self._common_scale, range(len(self.channels)))), tissue
-        )
+        found: dict[str, TissueClasses] = {}
+        for name, number in (split or {}).items():
+            structure = next(one for one in self.scheme.structures if one.id == self.scheme.id_of(name))
+            both = [name] if structure.mirror is None else [name, structure.mirror]
+            samples = [case.samples[one] for case in self.cases for one in both]
+            learnt = TissueClasses.learn(samples, number, name)
+            found |= dict.fromkeys(both, learnt)
+        if classes:
+            found[UNLABELLED] = TissueClasses.learn([case.samples[UNLABELLED] for case in self.cases], classes)
+        scales = tuple(map(self._common_scale, range(len(self.channels))))
+        return CaseForm(self.scheme, self.channels, grid, scales, found)
 
     def _common_scale(self, channel: int) -> IntensityScale | None:
         if self.channels[channel].lower() not in LEAST_OF_UNIT:
@@ -170,18 +188,19 @@ def _survey(pair: LabeledVolume, paths: CasePaths) -> CaseSurvey:
     tissue = image[:, body].T
     scales = [IntensityScale.of(one, beyond) for one, beyond in zip(tissue.T, around, strict=True)]
     check_contrast(scales, paths.images)
-    unlabelled = body & ~labelled
     normal = np.stack([scale.normalise(one) for scale, one in zip(scales, image, strict=True)])
+    smooth, voxels = smoothed(normal), int(body.sum())
+    parts = {UNLABELLED: body & ~labelled, **{one.name: pair.label == one.id for one in pair.scheme.structures}}
     return CaseSurvey(
         paths.identifier,
         pair.spacing_mm,
         _extent_mm(labelled, pair.spacing_mm),
         _extent_mm(body, pair.spacing_mm),
         pair.volumes_ml(),
-        float(unlabelled.sum() / max(int(body.sum()), 1)),
+        float(parts[UNLABELLED].sum() / voxels),
         around,
         tissue[rng.permutation(len(tissue))[:INTENSITY_SAMPLES]],
-        sample_tissue(normal, unlabelled, rng),
+        {name: sample_tissue(smooth, inside, float(inside.sum() / voxels), rng) for name, inside in parts.items()},
         _sideways(pair, body),
     )
 

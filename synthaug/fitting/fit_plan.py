@@ -33,7 +33,12 @@ GPU_VOXELS = 7_000_000
 MUCH_UNLABELLED = 0.1
 """Share of the body without a label above which it is split by intensity."""
 
-UNLABELLED_CLASSES = 4
+LARGE, VARIED = 0.2, 0.15
+"""Share of the body, and deviation of normalised intensities, above which a structure is split by intensity: it is of
+more than one tissue, which images have to be told. Cortex varies by 0.1, a whole brain by 0.19."""
+
+TISSUE_CLASSES = 4
+"""That tissue is split into."""
 
 FEW_VOXELS = 100
 """Structures of fewer voxels of the field of view are named in the plan."""
@@ -123,13 +128,21 @@ def plan_fit(
         spacing_mm=spacing,
         controls=_controls(survey, controls, list(extend_ml)),
         mirror=not survey.one_sided,
-        unlabelled_classes=UNLABELLED_CLASSES if split else 0,
+        unlabelled_classes=TISSUE_CLASSES if split else 0,
+        split=_split(survey),
         bank=_bank(extend_ml),
         sampling=SamplingConfig(one_piece=(), thin=(), detail_temperature=DETAIL_TEMPERATURE),
     )
-    classes = 1 + len(survey.scheme.structures) + settings.unlabelled_classes
+    added = settings.unlabelled_classes + sum(number - 1 for number in settings.split.values())
+    classes = 1 + len(survey.scheme.structures) + added
     settings = _with_crops(_for_a_short_time(settings), classes)
     return FitPlan(settings, tuple(_notes(survey, settings, extend_ml)))
+
+
+def _split(survey: DatasetSurvey) -> dict[str, int]:
+    """Structures that are large and of more than one tissue, with their classes."""
+    large = [name for name in survey.ever_present if survey.body_share(name) > LARGE]
+    return {name: TISSUE_CLASSES for name in large if survey.spread(name) > VARIED}
 
 
 def _bank(extend_ml: Mapping[str, tuple[float, float]]) -> BankSettings:
@@ -146,6 +159,8 @@ def _notes(survey: DatasetSurvey, settings: FitSettings, extend_ml: Mapping[str,
     yield f"{survey.unlabelled_share:.0%} of the body has no label: " + (
         f"it is split by intensity into {classes} classes" if classes else "it becomes background"
     )
+    if settings.split:
+        yield f"of more than one tissue, so split by intensity for the images: {', '.join(settings.split)}"
     extent = survey.extent_mm(of_body=classes > 0)
     yield (
         f"field of view {' x '.join(map(str, settings.shape))} voxels of {spacing:g} mm, "

@@ -22,7 +22,7 @@ from synthaug.labels import LabelScheme
 from synthaug.networks.latent_pyramid import DETAIL_LEVELS
 
 MOST_CLASSES = 16
-"""Of unlabelled tissue."""
+"""By intensity."""
 
 
 MASK_SECTIONS = ("label_autoencoder", "mask_diffusion", "mask_detail")
@@ -85,6 +85,7 @@ class FitSettings:
         spacing_mm: isotropic voxel spacing in mm.
         mirror: whether the mirror image of a case is one, too; not in trunks.
         unlabelled_classes: classes by intensity that tissue without a label is split into; 0: it becomes background.
+        split: likewise by structure of the dataset that is large and of more than one tissue.
         controls: structures or groups whose volumes can be asked for; the first is the one that is augmented.
         limits_ml: bounds of a control in mL; a control that is not named takes the range of the augmented training
             maps.
@@ -104,6 +105,7 @@ class FitSettings:
     spacing_mm: float = field(default=1.0, metadata=allowed(above=0))
     mirror: bool = True
     unlabelled_classes: int = field(default=0, metadata=allowed(low=0, high=MOST_CLASSES))
+    split: dict[str, int] = field(default_factory=dict)
     controls: tuple[str, ...] = ("ventricles",)
     limits_ml: dict[str, tuple[float, float]] = field(default_factory=dict)
     fluid: tuple[str, ...] = ("csf",)
@@ -116,6 +118,16 @@ class FitSettings:
     mask_detail: MaskDetailSettings = field(default_factory=MaskDetailSettings)
     image_autoencoder: ImageAutoencoderSettings = field(default_factory=ImageAutoencoderSettings)
     image_diffusion: ImageDiffusionSettings = field(default_factory=ImageDiffusionSettings)
+
+    def check_split(self, dataset: LabelScheme, where: str) -> None:
+        """Refuse a split that cannot be; arguments and errors as for :meth:`check`, the scheme is the dataset's."""
+        for name, classes in self.split.items():
+            try:
+                dataset.id_of(name)
+            except LabelError as error:
+                raise ConfigurationError(f"{where}, split: {error}") from None
+            if not 2 <= classes <= MOST_CLASSES:
+                raise ConfigurationError(f"{where}, split.{name}: is {classes}; allowed: 2 to {MOST_CLASSES}")
 
     def check(self, scheme: LabelScheme, where: str) -> None:
         """Refuse what a stage would stumble over after hours.

@@ -7,7 +7,7 @@ from math import gcd
 
 import numpy as np
 
-from synthaug.labels import LabelScheme
+from synthaug.labels import LabelScheme, is_tissue_class
 
 VENTRICLE_COLOURS = ("#ffb000", "#fe6100", "#dc267f", "#f9e45b", "#ff8fa3", "#b3400a", "#ffe8c0")
 """Vivid; the first four lie apart for colour-blind readers too: ventricles are what a picture is looked at for."""
@@ -17,21 +17,18 @@ MUTED_HUES = (0.36, 0.80)
 
 ALL_HUES = (0.0, 0.92)
 
-REST = "unlabelled_"
-"""Beginning of the names of classes that stand for tissue without a label: greys."""
-
 
 def structure_colours(scheme: LabelScheme) -> dict[str, tuple[float, float, float]]:
     """RGB in 0..1 for each structure of the scheme.
 
     The ventricles are vivid and all else muted, green to violet; in schemes without ventricles, structures take all
-    hues. Tissue without a label is grey.
+    hues. Classes of tissue by intensity are grey.
 
     Args:
         scheme: label scheme; ``ventricles`` is a group or a structure of it.
     """
     vivid = [name for name in scheme.groups.get("ventricles", ("ventricles",)) if name in scheme.names]
-    rest = [name for name in scheme.names if name.startswith(REST)]
+    rest = [name for name in scheme.names if is_tissue_class(name)]
     muted = [name for name in scheme.names if name not in vivid and name not in rest]
     low, high = MUTED_HUES if vivid else ALL_HUES
     stride = next(

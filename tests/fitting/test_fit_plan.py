@@ -10,9 +10,9 @@ import pytest
 
 from synthaug.configuration import config_to_dict, load_config
 from synthaug.errors import ConfigurationError, LabelError
-from synthaug.fitting.cases import load_pair_case
+from synthaug.fitting.cases import always_present, load_label_case, load_pair_case
 from synthaug.fitting.dataset_survey import DatasetSurvey
-from synthaug.fitting.fit_plan import UNLABELLED_CLASSES, plan_fit
+from synthaug.fitting.fit_plan import TISSUE_CLASSES, plan_fit
 from synthaug.fitting.settings import FitSettings
 from synthaug.generators.cases import CasePaths
 from synthaug.labels import LabelScheme, Structure
@@ -70,7 +70,7 @@ def test_a_dataset_without_any_label_is_refused(tmp_path: Path) -> None:
 def test_sparse_labels_get_classes_and_room_for_the_whole_body(survey: DatasetSurvey) -> None:
     plan = plan_fit(survey, budget_seconds=1200)
     settings = plan.settings
-    assert settings.unlabelled_classes == UNLABELLED_CLASSES
+    assert settings.unlabelled_classes == TISSUE_CLASSES
     assert not settings.mirror
     assert settings.controls == ("liver", "tumor")
     assert settings.bank.volume_range_ml is None
@@ -130,7 +130,7 @@ def test_a_case_without_labels_needs_classes_for_its_tissue(tmp_path: Path) -> N
     write_label(paths[1].label, np.zeros(SHAPE, np.int16), np.diag([*SPACING, 1.0]))
     survey = DatasetSurvey.of(paths, SCHEME, ("CT",))
     grid = Grid((32, 32, 32), (3.0,) * 3)
-    assert survey.form(grid, 2).tissue is not None
+    assert survey.form(grid, 2).split.of_unlabelled
     with pytest.raises(LabelError, match="cases without a labelled voxel: 1, such as case1"):
         survey.form(grid, 0)
 
@@ -175,6 +175,43 @@ def test_cases_in_the_surveys_form_keep_hounsfield_units(survey: DatasetSurvey, 
     assert np.percentile(unlabelled, 10) == pytest.approx(-100, abs=20)
     assert np.percentile(unlabelled, 90) == pytest.approx(50, abs=20)
     assert set(np.unique(label)) >= {0, 1, 2, 3, 4}
+
+
+def write_head(folder: Path, number: int) -> CasePaths:
+    """A head in three tissues under one label, with a cavity in it."""
+    rng = np.random.default_rng(number)
+    x, y, z = np.indices((40, 40, 40)) - 20
+    radius = np.sqrt(x**2 + y**2 + z**2)
+    label = np.where(radius < 18, 1, 0).astype(np.int16)
+    label[radius < 5] = 2
+    image = np.select([radius < 5, radius < 10, radius < 15, radius < 18], [20.0, 100.0, 60.0, 25.0], 0.0)
+    image += np.where(label > 0, rng.normal(0, 3, image.shape), 0)
+    write_image(folder / f"head{number}_0000.nii.gz", image[None].astype(np.float32), np.eye(4))
+    write_label(folder / f"head{number}.nii.gz", label, np.eye(4))
+    return CasePaths(f"head{number}", (folder / f"head{number}_0000.nii.gz",), folder / f"head{number}.nii.gz")
+
+
+def test_a_large_structure_of_several_tissues_is_split_by_intensity(tmp_path: Path) -> None:
+    scheme = LabelScheme("head", (Structure("brain", 1), Structure("ventricles", 2)))
+    paths = [write_head(tmp_path, number) for number in range(2)]
+    survey = DatasetSurvey.of(paths, scheme, ("T1",))
+    plan = plan_fit(survey, budget_seconds=600)
+    assert plan.settings.split == {"brain": TISSUE_CLASSES}
+    assert any("of more than one tissue" in note and "brain" in note for note in plan.notes)
+    form = survey.form(Grid((48, 48, 48), (1.0,) * 3), 0, {"brain": 3})
+    label = load_pair_case(paths[0], form).label
+    middle = label[24, 24, 24:].tolist()
+    assert list(dict.fromkeys(middle)) == [4, 3, 2, 1, 0]
+    assert always_present([load_pair_case(one, form) for one in paths], form.scheme) == ("ventricles",)
+    with pytest.raises(LabelError, match="brain tissue of this dataset is split by intensity"):
+        load_label_case(paths[0].label, form)
+
+
+@pytest.mark.parametrize(("split", "told"), [({"brian": 3}, "did you mean"), ({"brain": 1}, "allowed: 2 to 16")])
+def test_a_split_that_cannot_be_is_refused(split: dict[str, int], told: str) -> None:
+    scheme = LabelScheme("head", (Structure("brain", 1), Structure("ventricles", 2)))
+    with pytest.raises(ConfigurationError, match=told):
+        FitSettings(split=split).check_split(scheme, "settings.json")
 
 
 def test_channels_are_scaled_one_by_one(tmp_path: Path) -> None:

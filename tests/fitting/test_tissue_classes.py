@@ -1,4 +1,4 @@
-"""Unlabelled tissue: where the body is, and its classes by intensity."""
+"""Tissue that labels do not tell apart: where the body is, and its classes by intensity."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import pytest
 
 from synthaug.errors import ConfigurationError
 from synthaug.fitting.body import background_of, body_of
-from synthaug.fitting.unlabelled_tissue import UnlabelledTissue, sample_tissue
+from synthaug.fitting.tissue_classes import TissueClasses, TissueSplit, sample_tissue
 from synthaug.generators.intensity_scale import without_padding
-from synthaug.labels import LabelScheme, Structure
+from synthaug.labels import UNLABELLED, LabelScheme, Structure, propose_mapping, split_structures
 
 SIZE = 40
 
@@ -82,7 +82,7 @@ def test_both_legs_are_body() -> None:
 
 def test_nothing_to_split_is_told() -> None:
     with pytest.raises(ConfigurationError, match="labelled throughout; set it to 0"):
-        UnlabelledTissue.learn([np.zeros((0, 1))], 4)
+        TissueClasses.learn([np.zeros((0, 1))], 4)
 
 
 def test_what_is_labelled_belongs_to_the_body_wherever_it_lies(trunk: np.ndarray) -> None:
@@ -92,16 +92,44 @@ def test_what_is_labelled_belongs_to_the_body_wherever_it_lies(trunk: np.ndarray
 
 def test_classes_follow_intensities_in_their_order(trunk: np.ndarray) -> None:
     normal = trunk / 1000
-    samples = sample_tissue(normal, ball(15), np.random.default_rng(0))
-    tissue = UnlabelledTissue.learn([samples, samples], 3)
+    samples = sample_tissue(normal, ball(15), 1.0, np.random.default_rng(0))
+    tissue = TissueClasses.learn([samples, samples], 3)
     assert [centre[0] for centre in tissue.centres] == sorted(centre[0] for centre in tissue.centres)
     classes = tissue.classify(normal)
     assert [int(classes[place]) for place in ((13, 20, 20), (20, 20, 20), (20, 30, 20))] == [0, 1, 2]
 
 
-def test_the_scheme_gets_classes_behind_its_own_structures() -> None:
+def test_the_scheme_gets_classes_of_unlabelled_tissue_behind_its_own_structures() -> None:
     scheme = LabelScheme("two", (Structure("organ", 1), Structure("tumor", 2)), {"all": ("organ", "tumor")})
-    extended = UnlabelledTissue(((0.1,), (0.5,))).extend(scheme)
+    extended = TissueSplit(scheme, {UNLABELLED: TissueClasses(((0.1,), (0.5,)))}).scheme
     assert extended.names == ("organ", "tumor", "unlabelled_1", "unlabelled_2")
     assert extended.ids == (1, 2, 3, 4)
     assert extended.groups == scheme.groups
+
+
+def test_a_structure_that_is_split_becomes_a_group_that_the_datasets_label_takes_back() -> None:
+    structures = (
+        Structure("hemisphere_left", 1, "hemisphere_right"),
+        Structure("hemisphere_right", 2, "hemisphere_left"),
+        Structure("ventricles", 3),
+    )
+    scheme = LabelScheme("brain", structures, {"head": ("hemisphere_left", "hemisphere_right", "ventricles")})
+    classes = TissueClasses(((0.2,), (0.8,)))
+    split = TissueSplit(scheme, dict.fromkeys(("hemisphere_left", "hemisphere_right"), classes))
+    found = split.scheme
+    assert found.ids == (1, 2, 3, 4, 5)
+    assert found.resolve("hemisphere_right") == (3, 4)
+    assert found.resolve("head") == (1, 2, 3, 4, 5)
+    assert found.mirror_ids()[found.id_of("hemisphere_left_tissue_2")] == found.id_of("hemisphere_right_tissue_2")
+    assert split_structures(found) == ("hemisphere_left", "hemisphere_right")
+    table = propose_mapping(found, scheme).table
+    assert table["hemisphere_left_tissue_1"] == "hemisphere_left"
+    assert table["ventricles"] == "ventricles"
+
+    label = np.zeros((8, 8, 8), np.int16)
+    label[:4], label[4:], label[3:5, 3:5, 3:5] = 1, 2, 3
+    image = np.zeros((1, 8, 8, 8), np.float32)
+    image[:, :, 4:] = 1.0
+    parted = split.apply(label, image, label > 0)
+    assert [int(parted[place]) for place in ((0, 0, 0), (0, 7, 0), (7, 0, 0), (7, 7, 0), (3, 3, 3))] == [1, 2, 3, 4, 5]
+    assert np.array_equal(propose_mapping(found, scheme).apply(parted), label)
