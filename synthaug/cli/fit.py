@@ -23,7 +23,9 @@ def fit(
     dataset: Annotated[str, typer.Argument(help="nnU-Net dataset, number or name; its raw training cases are read.")],
     out: Annotated[Path, typer.Option(help="Folder of the generator; an interrupted fit goes on from it.")],
     fold: Annotated[str, typer.Option(help="Fold 0 to 4, or all. Validation cases are never fitted on.")] = "0",
-    generator: Annotated[str, typer.Option("--generator", "-g", help="System to fit: guided-ldm.")] = "guided-ldm",
+    generator: Annotated[
+        str, typer.Option("--generator", "-g", help="System to fit: guided-ldm, medgen3d...")
+    ] = "guided-ldm",
     budget: Annotated[str, typer.Option(help="Training time over all runs: 45m, 2h, 600s.")] = "45m",
     deadline: Annotated[
         str | None, typer.Option(help="Stop this run after so long and keep a checkpoint: 9m. Exit code 3.")
@@ -75,8 +77,8 @@ def fit(
 
     Example: synthaug fit 501 --fold 0 --generator guided-ldm --budget 45m --out my-generator
     """
-    if generator != "guided-ldm":
-        raise ConfigurationError(f"--generator {generator}: guided-ldm is the system that can be fitted")
+    if init and generator != "guided-ldm":
+        raise ConfigurationError(f"--init {init}: goes on from a guided-ldm, not from {generator}; leave it out")
     if device not in ("auto", "cpu"):
         raise ConfigurationError(
             f"--device {device}: auto or cpu; which GPU auto takes is said by the variable CUDA_VISIBLE_DEVICES"
@@ -95,16 +97,16 @@ def fit(
     from synthaug.cli.fit_cases import find_label_maps, load_cases, refuse_validation_cases
     from synthaug.cli.fit_preparation import prepare_fit
     from synthaug.configuration import config_to_dict, load_config
-    from synthaug.fitting.guided_ldm import GuidedLDMFit
-    from synthaug.fitting.settings import FitSettings
-    from synthaug.generators.guided_ldm_config import CONFIG_NAME, GuidedLDMConfig
+    from synthaug.fitting.systems import find_system
+    from synthaug.generators.generator_config import CONFIG_NAME, read_config_file
     from synthaug.integrations.nnunet.dataset import NnunetDataset
     from synthaug.integrations.nnunet.prepare import training_case_paths
     from synthaug.labels import LabelMapping
     from synthaug.networks.precision import choose_device, choose_dtype
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    given = load_config(FitSettings, _read_settings(settings), where=str(settings)) if settings else None
+    system = find_system(generator)
+    given = load_config(system.settings, _read_settings(settings), where=str(settings)) if settings else None
     found = NnunetDataset.find(dataset)
     training, validation = found.split(fold)
     _, _, paths = training_case_paths(dataset, fold)
@@ -115,6 +117,7 @@ def fit(
         paths,
         wishes,
         given,
+        system.complete,
         where=str(settings or "fit settings"),
         budget_seconds=budget_seconds,
         device=choose_device(device),
@@ -142,7 +145,8 @@ def fit(
         raise ConfigurationError(
             f"{accelerator.num_processes} processes, but a fit uses one device: start it without accelerate launch"
         )
-    work = GuidedLDMFit(
+    goes_on = {"begun": prepared.begun, "train_masks": train_masks} if prepared.begun else {}
+    work = system.fit(
         name or out.resolve().name,
         [*pairs, *further],
         prepared.form.scheme,
@@ -151,8 +155,7 @@ def fit(
         out,
         budget_seconds=budget_seconds,
         accelerator=accelerator,
-        begun=prepared.begun,
-        train_masks=train_masks,
+        **goes_on,
     )
     complete = (out / CONFIG_NAME).exists()
     try:
@@ -162,10 +165,9 @@ def fit(
     except TimeoutError as stopped:
         typer.echo(f"{stopped}; run the same command again to continue")
         raise typer.Exit(EXIT_STOPPED) from None
-    config = GuidedLDMConfig.read(out)
     if complete:
         typer.echo(f"{out} was complete, and nothing was trained; for a longer budget give another --out")
-    first, (low, high) = next(iter(config.limits_ml.items()))
+    first, (low, high) = next(iter(read_config_file(out)["limits_ml"].items()))
     example = f"--target {first}={(low * high) ** 0.5:.4g} --num 2 --out samples"
     typer.echo(f"generator in {out}; try: synthaug sample --generator {out} {example}")
 

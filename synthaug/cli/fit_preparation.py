@@ -13,6 +13,7 @@ from synthaug.errors import ConfigurationError
 from synthaug.fitting.case_form import CaseForm
 from synthaug.fitting.dataset_survey import DatasetSurvey
 from synthaug.fitting.fit_plan import plan_fit
+from synthaug.fitting.guided_ldm_settings import GuidedLDMSettings
 from synthaug.fitting.settings import FitSettings
 from synthaug.generators.cases import CasePaths
 from synthaug.generators.guided_ldm import GuidedLDM, GuidedLDMFolder
@@ -44,6 +45,7 @@ def prepare_fit(
     paths: Sequence[CasePaths],
     wishes: Wishes,
     given: FitSettings | None,
+    complete: Callable[[FitSettings, int], FitSettings],
     *,
     where: str,
     budget_seconds: float,
@@ -57,6 +59,7 @@ def prepare_fit(
         paths: its training cases.
         wishes: what the user settles of a plan.
         given: settings instead of a plan.
+        complete: settings of the system's own, from those of a plan and the number of classes.
         where: the settings' file, which errors name.
         budget_seconds: training time.
         device: where the networks will be.
@@ -73,6 +76,7 @@ def prepare_fit(
         memory = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else 0
         plan = plan_fit(
             survey,
+            complete,
             budget_seconds=budget_seconds,
             gpu_bytes=memory,
             spacing_mm=_planned_spacing(dataset),
@@ -106,7 +110,7 @@ def _from_generator(dataset: NnunetDataset, name: str, *, train_masks: bool) -> 
     )
     parts = "label maps and images are" if train_masks else "images are"
     note = f"begins with the weights of {config.name}, {config.licence}; its {parts} fitted to {dataset.name}"
-    return FitPreparation(FitSettings().like(config, masks=train_masks), form, (note,), begun)
+    return FitPreparation(GuidedLDMSettings().like(config, masks=train_masks), form, (note,), begun)
 
 
 def _planned_spacing(dataset: NnunetDataset) -> list[float] | None:

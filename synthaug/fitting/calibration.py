@@ -11,7 +11,7 @@ import torch
 
 from synthaug.conditions import Condition
 from synthaug.fitting.bank import Bank
-from synthaug.generators.guided_ldm import GuidedLDM
+from synthaug.generators.weights_generator import TwoStageGenerator, WeightsGenerator
 from synthaug.labels import LabelScheme
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ LEAST_VOXELS = 50
 """Of a label in trial label maps, for their images to be judged by."""
 
 
-def trial_label_maps(generator: GuidedLDM, *, seed: int) -> list[np.ndarray]:
+def trial_label_maps(generator: WeightsGenerator, *, seed: int) -> list[np.ndarray]:
     """Label maps ``(X, Y, Z)`` with volumes of the first control from end to end of its bounds."""
     control, (low, high) = next(iter(generator.bounds.limits_ml.items()))
     volumes_ml = np.geomspace(low, high, 2 * TRIALS + 1)[1::2]
@@ -47,7 +47,7 @@ def structures_of_all(names: Sequence[str], trials: Sequence[np.ndarray], scheme
 
 
 def label_offsets(
-    generator: GuidedLDM, paths: Sequence[Path], trials: Sequence[np.ndarray], *, seed: int
+    generator: TwoStageGenerator, paths: Sequence[Path], trials: Sequence[np.ndarray], *, seed: int
 ) -> tuple[tuple[float, ...], ...]:
     """By how much images fall short of the training cases in each label's mean intensity.
 
@@ -80,15 +80,15 @@ def _image(image: torch.Tensor | None) -> np.ndarray:
     return image.float().numpy()
 
 
-def _made(generator: GuidedLDM, labels: Sequence[np.ndarray], seed: int) -> list[np.ndarray]:
+def _made(generator: TwoStageGenerator, labels: Sequence[np.ndarray], seed: int) -> list[np.ndarray]:
     """Images ``(C, X, Y, Z)`` in normalised intensities for label maps."""
-    scales = generator.config.intensities
+    scales = generator.intensities
     images = (generator.generate_images([label], [seed + number])[0] for number, label in enumerate(labels))
     return [np.stack([scale.normalise(one) for scale, one in zip(scales, image, strict=True)]) for image in images]
 
 
 def _means(
-    labels: Sequence[np.ndarray], images: Sequence[np.ndarray], generator: GuidedLDM
+    labels: Sequence[np.ndarray], images: Sequence[np.ndarray], generator: TwoStageGenerator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean of each label and channel, ``(classes, C)``, not a number where there is no voxel, and voxels of each."""
     classes = generator.scheme.num_classes

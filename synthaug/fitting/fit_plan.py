@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -12,7 +13,6 @@ from synthaug.errors import ConfigurationError
 from synthaug.fitting.bank import BankSettings
 from synthaug.fitting.dataset_survey import DatasetSurvey
 from synthaug.fitting.settings import FitSettings
-from synthaug.generators.sampling_config import SamplingConfig
 
 SHAPE_MULTIPLE = 32
 """Fields of view come in steps of so many voxels, which the networks halve five times."""
@@ -52,32 +52,11 @@ MOST_CONTROLS = 16
 BANK_SHARE = 0.05
 """Of the budget; after it no more variants of the cases are made."""
 
-MOST_LOGITS = 7_000_000
-"""Voxels times classes of a crop that label maps are learned on: with many classes, crops are smaller."""
-
-LEAST_CROP = 32
-
-IMAGE_CROP = 64
-"""Edge, in voxels, of the crops that the image autoencoder learns on: many small ones teach it sooner."""
-
-IMAGE_LEARNING_RATE = 2e-3
-"""Of the image stage: higher than for a fit of hours."""
-
-DETAIL_TEMPERATURE = 0.5
-"""Of the finer levels of label maps, whose networks have not learned in minutes to tell detail from noise."""
-
-SHARES = {
-    "label_autoencoder": 0.06,
-    "mask_diffusion": 0.4,
-    "mask_detail": 0.12,
-    "image_autoencoder": 0.12,
-    "image_diffusion": 0.24,
-}
-"""Of the training time, by network; there are two of ``mask_detail``."""
+Settings = TypeVar("Settings", bound=FitSettings)
 
 
 @dataclass(frozen=True)
-class FitPlan:
+class FitPlan(Generic[Settings]):
     """What a fit is going to do, and why.
 
     Attributes:
@@ -85,23 +64,25 @@ class FitPlan:
         notes: for the reader, one line each.
     """
 
-    settings: FitSettings
+    settings: Settings
     notes: tuple[str, ...]
 
 
 def plan_fit(
     survey: DatasetSurvey,
+    complete: Callable[[FitSettings, int], Settings],
     *,
     budget_seconds: float,
     gpu_bytes: int = 0,
     spacing_mm: Sequence[float] | None = None,
     controls: Sequence[str] = (),
     extend_ml: Mapping[str, tuple[float, float]] | None = None,
-) -> FitPlan:
+) -> FitPlan[Settings]:
     """Choose the settings of a fit.
 
     Args:
         survey: of the training cases.
+        complete: settings of a system's own, from those of the plan and the number of classes with the background.
         budget_seconds: training time.
         gpu_bytes: memory of the GPU; 0 on a CPU.
         spacing_mm: spacing that the segmentation network works at; None: that of the cases.
@@ -131,12 +112,10 @@ def plan_fit(
         unlabelled_classes=TISSUE_CLASSES if split else 0,
         split=_split(survey),
         bank=_bank(extend_ml),
-        sampling=SamplingConfig(one_piece=(), thin=(), detail_temperature=DETAIL_TEMPERATURE),
     )
     added = settings.unlabelled_classes + sum(number - 1 for number in settings.split.values())
     classes = 1 + len(survey.scheme.structures) + added
-    settings = _with_crops(_for_a_short_time(settings), classes)
-    return FitPlan(settings, tuple(_notes(survey, settings, extend_ml)))
+    return FitPlan(complete(settings, classes), tuple(_notes(survey, settings, extend_ml)))
 
 
 def _split(survey: DatasetSurvey) -> dict[str, int]:
@@ -232,38 +211,3 @@ def _controls(survey: DatasetSurvey, wanted: Sequence[str], first: Sequence[str]
     # the first is the one that schedules are about: none that is most of the body
     offered.sort(key=lambda name: survey.body_share(name) > MOST_OF_BODY)
     return tuple(dict.fromkeys([*first, *offered]))[:MOST_CONTROLS]
-
-
-def _for_a_short_time(settings: FitSettings) -> FitSettings:
-    """Stages that learn in minutes."""
-    parts = {name: getattr(settings, name) for name in SHARES}
-    parts = {
-        name: replace(part, stage=replace(part.stage, share=share))
-        for (name, part), share in zip(parts.items(), SHARES.values(), strict=True)
-    }
-    for name in ("image_autoencoder", "image_diffusion"):
-        parts[name] = replace(parts[name], stage=replace(parts[name].stage, learning_rate=IMAGE_LEARNING_RATE))
-    batch = replace(settings.image_autoencoder.batch, crop=(IMAGE_CROP,) * 3)
-    parts["image_autoencoder"] = replace(parts["image_autoencoder"], batch=batch)
-    return replace(settings, **parts)
-
-
-def _with_crops(settings: FitSettings, classes: int) -> FitSettings:
-    """Crops no larger than the field of view, and than so many classes allow."""
-    edge = max(int((MOST_LOGITS / classes) ** (1 / 3)) // LEAST_CROP * LEAST_CROP, LEAST_CROP)
-    most = {"label_autoencoder": edge, "mask_detail": edge}
-
-    def fitted(name: str, crop: tuple[int, int, int]) -> tuple[int, int, int]:
-        x, y, z = (
-            min(wanted, extent, most.get(name, extent)) for wanted, extent in zip(crop, settings.shape, strict=True)
-        )
-        return x, y, z
-
-    return replace(
-        settings,
-        **{
-            name: replace(part, batch=replace(part.batch, crop=fitted(name, part.batch.crop)))
-            for name in ("label_autoencoder", "mask_detail", "image_autoencoder", "image_diffusion")
-            for part in (getattr(settings, name),)
-        },
-    )

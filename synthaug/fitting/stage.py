@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,24 @@ Loss = Callable[[Network, torch.Generator], tuple[torch.Tensor, dict[str, float]
 
 
 @dataclass(frozen=True)
+class Turn(Generic[Network]):
+    """What is minimised in a step, over some of a network's children: adversaries learn in turns.
+
+    Attributes:
+        loss: called with the whole network.
+        children: names of those that learn; empty: all of the network does.
+    """
+
+    loss: Loss[Network]
+    children: tuple[str, ...] = ()
+
+    def parameters(self, network: nn.Module) -> list[nn.Parameter]:
+        """Parameters that learn."""
+        parts = [getattr(network, name) for name in self.children] or [network]
+        return [parameter for part in parts for parameter in part.parameters()]
+
+
+@dataclass(frozen=True)
 class StageSettings:
     """How long and how fast a stage learns.
 
@@ -40,6 +58,7 @@ class StageSettings:
         max_steps: steps after which the stage is done even if time is left.
         learning_rate: peak of a one-cycle of warm-up and cosine decay, which spans the budget whatever its length.
         warmup_steps: steps of linear warm-up.
+        betas: of the optimiser's moving averages; adversaries take a lower first one.
         ema_decay: decay of the exponential moving average that is kept as the result.
         checkpoint_seconds: time between checkpoints.
     """
@@ -48,6 +67,7 @@ class StageSettings:
     max_steps: int = field(default=200_000, metadata=allowed(low=1))
     learning_rate: float = field(default=1e-3, metadata=allowed(above=0, high=1))
     warmup_steps: int = field(default=50, metadata=allowed(low=1))
+    betas: tuple[float, float] = (0.9, 0.99)
     ema_decay: float = field(default=0.998, metadata=allowed(low=0, below=1))
     checkpoint_seconds: float = field(default=60.0, metadata=allowed(above=0))
 
@@ -59,7 +79,8 @@ class Stage(Generic[Network]):
         name: name of the network, and of its files.
         folder: where checkpoints and the result go.
         network: with fresh weights.
-        loss: called with the network and the stage's random generator; gives a scalar loss and figures to log.
+        turns: of each step, one after the other; their losses are called with the network and the stage's random
+            generator, and give a scalar and figures to log. Turns of the same children share an optimiser.
         settings: how long and how fast.
         budget_seconds: training time of this stage over all its runs.
         accelerator: device and precision.
@@ -71,7 +92,7 @@ class Stage(Generic[Network]):
         name: str,
         folder: Path,
         network: Network,
-        loss: Loss[Network],
+        turns: Sequence[Turn[Network]],
         settings: StageSettings,
         *,
         budget_seconds: float,
@@ -80,7 +101,7 @@ class Stage(Generic[Network]):
     ) -> None:
         self.name = name
         self.folder = folder
-        self._loss = loss
+        self._turns = tuple(turns)
         self._settings = settings
         self._budget = budget_seconds
         self._accelerator = accelerator
@@ -89,10 +110,15 @@ class Stage(Generic[Network]):
         set_seed(seed)
         network = network.to(memory_format=torch.channels_last_3d)
         self._ema = deepcopy(network).requires_grad_(False).to(accelerator.device)
-        optimiser = torch.optim.AdamW(
-            network.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3
-        )
-        self._network, self._optimiser = accelerator.prepare(network, optimiser)
+        optimisers = {
+            turn.children: torch.optim.AdamW(
+                turn.parameters(network), lr=settings.learning_rate, betas=settings.betas, weight_decay=1e-3
+            )
+            for turn in turns
+        }
+        self._network, *prepared = accelerator.prepare(network, *optimisers.values())
+        self._optimisers = dict(zip(optimisers, prepared, strict=True))
+        self._learners = {turn.children: turn.parameters(network) for turn in turns}
         self._generator = torch.Generator().manual_seed(seed + 1000003 * accelerator.process_index)
         folder.mkdir(parents=True, exist_ok=True)
         self._resume()
@@ -161,24 +187,31 @@ class Stage(Generic[Network]):
         return self._ema.eval()
 
     def _train_step(self) -> dict[str, float]:
-        for group in self._optimiser.param_groups:
-            group["lr"] = self._learning_rate()
         self._network.train()
-        with self._accelerator.autocast():
-            loss, figures = self._loss(self._network, self._generator)
-        self._accelerator.backward(loss)
-        norm = self._accelerator.clip_grad_norm_(self._network.parameters(), 1.0)
-        if math.isfinite(float(norm)):
-            self._optimiser.step()
-        self._optimiser.zero_grad()
+        figures = {"learning_rate": self._learning_rate()}
+        for turn in self._turns:
+            figures = {**self._take(turn), **figures}  # the loss of the first turn is the one that is shown
         self._step += 1
         self._update_ema()
-        return {
-            "loss": float(loss.detach()),
-            "gradient_norm": float(norm),
-            "learning_rate": self._learning_rate(),
-            **figures,
-        }
+        return figures
+
+    def _take(self, turn: Turn[Network]) -> dict[str, float]:
+        """One step of an optimiser, and the figures of its loss."""
+        optimiser, learners = self._optimisers[turn.children], self._learners[turn.children]
+        for group in optimiser.param_groups:
+            group["lr"] = self._learning_rate()
+        if len(self._optimisers) > 1:  # no gradients for those whose turn it is not
+            self._network.requires_grad_(False)
+            for parameter in learners:
+                parameter.requires_grad_(True)
+        with self._accelerator.autocast():
+            loss, figures = turn.loss(self._network, self._generator)
+        self._accelerator.backward(loss)
+        norm = self._accelerator.clip_grad_norm_(learners, 1.0)
+        if math.isfinite(float(norm)):
+            optimiser.step()
+        optimiser.zero_grad()
+        return {"loss": float(loss.detach()), "gradient_norm": float(norm), **figures}
 
     def _learning_rate(self) -> float:
         warm = min(1.0, (self._step + 1) / self._settings.warmup_steps)
@@ -202,7 +235,7 @@ class Stage(Generic[Network]):
         state = {
             "network": self._accelerator.unwrap_model(self._network).state_dict(),
             "ema": self._ema.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
+            "optimisers": [one.state_dict() for one in self._optimisers.values()],
             "generator": self._generator.get_state(),
             "step": self._step,
             "spent": self._spent,
@@ -217,7 +250,8 @@ class Stage(Generic[Network]):
         state: dict[str, Any] = torch.load(self._state_path, map_location="cpu", weights_only=True)
         self._accelerator.unwrap_model(self._network).load_state_dict(state["network"])
         self._ema.load_state_dict(state["ema"])
-        self._optimiser.load_state_dict(state["optimiser"])
+        for optimiser, kept in zip(self._optimisers.values(), state["optimisers"], strict=True):
+            optimiser.load_state_dict(kept)
         self._generator.set_state(state["generator"])
         self._step, self._spent = state["step"], state["spent"]
         logger.info("%s: resumed at step %d, %.0f s spent", self.name, self._step, self._spent)

@@ -7,39 +7,32 @@ rectified flow in the latent space of an autoencoder.
 
 from __future__ import annotations
 
-import hashlib
 import math
-import platform
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import nn
 
 from synthaug.conditions import Condition
-from synthaug.errors import ConfigurationError, GeometryError
-from synthaug.files.compact_weights import expand
+from synthaug.errors import ConfigurationError
+from synthaug.generators.generator_config import CONFIG_NAME
 from synthaug.generators.guided_ldm_checks import NetworkSizes, check_sizes
-from synthaug.generators.guided_ldm_config import CONFIG_NAME, GuidedLDMConfig, refuse_no_volume
-from synthaug.generators.image_stage import EVERYWHERE, ImageStage
+from synthaug.generators.guided_ldm_config import GuidedLDMConfig
+from synthaug.generators.image_stage import ImageStage
 from synthaug.generators.mask_stage import MaskStage
+from synthaug.generators.weight_files import build_networks, read_weights
+from synthaug.generators.weights_generator import IMAGE_STREAM, MadeLabel, TwoStageGenerator
 from synthaug.networks.image_autoencoder import ImageAutoencoder
 from synthaug.networks.image_diffusion import ImageDiffusionUNet
 from synthaug.networks.label_autoencoder import LabelAutoencoder
 from synthaug.networks.latent_pyramid import BLOCK, DETAIL_LEVELS
 from synthaug.networks.mask_detail import MaskDetailUNet
 from synthaug.networks.mask_diffusion import MaskDiffusionUNet
-from synthaug.networks.precision import choose_device, choose_dtype
 from synthaug.volumes import LabeledVolume
-
-IMAGE_STREAM = 0x5EED
-"""Keeps the noise of an image apart from that of its label map, so that either can be made without the other."""
 
 
 @dataclass(frozen=True)
@@ -106,15 +99,7 @@ class GuidedLDMFolder:
     fingerprint: str
 
 
-@dataclass(frozen=True)
-class _TimedLabel:
-    """A label map, and the seconds that it took."""
-
-    label: np.ndarray
-    seconds: float
-
-
-class GuidedLDM:
+class GuidedLDM(TwoStageGenerator):
     """Generator of pairs with volumes asked for. See :class:`~synthaug.generators.protocol.PairGenerator`.
 
     Args:
@@ -127,22 +112,10 @@ class GuidedLDM:
     def __init__(
         self, config: GuidedLDMConfig, networks: GuidedLDMNetworks, *, fingerprint: str, device: str = "auto"
     ) -> None:
+        super().__init__(config, list(networks.by_name().values()), fingerprint=fingerprint, device=device)
         self.config = config
-        self.name = config.name
-        self.scheme = config.scheme
-        self.channels = config.channels
-        self.shape = config.grid.shape
-        self.affine = config.grid.affine
-        self.bounds = config.bounds
-        self.training_cases = config.training_cases
-        self.required_structures = config.required_structures
-        self.background = tuple(scale.background for scale in config.intensities)
-        self.max_nonzero_background = float(any(self.background))
-        self.fingerprint = fingerprint
-        self.device = choose_device(device)
-        self.dtype = choose_dtype(self.device)
         for network in networks.by_name().values():
-            network.to(self.device).to(memory_format=torch.channels_last_3d).eval().requires_grad_(False)
+            network.to(memory_format=torch.channels_last_3d)
         self._mask_stage = MaskStage(
             config,
             networks.label_autoencoder,
@@ -154,7 +127,6 @@ class GuidedLDM:
         self._image_stage = ImageStage(
             config, networks.image_autoencoder, networks.image_diffusion, self.device, self.dtype
         )
-        self._last_labels: dict[tuple[str, int], _TimedLabel] = {}
 
     @classmethod
     def load(cls, folder: Path, *, device: str = "auto", **sampling: Any) -> GuidedLDM:
@@ -175,40 +147,9 @@ class GuidedLDM:
     def read(folder: Path, **sampling: Any) -> GuidedLDMFolder:
         """Read the same without moving anything to a device; arguments and errors are those of :meth:`load`."""
         config = GuidedLDMConfig.read(folder).with_sampling(**sampling)
-        try:
-            networks = GuidedLDMNetworks.build(config)
-        except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
-            reason = str(error).splitlines()[0]
-            raise ConfigurationError(
-                f"{folder / CONFIG_NAME}: no networks of these sizes ({reason}); fit or fetch the generator again"
-            ) from error
+        networks = build_networks(folder, lambda: GuidedLDMNetworks.build(config))
         check_sizes(config, networks.sizes(), str(folder / CONFIG_NAME))
-        digest = hashlib.sha256((folder / CONFIG_NAME).read_bytes())
-        digest.update(repr(config.sampling).encode())
-        for name, network in networks.by_name().items():
-            path = folder / f"{name}.safetensors"
-            try:
-                content = path.read_bytes()  # read once: the fingerprint is that of the weights in use
-                network.load_state_dict(expand(load(content)))
-                digest.update(content)
-            except FileNotFoundError as error:
-                raise ConfigurationError(f"{path} is missing; fit or fetch the generator again") from error
-            except OSError as error:
-                raise ConfigurationError(
-                    f"{path} cannot be read ({error.strerror or error}); it must be a safetensors file: check its "
-                    "permissions, or fetch the generator again"
-                ) from error
-            except (SafetensorError, RuntimeError) as error:
-                reason = str(error).splitlines()[0]
-                raise ConfigurationError(
-                    f"{path} is damaged or of another network ({reason}); fit or fetch it again"
-                ) from error
-        return GuidedLDMFolder(config, networks, digest.hexdigest())
-
-    @torch.inference_mode()
-    def generate(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[LabeledVolume]:
-        """Make one pair for each condition and seed; see :class:`~synthaug.generators.protocol.PairGenerator`."""
-        return self._generate(conditions, seeds, EVERYWHERE)
+        return GuidedLDMFolder(config, networks, read_weights(folder, networks.by_name(), config.sampling))
 
     @torch.inference_mode()
     def generate_patch(self, condition: Condition, seed: int, patch: tuple[slice, slice, slice]) -> LabeledVolume:
@@ -247,42 +188,11 @@ class GuidedLDM:
         """
         return self._image_stage.renew(image, label, region, strength, torch.Generator().manual_seed(seed))
 
-    @torch.inference_mode()
-    def sample_labels(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[np.ndarray]:
-        """Label maps ``(X, Y, Z)`` of the pairs that :meth:`generate` makes for these conditions and seeds, no images.
+    def _make_labels(self, targets_ml: Sequence[Mapping[str, float]], seeds: Sequence[int]) -> list[MadeLabel]:
+        labels = self._mask_stage.sample(targets_ml, [torch.Generator().manual_seed(seed) for seed in seeds])
+        return [MadeLabel(label.numpy().astype(np.int16)) for label in labels]
 
-        The last ones are kept: quality control looks at label maps first, and only those that pass get an image.
-
-        Raises:
-            BoundsError: a target outside ``bounds``, unless its condition asks for extrapolation; one that is not
-                above 0.
-        """
-        return [one.label.copy() for one in self._timed_labels(conditions, seeds)]
-
-    @torch.inference_mode()
-    def generate_images(self, labels: Sequence[np.ndarray], seeds: Sequence[int]) -> list[np.ndarray]:
-        """Make an image for each label map; see :class:`~synthaug.generators.protocol.ImageForLabelGenerator`.
-
-        The label map of a pair and the pair's seed give the pair's image.
-        """
-        for label in labels:
-            if label.shape != self.shape:
-                raise GeometryError(
-                    f"label map of shape {label.shape}; {self.name} takes {self.shape}: place it on that grid"
-                )
-            replace(self.scheme, ignore_id=None).check(label, "label map")  # the networks know no such class
-        return self._images(labels, seeds, EVERYWHERE)
-
-    @property
-    def computed_with(self) -> dict[str, Any]:
-        """Device, floating-point type and versions of libraries, for the provenance."""
-        return {
-            "device": str(self.device),
-            "dtype": str(self.dtype).removeprefix("torch."),
-            "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        }
-
-    def _images(
+    def _make_images(
         self, labels: Sequence[np.ndarray], seeds: Sequence[int], patch: tuple[slice, slice, slice]
     ) -> list[np.ndarray]:
         return self._image_stage.sample(
@@ -290,66 +200,3 @@ class GuidedLDM:
             [torch.Generator().manual_seed(seed ^ IMAGE_STREAM) for seed in seeds],
             patch,
         )
-
-    def _timed_labels(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[_TimedLabel]:
-        for condition in conditions:
-            self._check(condition)
-        asked = {(condition.key(), seed): condition for condition, seed in zip(conditions, seeds, strict=True)}
-        missing = {key: condition for key, condition in asked.items() if key not in self._last_labels}
-        if missing:
-            started = time.perf_counter()
-            labels = self._mask_stage.sample(
-                [condition.targets_ml for condition in missing.values()],
-                [torch.Generator().manual_seed(seed) for _, seed in missing],
-            )
-            seconds = (time.perf_counter() - started) / len(labels)
-            made = {
-                key: _TimedLabel(label.numpy().astype(np.int16), seconds)
-                for key, label in zip(missing, labels, strict=True)
-            }
-            self._last_labels = {key: self._last_labels.get(key) or made[key] for key in asked}
-        return [self._last_labels[key] for key in zip([one.key() for one in conditions], seeds, strict=True)]
-
-    def _check(self, condition: Condition) -> None:
-        self.bounds.check(condition)
-        for name, volume_ml in condition.targets_ml.items():
-            refuse_no_volume(name, volume_ml)
-
-    def _generate(
-        self, conditions: Sequence[Condition], seeds: Sequence[int], patch: tuple[slice, slice, slice]
-    ) -> list[LabeledVolume]:
-        timed = self._timed_labels(conditions, seeds)
-        started = time.perf_counter()
-        images = self._images([one.label for one in timed], seeds, patch)
-        seconds = (time.perf_counter() - started) / len(images)
-        affine = self.affine.copy()
-        affine[:3, 3] += affine[:3, :3] @ [one.indices(size)[0] for one, size in zip(patch, self.shape, strict=True)]
-        return [
-            self._pair(image, one.label[patch].copy(), affine.copy(), condition, seed, one.seconds, seconds)
-            for image, one, condition, seed in zip(images, timed, conditions, seeds, strict=True)
-        ]
-
-    def _pair(
-        self,
-        image: np.ndarray,
-        label: np.ndarray,
-        affine: np.ndarray,
-        condition: Condition,
-        seed: int,
-        label_seconds: float,
-        image_seconds: float,
-    ) -> LabeledVolume:
-        pair = LabeledVolume(
-            image=image, label=label, affine=affine, scheme=self.scheme, channels=self.channels, provenance={}
-        )
-        pair.provenance.update(
-            generator=self.name,
-            generator_sha256=self.fingerprint,
-            seed=seed,
-            requested_ml=dict(condition.targets_ml),
-            realised_ml=pair.volumes_ml(),
-            seconds=round(label_seconds + image_seconds, 3),
-            seconds_label=round(label_seconds, 3),
-            **self.computed_with,
-        )
-        return pair

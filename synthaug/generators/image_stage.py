@@ -10,13 +10,12 @@ import torch
 from torch.nn import functional
 
 from synthaug.generators.guided_ldm_config import GuidedLDMConfig
+from synthaug.generators.weights_generator import EVERYWHERE
 from synthaug.networks.image_autoencoder import ImageAutoencoder
 from synthaug.networks.image_diffusion import ImageDiffusionUNet
 from synthaug.networks.label_modulation import modulation_kept
 from synthaug.networks.precision import autocast
 from synthaug.networks.rectified_flow import TIME_SCALE, integrate_flow
-
-EVERYWHERE = (slice(None), slice(None), slice(None))
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from synthaug.cli.app import run
 from synthaug.fitting.cases import load_pair_case
 from synthaug.fitting.dataset_survey import DatasetSurvey
 from synthaug.fitting.fit_plan import plan_fit
+from synthaug.fitting.guided_ldm_plan import guided_ldm_settings
 from synthaug.integrations.nnunet.dataset import NnunetDataset
 from synthaug.store import Store, StoreInfo
 from synthaug.volumes import LabeledVolume, read_pair
@@ -80,7 +81,7 @@ def test_a_real_trunk_keeps_its_hounsfield_units_and_its_sides(
     paths = list(found.cases.values())
     survey = DatasetSurvey.of(paths, found.scheme, found.channels)
     assert survey.one_sided
-    plan = plan_fit(survey, budget_seconds=3600).settings
+    plan = plan_fit(survey, guided_ldm_settings, budget_seconds=3600).settings
     form = survey.form(Grid(plan.shape, (plan.spacing_mm,) * 3), plan.unlabelled_classes)
     case = load_pair_case(paths[0], form)
     assert case.image is not None

@@ -30,7 +30,8 @@ def test_other_durations_are_refused_with_an_example(text: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--generator", "alpha"], "guided-ldm"),
+        (["--generator", "guided-lmd"], "did you mean"),
+        (["--generator", "domain-randomization"], "nothing to fit"),
         (["--budget", "soon"], "--budget 'soon'"),
         (["--settings", "missing.json"], "missing.json"),
         (["--init", "ventricles-t1-1mm", "--label-maps", "maps"], "--label-maps and --init"),

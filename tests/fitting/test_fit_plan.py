@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from synthaug.configuration import config_to_dict, load_config
 from synthaug.errors import ConfigurationError, LabelError
 from synthaug.fitting.cases import always_present, load_label_case, load_pair_case
 from synthaug.fitting.dataset_survey import DatasetSurvey
-from synthaug.fitting.fit_plan import TISSUE_CLASSES, plan_fit
-from synthaug.fitting.settings import FitSettings
+from synthaug.fitting.fit_plan import TISSUE_CLASSES, FitPlan
+from synthaug.fitting.fit_plan import plan_fit as plan_any_fit
+from synthaug.fitting.guided_ldm_plan import guided_ldm_settings
+from synthaug.fitting.guided_ldm_settings import GuidedLDMSettings
 from synthaug.generators.cases import CasePaths
 from synthaug.labels import LabelScheme, Structure
 from synthaug.volumes import write_image, write_label
@@ -22,6 +25,11 @@ from synthaug.volumes.grid import Grid
 SCHEME = LabelScheme("Dataset009_Trunk", (Structure("liver", 1), Structure("tumor", 2)))
 SHAPE = (48, 40, 16)
 SPACING = (1.0, 1.0, 3.0)
+
+
+def plan_fit(survey: DatasetSurvey, **wishes: Any) -> FitPlan[GuidedLDMSettings]:
+    """Plan of a guided LDM's fit."""
+    return plan_any_fit(survey, guided_ldm_settings, **wishes)
 
 
 def write_case(folder: Path, number: int, *, tumor: bool = True, channels: int = 1) -> CasePaths:
@@ -157,7 +165,7 @@ def test_a_structure_that_no_case_has_is_no_control(tmp_path: Path) -> None:
 
 def test_the_settings_of_a_plan_can_be_written_and_read_back(survey: DatasetSurvey) -> None:
     settings = plan_fit(survey, budget_seconds=600, extend_ml={"tumor": (0.1, 5.0)}).settings
-    assert load_config(FitSettings, config_to_dict(settings), where="plan") == settings
+    assert load_config(GuidedLDMSettings, config_to_dict(settings), where="plan") == settings
 
 
 def test_cases_in_the_surveys_form_keep_hounsfield_units(survey: DatasetSurvey, tmp_path: Path) -> None:
@@ -211,7 +219,7 @@ def test_a_large_structure_of_several_tissues_is_split_by_intensity(tmp_path: Pa
 def test_a_split_that_cannot_be_is_refused(split: dict[str, int], told: str) -> None:
     scheme = LabelScheme("head", (Structure("brain", 1), Structure("ventricles", 2)))
     with pytest.raises(ConfigurationError, match=told):
-        FitSettings(split=split).check_split(scheme, "settings.json")
+        GuidedLDMSettings(split=split).check_split(scheme, "settings.json")
 
 
 def test_channels_are_scaled_one_by_one(tmp_path: Path) -> None:

@@ -19,19 +19,19 @@ from synthaug.errors import ConfigurationError
 from synthaug.fitting.bank import Bank, BankSettings
 from synthaug.fitting.cases import FittingCase
 from synthaug.fitting.guided_ldm import GuidedLDMFit
-from synthaug.fitting.image_autoencoder import ImageAutoencoderBatch
-from synthaug.fitting.image_diffusion import ImageDiffusionBatch
-from synthaug.fitting.label_autoencoder import LabelAutoencoderBatch
-from synthaug.fitting.mask_detail import MaskDetailBatch
-from synthaug.fitting.mask_diffusion import MaskDiffusionBatch
-from synthaug.fitting.settings import (
-    FitSettings,
+from synthaug.fitting.guided_ldm_settings import (
+    GuidedLDMSettings,
     ImageAutoencoderSettings,
     ImageDiffusionSettings,
     LabelAutoencoderSettings,
     MaskDetailSettings,
     MaskDiffusionSettings,
 )
+from synthaug.fitting.image_autoencoder import ImageAutoencoderBatch
+from synthaug.fitting.image_diffusion import ImageDiffusionBatch
+from synthaug.fitting.label_autoencoder import LabelAutoencoderBatch
+from synthaug.fitting.mask_detail import MaskDetailBatch
+from synthaug.fitting.mask_diffusion import MaskDiffusionBatch
 from synthaug.fitting.stage import StageSettings
 from synthaug.generators.guided_ldm import GuidedLDM
 from synthaug.generators.intensity_scale import IntensityScale
@@ -67,11 +67,11 @@ def cases() -> list[FittingCase]:
 
 
 @pytest.fixture(scope="module")
-def settings() -> FitSettings:
+def settings() -> GuidedLDMSettings:
     network = {"channels": [8, 16], "norm_groups": 4}
     crop = (16, 16, 16)
     stage = StageSettings(share=1.0, max_steps=STEPS)
-    return FitSettings(
+    return GuidedLDMSettings(
         shape=SHAPE,
         spacing_mm=4.0,
         controls=("ventricles", "brain"),
@@ -92,7 +92,7 @@ def settings() -> FitSettings:
 
 
 def make_fit(
-    cases: list[FittingCase], scheme: LabelScheme, settings: FitSettings, folder: Path, precision: str = "no"
+    cases: list[FittingCase], scheme: LabelScheme, settings: GuidedLDMSettings, folder: Path, precision: str = "no"
 ) -> GuidedLDMFit:
     accelerator = Accelerator(cpu=True, mixed_precision=precision)
     return GuidedLDMFit("tiny", cases, scheme, ("T1",), settings, folder, budget_seconds=4000, accelerator=accelerator)
@@ -100,7 +100,7 @@ def make_fit(
 
 @pytest.fixture(scope="module")
 def fitted(
-    cases: list[FittingCase], scheme: LabelScheme, settings: FitSettings, tmp_path_factory: pytest.TempPathFactory
+    cases: list[FittingCase], scheme: LabelScheme, settings: GuidedLDMSettings, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     return make_fit(cases, scheme, settings, tmp_path_factory.mktemp("fit") / "tiny").run()
 
@@ -128,7 +128,7 @@ def test_the_same_seed_gives_the_same_pair_and_another_seed_another(fitted: Path
 
 @pytest.mark.usefixtures("fresh_accelerator")
 def test_a_fit_in_half_precision_moves_every_network_and_stays_finite(
-    fitted: Path, cases: list[FittingCase], scheme: LabelScheme, settings: FitSettings, tmp_path: Path
+    fitted: Path, cases: list[FittingCase], scheme: LabelScheme, settings: GuidedLDMSettings, tmp_path: Path
 ) -> None:
     half = make_fit(cases, scheme, settings, tmp_path / "tiny", "bf16").run()
     for path in sorted(half.glob("*.safetensors")):
@@ -138,7 +138,7 @@ def test_a_fit_in_half_precision_moves_every_network_and_stays_finite(
 
 
 def test_a_fit_stopped_at_its_deadline_goes_on_where_it_stopped(
-    cases: list[FittingCase], scheme: LabelScheme, settings: FitSettings, tmp_path: Path
+    cases: list[FittingCase], scheme: LabelScheme, settings: GuidedLDMSettings, tmp_path: Path
 ) -> None:
     stops = 0
     for _ in range(6 * STEPS + 1):
@@ -156,7 +156,7 @@ def test_a_fit_goes_on_from_a_generator(
     fitted: Path,
     cases: list[FittingCase],
     scheme: LabelScheme,
-    settings: FitSettings,
+    settings: GuidedLDMSettings,
     tmp_path: Path,
     train_masks: bool,
 ) -> None:
@@ -189,7 +189,7 @@ def test_a_fit_goes_on_from_a_generator(
 
 
 def test_work_of_other_cases_is_not_continued(
-    fitted: Path, cases: list[FittingCase], scheme: LabelScheme, settings: FitSettings
+    fitted: Path, cases: list[FittingCase], scheme: LabelScheme, settings: GuidedLDMSettings
 ) -> None:
     with pytest.raises(ConfigurationError, match="other cases or settings"):
         make_fit(cases[:1], scheme, settings, fitted).run()
@@ -236,7 +236,7 @@ def test_a_bank_whose_time_is_spent_has_each_case_and_is_left_as_it_is(
 
 @pytest.mark.usefixtures("fresh_accelerator")
 def test_a_fit_on_anothers_masks_changes_the_images_alone(
-    fitted: Path, cases: list[FittingCase], settings: FitSettings, tmp_path: Path
+    fitted: Path, cases: list[FittingCase], settings: GuidedLDMSettings, tmp_path: Path
 ) -> None:
     begun = GuidedLDM.read(fitted)
     brighter = [
@@ -266,7 +266,7 @@ def test_a_fit_on_anothers_masks_changes_the_images_alone(
 
 
 def test_sizes_that_a_later_stage_cannot_take_are_refused_at_the_start(
-    cases: list[FittingCase], scheme: LabelScheme, settings: FitSettings, tmp_path: Path
+    cases: list[FittingCase], scheme: LabelScheme, settings: GuidedLDMSettings, tmp_path: Path
 ) -> None:
     wrong = replace(settings, mask_detail=replace(settings.mask_detail, batch=MaskDetailBatch(crop=(16, 20, 16))))
     with pytest.raises(ConfigurationError, match=r"mask_detail.batch.crop is \[16, 20, 16\].* multiples of 16"):

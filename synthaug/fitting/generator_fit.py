@@ -1,0 +1,200 @@
+"""What the fit of every system does: it fills a bank, trains stage after stage, and writes a generator.
+
+Every part of the work is resumed where it stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import platform
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import nn
+
+from synthaug.files.atomic import replace_file
+from synthaug.files.canonical_json import canonical_json
+from synthaug.files.compact_weights import compact
+from synthaug.files.tensors import write_tensors
+from synthaug.fitting.bank import Bank, refuse_repeated_identifiers
+from synthaug.fitting.cases import FittingCase, always_present
+from synthaug.fitting.crops import LabelMirror
+from synthaug.fitting.settings import FitSettings
+from synthaug.fitting.stage import Network, Stage, StageSettings, Turn
+from synthaug.fitting.work_identity import refuse_other_work
+from synthaug.generators.generator_config import CONFIG_NAME, GeneratorConfig
+from synthaug.generators.intensity_scale import IntensityScale
+from synthaug.labels import LabelScheme
+from synthaug.networks.precision import choose_dtype
+from synthaug.volumes.grid import Grid
+from synthaug.warps.growth import growth_rates
+
+logger = logging.getLogger(__name__)
+
+LEAST_RANGE = 1.1
+"""Least ratio of a control's bounds."""
+
+Config = TypeVar("Config", bound=GeneratorConfig)
+Settings = TypeVar("Settings", bound=FitSettings)
+
+
+class GeneratorFit(ABC, Generic[Config, Settings]):
+    """One fit in one folder: ``work/`` holds what is resumed, the folder itself the finished generator.
+
+    A system sets ``_config``, whose measured values it fills in on the way, and ``_seconds``, the time of each stage.
+
+    Args:
+        name: name of the generator.
+        cases: training cases; those without an image train the mask stage only.
+        scheme: label scheme.
+        channels: names of the image channels.
+        settings: of the system.
+        folder: where the generator goes.
+        budget_seconds: training time over all runs; the bank and what is measured come on top.
+        accelerator: device and precision.
+
+    Raises:
+        ConfigurationError: two cases with one identifier, or sizes that do not fit.
+    """
+
+    _config: Config
+    _seconds: Mapping[str, float]
+
+    def __init__(
+        self,
+        name: str,
+        cases: Sequence[FittingCase],
+        scheme: LabelScheme,
+        channels: Sequence[str],
+        settings: Settings,
+        folder: Path,
+        *,
+        budget_seconds: float,
+        accelerator: Accelerator,
+    ) -> None:
+        refuse_repeated_identifiers(cases)
+        self._cases = cases
+        self._settings = settings
+        self._folder = folder
+        self._work = folder / "work"
+        self._bank_seconds = settings.bank.share * budget_seconds or math.inf
+        self._training_seconds = (1 - settings.bank.share) * budget_seconds
+        self._accelerator = accelerator
+        self._device = accelerator.device
+        self._dtype = choose_dtype(accelerator.device)
+        self._mirror = LabelMirror(scheme.mirror_ids(), flips=settings.mirror)
+        self._bank = Bank(self._work / "bank")
+        self._common: dict[str, Any] = {
+            "name": name,
+            "scheme": scheme,
+            "channels": tuple(channels),
+            "grid": Grid(settings.shape, (settings.spacing_mm,) * 3),
+            "limits_ml": {control: settings.limits_ml.get(control, (0.0, 0.0)) for control in settings.controls},
+            "intensities": tuple(
+                IntensityScale.middling(list(scales))
+                for scales in zip(*(case.scales for case in cases if case.scales), strict=True)
+            ),
+            "required_structures": always_present(cases, scheme),
+            "licence": settings.licence,
+            "training_cases": tuple(record for case in cases for record in case.records),
+            "versions": {
+                "python": platform.python_version(),
+                **{name: version(name) for name in ("torch", "monai", "diffusers")},
+            },
+        }
+        set_seed(settings.seed)
+
+    @abstractmethod
+    def _train(self, deadline: float | None) -> Mapping[str, nn.Module]:
+        """Train what is not yet trained; the networks by the stem of their file's name."""
+
+    def _identity(self) -> dict[str, Any]:
+        """What makes the work another one; JSON-ready."""
+        return {
+            "system": type(self).__name__,
+            "settings": asdict(self._settings),
+            "scheme": self._config.scheme.to_dict(),
+            "cases": [asdict(case) for case in self._config.training_cases],
+        }
+
+    def run(
+        self, *, deadline: float | None = None, progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> Path:
+        """Fit what is not yet fitted, and write the generator.
+
+        Args:
+            deadline: wall-clock time (``time.time()``) at which to stop.
+            progress: called while the bank is built, with the items done and in all.
+
+        Returns:
+            The generator's folder.
+
+        Raises:
+            TimeoutError: the deadline came first; run again to go on.
+        """
+        identity = canonical_json(self._identity())
+        refuse_other_work(self._work / "fit.json", identity, "the work of a fit with other cases or settings")
+        self._build_bank(progress)
+        self._write(self._train(deadline))
+        return self._folder
+
+    def _build_bank(self, progress: Callable[[int, int], None]) -> None:
+        scheme, settings = self._config.scheme, self._settings
+        fluid = [identifier for name in settings.fluid if name in scheme.names for identifier in scheme.resolve(name)]
+        with self._accelerator.main_process_first():
+            self._bank.build(
+                self._cases,
+                settings.bank,
+                growth=growth_rates(scheme, scheme.resolve(settings.controls[0])),
+                fluid_ids=fluid,
+                spacing_mm=settings.spacing_mm,
+                seed=settings.seed,
+                seconds=self._bank_seconds,
+                progress=progress,
+            )
+
+    def _stage(
+        self, name: str, network: Network, turns: Sequence[Turn[Network]], settings: StageSettings
+    ) -> Stage[Network]:
+        return Stage(
+            name,
+            self._work,
+            network,
+            turns,
+            settings,
+            budget_seconds=self._seconds[name],
+            accelerator=self._accelerator,
+            seed=self._settings.seed,
+        )
+
+    def _update(self, **changes: Any) -> None:
+        self._config = replace(self._config, **changes)
+
+    @abstractmethod
+    def _config_dict(self) -> dict[str, Any]:
+        """The configuration as it is written."""
+
+    def _write(self, networks: Mapping[str, nn.Module]) -> None:
+        """Write the generator: weights in their compact form, configuration last."""
+        if not self._accelerator.is_main_process:
+            return
+        for name, network in networks.items():
+            write_tensors(self._folder / f"{name}.safetensors", compact(network.state_dict()))
+        replace_file(self._folder / CONFIG_NAME, canonical_json(self._config_dict()).encode())
+        logger.info("wrote %s at %s", self._folder, time.strftime("%H:%M:%S"))
+
+
+def measured_limits(volumes_ml: torch.Tensor, voxel_volume_ml: float) -> tuple[float, float]:
+    """Range of the training maps that have any of it; never empty and never zero, since conditions are logarithms."""
+    present = volumes_ml[volumes_ml > 0]
+    low = max(float(present.min()), voxel_volume_ml) if len(present) else voxel_volume_ml
+    return low, max(float(volumes_ml.max()), LEAST_RANGE * low)

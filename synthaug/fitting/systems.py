@@ -1,0 +1,50 @@
+"""Systems that can be fitted: the settings of each, how a plan completes them, and its fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from synthaug.errors import ConfigurationError, did_you_mean
+from synthaug.fitting.generator_fit import GeneratorFit
+from synthaug.fitting.guided_ldm import GuidedLDMFit
+from synthaug.fitting.guided_ldm_plan import guided_ldm_settings
+from synthaug.fitting.guided_ldm_settings import GuidedLDMSettings
+from synthaug.fitting.settings import FitSettings
+from synthaug.generators.registry import WITHOUT_WEIGHTS
+
+
+@dataclass(frozen=True)
+class FittedSystem:
+    """A system whose weights are fitted.
+
+    Attributes:
+        settings: class of its settings.
+        complete: its settings from those of a plan and the number of classes, the background included.
+        fit: class of its fit.
+    """
+
+    settings: type[FitSettings]
+    complete: Callable[[FitSettings, int], FitSettings]
+    fit: type[GeneratorFit[Any, Any]]
+
+
+SYSTEMS = {"guided-ldm": FittedSystem(GuidedLDMSettings, guided_ldm_settings, GuidedLDMFit)}
+"""By name."""
+
+
+def find_system(name: str) -> FittedSystem:
+    """A system by its name.
+
+    Raises:
+        ConfigurationError: there is none, or it has no weights.
+    """
+    if name in WITHOUT_WEIGHTS:
+        raise ConfigurationError(
+            f"--generator {name}: has no weights, so there is nothing to fit; use it with `synthaug sample` and "
+            f"`precompute`, or fit one of: {', '.join(SYSTEMS)}"
+        )
+    if name not in SYSTEMS:
+        raise ConfigurationError(f"--generator {name}{did_you_mean(name, SYSTEMS)}: one of {', '.join(SYSTEMS)}")
+    return SYSTEMS[name]

@@ -1,0 +1,70 @@
+"""Networks of a generator's folder: one safetensors file each."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import nn
+
+from synthaug.errors import ConfigurationError
+from synthaug.files.compact_weights import expand
+from synthaug.generators.generator_config import CONFIG_NAME
+
+Networks = TypeVar("Networks")
+
+
+def build_networks(folder: Path, build: Callable[[], Networks]) -> Networks:
+    """Networks with fresh weights, of the sizes that a configuration says.
+
+    Raises:
+        ConfigurationError: there are no networks of these sizes.
+    """
+    try:
+        return build()
+    except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigurationError(
+            f"{folder / CONFIG_NAME}: no networks of these sizes ({reason}); fit or fetch the generator again"
+        ) from error
+
+
+def read_weights(folder: Path, networks: Mapping[str, nn.Module], sampling: object) -> str:
+    """Fill networks with the weights of a folder.
+
+    Args:
+        folder: holds ``NAME.safetensors`` for each network.
+        networks: by the stem of their file's name.
+        sampling: settings that are part of the fingerprint.
+
+    Returns:
+        sha256 (hex) of configuration, settings and weights.
+
+    Raises:
+        ConfigurationError: a file is missing, damaged, or does not fit its network.
+    """
+    digest = hashlib.sha256((folder / CONFIG_NAME).read_bytes())
+    digest.update(repr(sampling).encode())
+    for name, network in networks.items():
+        path = folder / f"{name}.safetensors"
+        try:
+            content = path.read_bytes()  # read once: the fingerprint is that of the weights in use
+            network.load_state_dict(expand(load(content)))
+            digest.update(content)
+        except FileNotFoundError as error:
+            raise ConfigurationError(f"{path} is missing; fit or fetch the generator again") from error
+        except OSError as error:
+            raise ConfigurationError(
+                f"{path} cannot be read ({error.strerror or error}); it must be a safetensors file: check its "
+                "permissions, or fetch the generator again"
+            ) from error
+        except (SafetensorError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigurationError(
+                f"{path} is damaged or of another network ({reason}); fit or fetch it again"
+            ) from error
+    return digest.hexdigest()
