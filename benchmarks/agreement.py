@@ -149,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from synthaug.cli.fit import parse_duration
     from synthaug.errors import ConfigurationError
     from synthaug.evaluation.agreement import Agreement, AgreementReport
-    from synthaug.fitting.stage import Stage, StageSettings
+    from synthaug.fitting.stage import Stage, StageSettings, Turn
     from synthaug.fitting.work_identity import refuse_other_work
     from synthaug.networks.precision import autocast, choose_dtype
     from synthaug.store import Store
@@ -181,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "segmenter",
         options.work,
         Segmenter(len(first.info.channels), scheme.num_classes),
-        SegmenterLoss(cases.training, scheme, accelerator.device),
+        [Turn(SegmenterLoss(cases.training, scheme, accelerator.device))],
         StageSettings(share=1.0),
         budget_seconds=parse_duration(options.budget, "--budget"),
         accelerator=accelerator,

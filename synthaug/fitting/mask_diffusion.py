@@ -10,6 +10,7 @@ import torch
 
 from synthaug.fitting.bank import Bank
 from synthaug.fitting.crops import LabelMirror
+from synthaug.fitting.drawn_condition import PresenceProbabilities, draw_presence
 from synthaug.fitting.latents import MaskSurvey
 from synthaug.networks.condition_encoder import condition_vector
 from synthaug.networks.label_autoencoder import LabelAutoencoder
@@ -68,6 +69,7 @@ class MaskDiffusionLoss:
         self._autoencoder = autoencoder.to(device)
         self._statistics = survey.scale()
         self._batch = batch
+        self._presence = PresenceProbabilities(batch.null_probability, batch.first_control_probability)
         self._device = device
         weights = 1 + batch.control_weight * survey.occupancy / survey.occupancy.max().clamp(min=1e-6)
         self._weights = (weights / weights.mean()).to(device)
@@ -92,7 +94,8 @@ class MaskDiffusionLoss:
         noise = torch.randn(data.shape, generator=generator).to(self._device)
         times = draw_times(len(data), generator=generator, shift=self._batch.time_shift).clamp(min=LEAST_NOISE)
         times = times.to(self._device)
-        condition = self._conditions[index] * self._draw_presence(len(index), generator)
+        presence = draw_presence(len(index), self._conditions.shape[1], self._presence, generator)
+        condition = self._conditions[index] * presence
         velocity = network(noisy_state(data, noise, times), times * TIME_SCALE, condition.to(self._device))
         # What one voxel alone cannot tell counts alike at every noise: the error of the clean latent where all is
         # noise, that of the noise where little is.
@@ -103,13 +106,3 @@ class MaskDiffusionLoss:
         """Label map of the ``index``-th condition: the files in turn, each followed by its mirror image."""
         label = Bank.read(self._paths[index // 2]).label
         return self._mirror(label) if index % 2 else label
-
-    def _draw_presence(self, count: int, generator: torch.Generator) -> torch.Tensor:
-        """Which controls are given, ``(count, controls, 1)``."""
-        controls = self._conditions.shape[1]
-        presence = (torch.rand(count, controls, generator=generator) < 0.5).float()
-        kind = torch.rand(count, generator=generator)
-        null = self._batch.null_probability
-        presence[kind < null + self._batch.first_control_probability] = torch.eye(controls)[0]
-        presence[kind < null] = 0
-        return presence.unsqueeze(-1)

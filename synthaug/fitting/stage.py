@@ -21,6 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from synthaug.configuration.limits import allowed
 from synthaug.files.tensors import write_tensors
+from synthaug.networks.memory_format import with_channels_last
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ class Stage(Generic[Network]):
         self._spent = 0.0
         self._step = 0
         set_seed(seed)
-        network = network.to(memory_format=torch.channels_last_3d)
+        network = with_channels_last(network)
         self._ema = deepcopy(network).requires_grad_(False).to(accelerator.device)
         optimisers = {
             turn.children: torch.optim.AdamW(

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthaug.errors import ConfigurationError, did_you_mean
+from synthaug.fitting.alpha_wgan_fit import AlphaWGANFit, AlphaWGANSettings, alpha_wgan_settings
 from synthaug.fitting.generator_fit import GeneratorFit
 from synthaug.fitting.guided_ldm import GuidedLDMFit
 from synthaug.fitting.guided_ldm_plan import guided_ldm_settings
 from synthaug.fitting.guided_ldm_settings import GuidedLDMSettings
+from synthaug.fitting.sequence_fit import DDPM2DFit, MedGen3DFit, Vid2VidFit
+from synthaug.fitting.sequence_settings import SequenceSettings, sequence_settings
 from synthaug.fitting.settings import FitSettings
 from synthaug.generators.registry import WITHOUT_WEIGHTS
 
@@ -30,7 +33,13 @@ class FittedSystem:
     fit: type[GeneratorFit[Any, Any]]
 
 
-SYSTEMS = {"guided-ldm": FittedSystem(GuidedLDMSettings, guided_ldm_settings, GuidedLDMFit)}
+SYSTEMS = {
+    "guided-ldm": FittedSystem(GuidedLDMSettings, guided_ldm_settings, GuidedLDMFit),
+    "medgen3d": FittedSystem(SequenceSettings, sequence_settings, MedGen3DFit),
+    "vid2vid": FittedSystem(SequenceSettings, sequence_settings, Vid2VidFit),
+    "alpha-wgan": FittedSystem(AlphaWGANSettings, alpha_wgan_settings, AlphaWGANFit),
+    "ddpm2d": FittedSystem(SequenceSettings, sequence_settings, DDPM2DFit),
+}
 """By name."""
 
 

@@ -114,8 +114,6 @@ class GuidedLDM(TwoStageGenerator):
     ) -> None:
         super().__init__(config, list(networks.by_name().values()), fingerprint=fingerprint, device=device)
         self.config = config
-        for network in networks.by_name().values():
-            network.to(memory_format=torch.channels_last_3d)
         self._mask_stage = MaskStage(
             config,
             networks.label_autoencoder,

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import ndimage
 
 from synthaug.generators.guided_ldm_config import GuidedLDMConfig
 from synthaug.generators.thin_structures import neighbourhood_edges, settle_neighbourhoods
-from synthaug.generators.volume_decision import decide_labels, reach_of_main_piece
+from synthaug.generators.volume_decision import decide_labels, largest_component, reach_of_main_piece
 from synthaug.generators.volume_feedback import VolumeFeedback
 from synthaug.generators.volume_prior import members_of
 from synthaug.generators.volume_search import VolumeSearch
@@ -202,7 +201,7 @@ class MaskStage:
                 reach = torch.from_numpy(reach_of_main_piece(label == one)).to(self.device)
                 logits[one].masked_fill_(~LabelAutoencoder.fold(reach[None].float())[0].bool(), -torch.inf)
         folded = decide_labels(logits, voxels, largest_shift=sampling.volume_shift)
-        return _largest_component(LabelAutoencoder.unfold(folded.unsqueeze(0))[0].cpu())
+        return largest_component(LabelAutoencoder.unfold(folded.unsqueeze(0))[0].cpu())
 
     def _thin_shares(self, coarsest: torch.Tensor) -> dict[tuple[int, ...], torch.Tensor]:
         """Share of each neighbourhood ``(a, b, c)`` that each thin structure has, by its ids."""
@@ -217,12 +216,3 @@ class MaskStage:
         counts = [*voxels.tolist(), *[0] * (self.config.scheme.num_classes - len(voxels))]
         found = {name: sum(counts[one] for one in self.config.scheme.resolve(name)) for name in controls}
         return {name: max(count, 1) * self.config.grid.voxel_volume_ml for name, count in found.items()}
-
-
-def _largest_component(label: torch.Tensor) -> torch.Tensor:
-    """Label map ``(X, Y, Z)`` without specks that hang loose around the head."""
-    components, count = ndimage.label(label.numpy() > 0)
-    if count <= 1:
-        return label
-    largest = np.bincount(components.ravel())[1:].argmax() + 1
-    return label * torch.from_numpy(components == largest)

@@ -30,7 +30,7 @@ class GeneratorInfo:
 
     Attributes:
         name: what :func:`load_generator` takes.
-        system: ``guided-ldm``, ``counterfactual`` or ``domain-randomization``.
+        system: ``guided-ldm``, ``medgen3d``, ``counterfactual``...
         folder: folder of the weights; None for a system that needs none.
         needs_cases: whether it draws from real cases that have to be given.
         summary: one line for lists.
@@ -49,10 +49,46 @@ def _load_guided_ldm(folder: Path, device: str, options: dict[str, Any]) -> Pair
     return GuidedLDM.load(folder, device=device, **options)
 
 
-_SYSTEMS: dict[str, Callable[[Path, str, dict[str, Any]], PairGenerator]] = {"guided-ldm": _load_guided_ldm}
+def _load_medgen3d(folder: Path, device: str, options: dict[str, Any]) -> PairGenerator:
+    from synthaug.generators.medgen3d import MedGen3D
+
+    return MedGen3D.load(folder, device=device, **options)
+
+
+def _load_vid2vid(folder: Path, device: str, options: dict[str, Any]) -> PairGenerator:
+    from synthaug.generators.vid2vid import Vid2Vid
+
+    return Vid2Vid.load(folder, device=device, **options)
+
+
+def _load_ddpm2d(folder: Path, device: str, options: dict[str, Any]) -> PairGenerator:
+    from synthaug.generators.ddpm2d import DDPM2D
+
+    return DDPM2D.load(folder, device=device, **options)
+
+
+def _load_alpha_wgan(folder: Path, device: str, options: dict[str, Any]) -> PairGenerator:
+    from synthaug.generators.alpha_wgan import AlphaWGANGenerator
+
+    return AlphaWGANGenerator.load(folder, device=device, **options)
+
+
+_SYSTEMS: dict[str, Callable[[Path, str, dict[str, Any]], PairGenerator]] = {
+    "guided-ldm": _load_guided_ldm,
+    "medgen3d": _load_medgen3d,
+    "vid2vid": _load_vid2vid,
+    "ddpm2d": _load_ddpm2d,
+    "alpha-wgan": _load_alpha_wgan,
+}
 """``system`` of a configuration -> how its folder is loaded."""
 
-_SUMMARIES = {"guided-ldm": "guided mask latent diffusion, then SPADE image latent diffusion"}
+_SUMMARIES = {
+    "guided-ldm": "guided mask latent diffusion, then SPADE image latent diffusion",
+    "medgen3d": "label slices by diffusion, image slices by Vid2Vid, refined in three views",
+    "vid2vid": "label slices by diffusion, image slices by Vid2Vid",
+    "ddpm2d": "label slices by diffusion, image slices by diffusion in three views",
+    "alpha-wgan": "label map and image at once, by a generative adversarial network",
+}
 
 
 def pretrained_folders() -> dict[str, Path]:

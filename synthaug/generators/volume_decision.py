@@ -87,6 +87,15 @@ def reach_of_main_piece(inside: np.ndarray) -> np.ndarray:
     return reach
 
 
+def largest_component(label: torch.Tensor) -> torch.Tensor:
+    """Label map ``(X, Y, Z)`` without specks that hang loose around the head."""
+    components, count = ndimage.label(label.numpy() > 0)
+    if count <= 1:
+        return label
+    largest = np.bincount(components.ravel())[1:].argmax() + 1
+    return label * torch.from_numpy(components == largest)
+
+
 def _shifted(logits: torch.Tensor, shifts: Mapping[tuple[int, ...], float]) -> torch.Tensor:
     offsets = torch.zeros(len(logits), device=logits.device)
     for ids, shift in shifts.items():

@@ -16,6 +16,7 @@ from torch import nn
 from synthaug.conditions import Condition
 from synthaug.errors import GeometryError
 from synthaug.generators.generator_config import GeneratorConfig, refuse_no_volume
+from synthaug.networks.memory_format import with_channels_last
 from synthaug.networks.precision import choose_device, choose_dtype
 from synthaug.volumes import LabeledVolume
 
@@ -70,7 +71,7 @@ class WeightsGenerator(ABC):
         self.device = choose_device(device)
         self.dtype = choose_dtype(self.device)
         for network in networks:
-            network.to(self.device).eval().requires_grad_(False)
+            with_channels_last(network.to(self.device)).eval().requires_grad_(False)
         self._last_labels: dict[tuple[str, int], MadeLabel] = {}
 
     @abstractmethod

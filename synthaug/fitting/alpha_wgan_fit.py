@@ -1,0 +1,110 @@
+"""Fit of `alpha-wgan`: generator, encoder and two discriminators learn in turns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from synthaug.errors import ConfigurationError
+from synthaug.fitting.alpha_wgan import AlphaWGANBatch, VolumeDraw, alpha_wgan_turns
+from synthaug.fitting.bank import Bank
+from synthaug.fitting.calibration import structures_of_all, trial_label_maps
+from synthaug.fitting.cases import FittingCase
+from synthaug.fitting.generator_fit import GeneratorFit, measured_limits
+from synthaug.fitting.settings import FitSettings
+from synthaug.fitting.stage import StageSettings, Turn
+from synthaug.generators.alpha_wgan import AlphaWGANConfig, AlphaWGANGenerator, AlphaWGANSampling, generating_networks
+from synthaug.labels import LabelScheme
+
+
+@dataclass(frozen=True)
+class AlphaWGANSettings(FitSettings):
+    """How an alpha-WGAN is fitted.
+
+    Attributes:
+        sampling: how the finished generator samples.
+        network: arguments of :class:`~synthaug.networks.alpha_wgan.AlphaWGAN`.
+        batch: what a step sees.
+        stage: how long and how fast it learns.
+    """
+
+    sampling: AlphaWGANSampling = field(default_factory=AlphaWGANSampling)
+    network: dict[str, Any] = field(default_factory=dict)
+    batch: AlphaWGANBatch = field(default_factory=AlphaWGANBatch)
+    stage: StageSettings = field(default_factory=lambda: StageSettings(share=1.0, betas=(0.5, 0.99), ema_decay=0.99))
+
+    def check(self, scheme: LabelScheme, where: str) -> None:
+        """See :meth:`synthaug.fitting.settings.FitSettings.check`."""
+        super().check(scheme, where)
+        if any(extent % 32 for extent in self.shape):
+            raise ConfigurationError(f"{where}, shape: is {list(self.shape)}; multiples of 32 are needed")
+
+
+def alpha_wgan_settings(planned: FitSettings, classes: int) -> AlphaWGANSettings:
+    """Settings with what a plan chose; the number of classes changes none of them."""
+    return AlphaWGANSettings(**vars(planned))
+
+
+class AlphaWGANFit(GeneratorFit[AlphaWGANConfig, AlphaWGANSettings]):
+    """See :class:`~synthaug.fitting.generator_fit.GeneratorFit`."""
+
+    def __init__(
+        self,
+        name: str,
+        cases: Sequence[FittingCase],
+        scheme: LabelScheme,
+        channels: Sequence[str],
+        settings: AlphaWGANSettings,
+        folder: Path,
+        *,
+        budget_seconds: float,
+        accelerator: Accelerator,
+    ) -> None:
+        super().__init__(
+            name, cases, scheme, channels, settings, folder, budget_seconds=budget_seconds, accelerator=accelerator
+        )
+        self._seconds = {"alpha_wgan": self._training_seconds}
+        self._config = AlphaWGANConfig(**self._common, alpha_wgan=settings.network, sampling=settings.sampling)
+        self._fresh = self._config.build()
+
+    def _train(self, deadline: float | None) -> Mapping[str, nn.Module]:
+        grid, settings, scheme = self._config.grid, self._settings, self._config.scheme
+        paths = self._bank.paths("pairs")
+        self._update(limits_ml=self._limits(paths))
+        draw = VolumeDraw(
+            paths,
+            self._mirror,
+            scheme,
+            self._config.limits_ml,
+            settings.batch,
+            voxel_volume_ml=grid.voxel_volume_ml,
+            device=self._device,
+        )
+        self._fresh.set_prior(*draw.mean())
+        turns = [Turn(loss, children) for children, loss in alpha_wgan_turns(draw)]
+        network = self._stage("alpha_wgan", self._fresh, turns, settings.stage).run(deadline=deadline)
+        generator = AlphaWGANGenerator(self._config, network, fingerprint="", device=str(self._device))
+        trials = trial_label_maps(generator, seed=settings.seed)
+        self._update(required_structures=structures_of_all(self._config.required_structures, trials, scheme))
+        return generating_networks(network)
+
+    def _limits(self, paths: Sequence[Path]) -> dict[str, tuple[float, float]]:
+        """Bounds of the controls in mL: those of the settings, else the range of the bank's pairs."""
+        scheme, voxel_ml = self._config.scheme, self._config.grid.voxel_volume_ml
+        counts = [torch.bincount(Bank.read(path).label.flatten(), minlength=scheme.num_classes) for path in paths]
+        both = torch.stack([one for count in counts for one in (count, self._mirror.swap(count))]).float() * voxel_ml
+        return {
+            control: self._settings.limits_ml.get(
+                control, measured_limits(both[:, list(scheme.resolve(control))].sum(dim=1), voxel_ml)
+            )
+            for control in self._settings.controls
+        }
+
+    def _config_dict(self) -> dict[str, Any]:
+        return self._config.to_dict()

@@ -1,0 +1,153 @@
+"""Fits of `medgen3d`, `vid2vid` and `ddpm2d`, whose stages do not depend on each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from accelerate import Accelerator
+from torch import nn
+
+from synthaug.fitting.calibration import label_offsets, structures_of_all, trial_label_maps
+from synthaug.fitting.cases import FittingCase
+from synthaug.fitting.generator_fit import GeneratorFit, measured_limits
+from synthaug.fitting.image_sequence import ImageSequenceGame, image_sequence_turns, label_intensities
+from synthaug.fitting.mask_sequence import MaskSequenceLoss, survey_sequences
+from synthaug.fitting.sequence_settings import SequenceSettings
+from synthaug.fitting.slice_diffusion import SliceDiffusionLoss, measure_classes
+from synthaug.fitting.stage import Turn
+from synthaug.generators.ddpm2d import DDPM2D
+from synthaug.generators.medgen3d import MedGen3D
+from synthaug.generators.sequence_config import SequenceConfig
+from synthaug.generators.sequence_generator import SequenceGenerator, SequenceNetworks
+from synthaug.generators.vid2vid import Vid2Vid
+from synthaug.labels import LabelScheme
+from synthaug.networks.image_sequence import ImageSequenceGenerator
+from synthaug.networks.mask_sequence import MaskSequenceUNet
+from synthaug.networks.sequence_discriminators import ImageDiscriminator, SequenceDiscriminator
+from synthaug.networks.slice_diffusion import SliceDiffusionUNet
+
+
+class SequenceFit(GeneratorFit[SequenceConfig, SequenceSettings]):
+    """Fit of one of these systems; see :class:`~synthaug.fitting.generator_fit.GeneratorFit`."""
+
+    system: ClassVar[str]
+    generator: ClassVar[type[SequenceGenerator]]
+
+    def __init__(
+        self,
+        name: str,
+        cases: Sequence[FittingCase],
+        scheme: LabelScheme,
+        channels: Sequence[str],
+        settings: SequenceSettings,
+        folder: Path,
+        *,
+        budget_seconds: float,
+        accelerator: Accelerator,
+    ) -> None:
+        super().__init__(
+            name, cases, scheme, channels, settings, folder, budget_seconds=budget_seconds, accelerator=accelerator
+        )
+        self._seconds = settings.stage_seconds(self.system, self._training_seconds)
+        self._config = SequenceConfig(
+            **self._common,
+            system=self.system,
+            mask_sequence=settings.mask_sequence.network,
+            image_sequence=settings.image_sequence.network,
+            slice_diffusion=settings.slice_diffusion.network,
+            sampling=settings.sampling,
+        )
+        self._fresh = SequenceNetworks.build(self._config)
+
+    def _train(self, deadline: float | None) -> Mapping[str, nn.Module]:
+        image_sequence = self._fresh.image_sequence
+        networks = SequenceNetworks(
+            self._fit_mask_sequence(deadline),
+            self._fit_image_sequence(image_sequence, deadline) if image_sequence is not None else None,
+            {
+                view: self._fit_slice_diffusion(view, network, deadline)
+                for view, network in self._fresh.slice_diffusion.items()
+            },
+        )
+        self._calibrate(networks)
+        return networks.by_name()
+
+    def _config_dict(self) -> dict[str, Any]:
+        return self._config.to_dict()
+
+    def _fit_mask_sequence(self, deadline: float | None) -> MaskSequenceUNet:
+        controls, grid = self._settings.controls, self._config.grid
+        network, paths = self._fresh.mask_sequence, self._bank.paths("labels")
+        survey = survey_sequences(
+            paths,
+            self._mirror,
+            self._config.scheme,
+            controls,
+            network.shape,
+            grid.voxel_volume_ml,
+            cache=self._work / "label_survey.safetensors",
+        )
+        measured = zip(controls, survey.volumes_ml.flatten(0, 1).T, strict=True)
+        limits = {
+            control: self._settings.limits_ml.get(control, measured_limits(values, grid.voxel_volume_ml))
+            for control, values in measured
+        }
+        self._update(limits_ml=limits)
+        network.set_prior(survey.prior)
+        settings = self._settings.mask_sequence
+        loss = MaskSequenceLoss(paths, self._mirror, survey, limits, settings.batch, device=self._device)
+        return self._stage("mask_sequence", network, [Turn(loss)], settings.stage).run(deadline=deadline)
+
+    def _fit_image_sequence(self, generator: ImageSequenceGenerator, deadline: float | None) -> ImageSequenceGenerator:
+        settings, paths = self._settings.image_sequence, self._bank.paths("pairs")
+        channels, classes = len(self._config.channels), self._config.scheme.num_classes
+        generator.set_intensities(label_intensities(self._bank.unwarped("pairs"), classes))
+        game = ImageSequenceGame(
+            generator,
+            ImageDiscriminator(channels, classes, **settings.image_discriminator),
+            SequenceDiscriminator(channels, **settings.sequence_discriminator),
+        )
+        turns = [
+            Turn(loss, children)
+            for children, loss in image_sequence_turns(paths, self._mirror, settings.batch, device=self._device)
+        ]
+        return self._stage("image_sequence", game, turns, settings.stage).run(deadline=deadline).generator
+
+    def _fit_slice_diffusion(
+        self, view: str, network: SliceDiffusionUNet, deadline: float | None
+    ) -> SliceDiffusionUNet:
+        settings = self._settings.slice_diffusion
+        network.set_prior(*measure_classes(self._bank.unwarped("pairs"), self._config.scheme.num_classes))
+        loss = SliceDiffusionLoss(self._bank.paths("pairs"), self._mirror, view, settings.batch, device=self._device)
+        return self._stage(f"slice_diffusion_{view}", network, [Turn(loss)], settings.stage).run(deadline=deadline)
+
+    def _calibrate(self, networks: SequenceNetworks) -> None:
+        """Ask of label maps no structure that trials lack, and give structures their mean intensities."""
+        generator = self.generator(self._config, networks, fingerprint="", device=str(self._device))
+        trials = trial_label_maps(generator, seed=self._settings.seed)
+        made = structures_of_all(self._config.required_structures, trials, self._config.scheme)
+        offsets = label_offsets(generator, self._bank.unwarped("pairs"), trials, seed=self._settings.seed)
+        self._update(required_structures=made, label_offsets=offsets)
+
+
+class MedGen3DFit(SequenceFit):
+    """All stages."""
+
+    system = "medgen3d"
+    generator = MedGen3D
+
+
+class Vid2VidFit(SequenceFit):
+    """Label and image slices in order."""
+
+    system = "vid2vid"
+    generator = Vid2Vid
+
+
+class DDPM2DFit(SequenceFit):
+    """Label slices in order, image slices of each view."""
+
+    system = "ddpm2d"
+    generator = DDPM2D

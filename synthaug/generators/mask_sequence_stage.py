@@ -1,0 +1,217 @@
+"""Mask stage of MedGen3D: label maps grown slice by slice from a random place (arXiv 2304.04106, section 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import torch
+
+from synthaug.generators.sequence_config import SequenceConfig
+from synthaug.generators.slice_size import to_full_size
+from synthaug.generators.volume_decision import decide_labels, largest_component
+from synthaug.generators.volume_search import VolumeSearch
+from synthaug.networks.condition_encoder import condition_vector
+from synthaug.networks.mask_sequence import MaskSequenceUNet, as_signal, expected_signal
+from synthaug.networks.precision import autocast
+from synthaug.networks.rectified_flow import LEAST_NOISE, TIME_SCALE, integrate_flow
+
+
+@dataclass(frozen=True)
+class Window:
+    """A subsequence of slices.
+
+    Attributes:
+        first: index along z of its first slice.
+        given: which of its slices are given, one after the other.
+    """
+
+    first: int
+    given: tuple[bool, ...]
+
+    @property
+    def join(self) -> int | None:
+        """Slice, with that below it, between which what was given and what is made meet; None: nothing is given."""
+        meet = [place for place in range(1, len(self.given)) if self.given[place] != self.given[place - 1]]
+        return self.first + meet[0] if meet else None
+
+
+@dataclass(frozen=True)
+class GrownLabel:
+    """A label map that was grown.
+
+    Attributes:
+        label: ``(X, Y, Z)``.
+        joins: slices that begin or follow a subsequence, in ascending order.
+    """
+
+    label: torch.Tensor
+    joins: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Draw:
+    """A label map to be: volumes asked for, where it begins to grow, and the seed of its noise."""
+
+    search: VolumeSearch
+    limits_ml: Mapping[str, tuple[float, float]]
+    asked_ml: Mapping[str, float]
+    start: int
+    seed: int
+
+
+def plan_windows(start: int, depth: int, slices: int, given: int) -> list[list[Window]]:
+    """Subsequences that make a volume, in rounds: first the one at the start, then one upwards and one downwards each.
+
+    Args:
+        start: first slice of the first subsequence.
+        depth: slices of the volume.
+        slices: of a subsequence.
+        given: slices that each further one is given; at the ends of the volume it is more.
+    """
+    upwards, downwards = [], []
+    end, begin = start + slices, start
+    while end < depth:
+        first = min(end - given, depth - slices)
+        upwards.append(Window(first, tuple(first + place < end for place in range(slices))))
+        end = first + slices
+    while begin > 0:
+        first = max(begin + given - slices, 0)
+        downwards.append(Window(first, tuple(first + place >= begin for place in range(slices))))
+        begin = first
+    pairs = zip_longest(upwards, downwards)
+    return [[Window(start, (False,) * slices)], *([one for one in pair if one is not None] for pair in pairs)]
+
+
+@dataclass(frozen=True, eq=False)
+class MaskSequenceStage:
+    """Samples label maps from a diffusion model of mask sequences.
+
+    Attributes:
+        config: of the generator.
+        network: with its weights, on the device.
+        device: where it is.
+        dtype: floating-point type of the network.
+    """
+
+    config: SequenceConfig
+    network: MaskSequenceUNet
+    device: torch.device
+    dtype: torch.dtype
+
+    def sample(
+        self, targets_ml: Sequence[Mapping[str, float]], generators: Sequence[torch.Generator]
+    ) -> list[GrownLabel]:
+        """Label maps on the CPU with volumes asked for, in mL by control, each from its own noise."""
+        draws = [self._draw(targets, generator) for targets, generator in zip(targets_ml, generators, strict=True)]
+        while unfinished := [draw for draw in draws if not draw.search.done]:
+            for draw, logits in zip(unfinished, self._grow(unfinished), strict=True):
+                label = self._decide(logits, draw.asked_ml)
+                draw.search.observe(label, self._volumes_ml(label, tuple(draw.asked_ml)))
+        return [GrownLabel(draw.search.best, self._joins(draw)) for draw in draws]
+
+    def _draw(self, targets_ml: Mapping[str, float], generator: torch.Generator) -> _Draw:
+        """All that a label map takes from chance, and what it is to become."""
+        sampling = self.config.sampling
+        start = int(torch.randint(self.network.shape[2] - self.network.slices + 1, (1,), generator=generator))
+        seed = int(torch.randint(2**53, (1,), generator=generator))
+        limits_ml = dict(self.config.limits_ml)
+        for name, target_ml in targets_ml.items():  # an extrapolated target widens what a condition may be
+            low, high = limits_ml[name]
+            limits_ml[name] = (min(low, target_ml), max(high, target_ml))
+        search = VolumeSearch(targets_ml, sampling.volume_tolerance, sampling.volume_rounds if targets_ml else 0)
+        return _Draw(search, limits_ml, dict(targets_ml), start, seed)
+
+    def _windows(self, draw: _Draw) -> list[list[Window]]:
+        given = min(self.config.sampling.given_slices, self.network.slices - 1)
+        return plan_windows(draw.start, self.network.shape[2], self.network.slices, given)
+
+    def _joins(self, draw: _Draw) -> tuple[int, ...]:
+        windows = [one for windows in self._windows(draw) for one in windows]
+        return tuple(sorted(one.join for one in windows if one.join is not None))
+
+    def _grow(self, draws: Sequence[_Draw]) -> list[torch.Tensor]:
+        """Logits ``(K, x, y, z)`` of label maps, of the size that the network works on."""
+        x, y, depth = self.network.shape
+        labels = [torch.zeros(depth, x, y, dtype=torch.uint8) for _ in draws]
+        logits = [torch.zeros(depth, self.network.num_classes, x, y, dtype=torch.float16) for _ in draws]
+        plans = [self._windows(draw) for draw in draws]
+        for turn in range(max(map(len, plans))):
+            batch = [
+                (number, window)
+                for number, plan in enumerate(plans)
+                for windows in plan[turn : turn + 1]
+                for window in windows
+            ]
+            made = self._make(batch, labels, draws)
+            for (number, window), new in zip(batch, made, strict=True):
+                for place, known in enumerate(window.given):
+                    if not known:
+                        logits[number][window.first + place] = new[place].half()
+                        labels[number][window.first + place] = new[place].argmax(dim=0).to(torch.uint8)
+        return [one.permute(1, 2, 3, 0) for one in logits]
+
+    def _make(
+        self, batch: Sequence[tuple[int, Window]], labels: Sequence[torch.Tensor], draws: Sequence[_Draw]
+    ) -> torch.Tensor:
+        """Logits ``(B, m, K, x, y)`` of subsequences, on the CPU, for slices ``(z, x, y)`` that are known so far."""
+        slices, controls = self.network.slices, tuple(self.config.limits_ml)
+        first = torch.tensor([window.first for _, window in batch])
+        given = torch.tensor([window.given for _, window in batch]).float()
+        known = torch.stack([labels[number][one.first : one.first + slices] for number, one in batch])
+        clean = as_signal(known, self.network.num_classes).to(self.device)
+        noise = torch.stack([self._noise(draws[number], one, clean.shape[1:]) for number, one in batch])
+        conditions = [
+            condition_vector(draws[number].search.aims_ml, controls, draws[number].limits_ml) for number, _ in batch
+        ]
+        inputs = (first.to(self.device), given.to(self.device), torch.stack(conditions).to(self.device))
+        fixed = (given > 0)[:, :, None, None, None].to(self.device)
+        last = torch.empty(0)
+
+        def velocity(state: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
+            nonlocal last
+            last = self._guided_logits(torch.where(fixed, clean, state), fraction, inputs)
+            return (state - expected_signal(last)) / fraction.clamp(min=LEAST_NOISE)
+
+        sampling = self.config.sampling
+        start = sampling.mask_temperature * noise.to(self.device)
+        integrate_flow(velocity, start, steps=sampling.mask_steps, shift=sampling.mask_shift)
+        return last.cpu()
+
+    def _guided_logits(
+        self,
+        state: torch.Tensor,
+        fraction: torch.Tensor,
+        inputs: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    ) -> torch.Tensor:
+        first, given, condition = inputs
+        time = (fraction * TIME_SCALE).to(self.device).expand(len(state))
+        scale = self.config.sampling.guidance_scale
+        with autocast(self.device, self.dtype):
+            asked = self.network(state, time, first, given, condition)
+            if scale == 1:
+                return asked
+            free = self.network(state, time, first, given, torch.zeros_like(condition))
+        return free + scale * (asked - free)
+
+    @staticmethod
+    def _noise(draw: _Draw, window: Window, shape: torch.Size) -> torch.Tensor:
+        """Noise ``(m, K, x, y)``, the same in every round of the search."""
+        return torch.randn(shape, generator=torch.Generator().manual_seed(draw.seed + window.first))
+
+    def _decide(self, logits: torch.Tensor, asked_ml: Mapping[str, float]) -> torch.Tensor:
+        """Label map ``(X, Y, Z)`` of logits ``(K, x, y, z)``, borders moved a little towards volumes asked for."""
+        voxel_ml = self.config.grid.voxel_volume_ml
+        voxels = {
+            tuple(self.config.scheme.resolve(name)): round(volume_ml / voxel_ml) for name, volume_ml in asked_ml.items()
+        }
+        full = to_full_size(logits.float(), self.config.grid.shape)
+        label = decide_labels(full, voxels, largest_shift=self.config.sampling.volume_shift)
+        return largest_component(label.to(torch.uint8))
+
+    def _volumes_ml(self, label: torch.Tensor, names: Sequence[str]) -> dict[str, float]:
+        """Volumes in mL; above 0, since they are taken the logarithm of."""
+        counts = torch.bincount(label.flatten().long(), minlength=self.config.scheme.num_classes).tolist()
+        voxels = {name: sum(counts[one] for one in self.config.scheme.resolve(name)) for name in names}
+        return {name: max(count, 1) * self.config.grid.voxel_volume_ml for name, count in voxels.items()}

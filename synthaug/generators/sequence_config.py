@@ -1,0 +1,148 @@
+"""Configuration of the systems that make label maps slice by slice: `medgen3d`, `vid2vid` and `ddpm2d`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from synthaug.configuration import load_config
+from synthaug.configuration.limits import allowed
+from synthaug.errors import ConfigurationError, SynthAugError
+from synthaug.generators.config_checks import check_keys, check_values
+from synthaug.generators.generator_config import CONFIG_NAME, GeneratorConfig, read_common, read_config_file
+
+FORMAT_VERSION = 1
+SECTIONS = ("mask_sequence", "image_sequence", "slice_diffusion")
+INFORMATIVE = ("system", "null_condition", "noise_schedule", "weights")
+VIEWS = ("axial", "coronal", "sagittal")
+
+IMAGE_SECTIONS = {
+    "medgen3d": ("image_sequence", "slice_diffusion"),
+    "vid2vid": ("image_sequence",),
+    "ddpm2d": ("slice_diffusion",),
+}
+"""By system, the sections of the networks that make its images; label maps are made by ``mask_sequence`` in all."""
+
+
+@dataclass(frozen=True)
+class SequenceSampling:
+    """How pairs are sampled.
+
+    Attributes:
+        mask_steps: network evaluations for each subsequence of label slices.
+        mask_shift: above 1 spends more of them at high noise.
+        mask_temperature: deviation of the noise that label slices begin from; below 1 they are more typical.
+        given_slices: slices that each further subsequence is given (n in the paper).
+        guidance_scale: classifier-free guidance of label maps; 1 is the conditional model alone.
+        volume_shift: up to so much is added to the logits of a structure when its label is decided, which moves its
+            border by fractions of a voxel towards the volume asked for; 0 decides for the most probable label.
+        volume_rounds: label maps after the first one, from the same noise, in search of the volumes asked for.
+        volume_tolerance: relative error of the volumes at which that search ends.
+        noising_steps: of a thousand, that the refiner noises an image by (10 in the paper); 0 leaves it as it is.
+        refine_steps: network evaluations of each view of the refiner, at most ``noising_steps``.
+        image_steps: network evaluations of each view where images are made of noise alone (`ddpm2d`).
+        views: whose mean the image is.
+    """
+
+    mask_steps: int = field(default=8, metadata=allowed(low=1, high=1000))
+    mask_shift: float = field(default=4.0, metadata=allowed(low=0.01, high=100))
+    mask_temperature: float = field(default=1.0, metadata=allowed(low=0, high=2))
+    given_slices: int = field(default=2, metadata=allowed(low=1))
+    guidance_scale: float = field(default=1.0, metadata=allowed(low=0, high=20))
+    volume_shift: float = field(default=4.0, metadata=allowed(low=0, high=20))
+    volume_rounds: int = field(default=2, metadata=allowed(low=0, high=20))
+    volume_tolerance: float = field(default=0.02, metadata=allowed(low=0.001, high=1))
+    noising_steps: int = field(default=10, metadata=allowed(low=0, high=1000))
+    refine_steps: int = field(default=3, metadata=allowed(low=1, high=1000))
+    image_steps: int = field(default=20, metadata=allowed(low=1, high=1000))
+    views: tuple[str, ...] = field(default=VIEWS, metadata=allowed(choices=VIEWS))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceConfig(GeneratorConfig):
+    """Everything but the weights.
+
+    Attributes:
+        system: ``medgen3d``, ``vid2vid`` or ``ddpm2d``.
+        mask_sequence: arguments of :class:`~synthaug.networks.mask_sequence.MaskSequenceUNet`.
+        image_sequence: arguments of :class:`~synthaug.networks.image_sequence.ImageSequenceGenerator`; not in
+            ``ddpm2d``.
+        slice_diffusion: arguments of each :class:`~synthaug.networks.slice_diffusion.SliceDiffusionUNet`; not in
+            ``vid2vid``.
+        sampling: default sampler settings.
+    """
+
+    system: str
+    mask_sequence: Mapping[str, Any] = field(default_factory=dict)
+    image_sequence: Mapping[str, Any] = field(default_factory=dict)
+    slice_diffusion: Mapping[str, Any] = field(default_factory=dict)
+    sampling: SequenceSampling = field(default_factory=SequenceSampling)
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """Of the networks that the system has."""
+        return ("mask_sequence", *IMAGE_SECTIONS[self.system])
+
+    def with_sampling(self, **options: Any) -> SequenceConfig:
+        """Copy with other sampler settings; None leaves a setting as it is, ``steps`` sets the steps of all.
+
+        Raises:
+            ConfigurationError: an unknown option, or a value that is not allowed.
+        """
+        given = {key: value for key, value in options.items() if value is not None}
+        steps = given.pop("steps", None)
+        if steps is not None:
+            given = {"mask_steps": steps, "refine_steps": steps, "image_steps": steps, **given}
+        sampling = load_config(SequenceSampling, {**asdict(self.sampling), **given}, where="sampling")
+        return replace(self, sampling=sampling)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "system": self.system,
+            **self.common_dict(),
+            **{key: getattr(self, key) for key in self.sections},
+            "null_condition": "value 0, presence 0 for every control",
+            "noise_schedule": "label maps: rectified flow, logit-normal times; images: DDPM, 1000 steps",
+            "weights": "exponential moving average",
+            "sampling": asdict(self.sampling),
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], where: str) -> SequenceConfig:
+        """Read the JSON form.
+
+        Raises:
+            ConfigurationError: a key is missing, unknown or of the wrong form, values contradict each other, or the
+                format is of a later version.
+        """
+        if content.get("format_version") != FORMAT_VERSION:
+            raise ConfigurationError(
+                f"{where}: format_version is {content.get('format_version')!r}; "
+                f"this version of synthaug reads {FORMAT_VERSION}: install the synthaug version that wrote it"
+            )
+        sections = ("mask_sequence", *IMAGE_SECTIONS[content["system"]])
+        try:
+            check_keys(content, sections, INFORMATIVE)
+            config = cls(
+                **read_common(content),
+                system=content["system"],
+                **{key: content[key] for key in sections},
+                sampling=load_config(SequenceSampling, content["sampling"], where="sampling"),
+            )
+            check_values(config)
+            return config
+        except SynthAugError as error:
+            raise ConfigurationError(f"{where}: {error}") from error
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ConfigurationError(
+                f"{where}: not a {content['system']} configuration ({error!r}); fit or fetch the generator again"
+            ) from error
+
+    @classmethod
+    def read(cls, folder: Path) -> SequenceConfig:
+        """Read ``config.json`` of a generator's folder."""
+        return cls.from_dict(read_config_file(folder), str(folder / CONFIG_NAME))

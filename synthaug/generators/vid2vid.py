@@ -1,0 +1,17 @@
+"""Baseline of MedGen3D (arXiv 2304.04106, section 4.2): its label maps, with images of Vid2Vid alone."""
+
+from __future__ import annotations
+
+import torch
+
+from synthaug.generators.sequence_generator import SequenceGenerator
+
+
+class Vid2Vid(SequenceGenerator):
+    """Image slices in order, each the one before warped and blended with new texture (Wang et al. 2018).
+
+    A label map has one image: the seed decides about the label map alone.
+    """
+
+    def _make_image(self, label: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        return self._sequence_images(label)
