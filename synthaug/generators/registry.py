@@ -20,6 +20,9 @@ COUNTERFACTUAL = "counterfactual"
 DOMAIN_RANDOMIZATION = "domain-randomization"
 WITHOUT_WEIGHTS = (COUNTERFACTUAL, DOMAIN_RANDOMIZATION)
 
+COMBINING_OPTIONS = ("masks", "label_mapping")
+"""Options that take the label maps of another generator, and say what its structures become."""
+
 RESERVED_OPTIONS = ("device", "folder", "name", "name_or_folder")
 """Names that say which generator is loaded and where: no generator has options of these names."""
 
@@ -142,7 +145,9 @@ def load_generator(
         cases: real pairs, for ``counterfactual`` and ``domain-randomization`` only.
         scheme: label scheme of the cases.
         channels: names of the cases' image channels.
-        **options: the generator's own options, for example ``steps`` or ``guidance_scale``.
+        **options: the generator's own options, for example ``steps`` or ``guidance_scale``. ``masks`` names another
+            generator, whose label maps its images are made for, ``label_mapping`` what the structures of these become
+            where their names do not tell: see :class:`~synthaug.generators.combined.CombinedGenerator`.
 
     Raises:
         ConfigurationError: an unknown name, a folder without configuration, an unknown option, or cases given to a
@@ -174,7 +179,25 @@ def load_generator(
             f"{folder / CONFIG_FILE}: system {system!r}{did_you_mean(system, _SYSTEMS)}; "
             f"this version of synthaug has: {', '.join(_SYSTEMS)}"
         )
-    return _SYSTEMS[system](folder, device, options)
+    own = {key: value for key, value in options.items() if key not in COMBINING_OPTIONS}
+    generator = _SYSTEMS[system](folder, device, own)
+    if own == options:
+        return generator
+    if "masks" not in options:
+        raise ConfigurationError(f"generator {name!r}: option 'label_mapping' is for label maps of another: give masks")
+    return _with_masks(generator, str(options["masks"]), options.get("label_mapping"), device)
+
+
+def _with_masks(images: PairGenerator, masks: str, mapping: object, device: str) -> PairGenerator:
+    """Images of one generator for label maps of another."""
+    from synthaug.generators.combined import CombinedGenerator
+
+    if mapping is not None and not isinstance(mapping, Mapping):
+        raise ConfigurationError(
+            f"option 'label_mapping' is {mapping!r}; it must be an object that names a structure of the image "
+            'generator, or "background", by structure of the masks: {"csf": "background"}'
+        )
+    return CombinedGenerator.of(load_generator(masks, device=device), images, mapping)
 
 
 def refuse_reserved_options(options: Mapping[str, Any]) -> None:

@@ -38,9 +38,8 @@ from synthaug.generators.intensity_scale import IntensityScale
 from synthaug.labels import LabelScheme
 from synthaug.volumes import CaseRecord
 from synthaug.warps.growth import growth_rates
-from tests.stand_in_generator import StandInGenerator
+from tests.fitting.small_cases import SHAPE, small_cases
 
-SHAPE = (32, 32, 32)
 STEPS = 1
 OTHER = CaseRecord("other", "2" * 64, "3" * 64)
 
@@ -52,18 +51,7 @@ def scheme() -> LabelScheme:
 
 @pytest.fixture(scope="module")
 def cases() -> list[FittingCase]:
-    generator = StandInGenerator(shape=SHAPE, spacing_mm=4.0)
-    pairs = generator.generate([Condition({"ventricles": volume}) for volume in (20.0, 40.0)], [1, 2])
-    return [
-        FittingCase(
-            identifier=f"case_{index}",
-            label=torch.from_numpy(pair.label.astype(np.uint8)),
-            image=torch.from_numpy(pair.image) / 120,
-            scales=(IntensityScale(0.0, 120.0),),
-            record=CaseRecord(f"case_{index}", "0" * 64, "1" * 64),
-        )
-        for index, pair in enumerate(pairs)
-    ]
+    return small_cases()
 
 
 @pytest.fixture(scope="module")
