@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import itertools
 import json
 import math
 import os
@@ -26,46 +25,28 @@ import re
 import resource
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import nn
-from torch.nn import functional
 
-from synthaug.errors import ConfigurationError, LeakageError, SynthAugError
-from synthaug.evaluation.extractors import HEAD_SHARE, RandomConvolutions, frechet_distance
-from synthaug.evaluation.fidelity import HIGHEST, LEAST_SIZE, MOST_PAIRS, SIMILARITY_WEIGHTS, SPLITS, Appearance
-from synthaug.labels import LabelScheme, Structure
+from synthaug.errors import ConfigurationError, SynthAugError
+from synthaug.evaluation.fold_cases import FoldCases
+from synthaug.evaluation.slice_figures import LEAST_CASES
+from synthaug.evaluation.view_survey import Look, ViewSurvey
+from synthaug.labels import LabelScheme
 from synthaug.quality import QualityConfig
-from synthaug.volumes import LabeledVolume
-from synthaug.volumes.grid import Grid, box_centre_mm, box_of, place_on_grid
 
 if TYPE_CHECKING:
-    from synthaug.evaluation.extractors import Extractor
-    from synthaug.generators.cases import CasePaths
     from synthaug.generators.protocol import PairGenerator
-    from synthaug.integrations.nnunet.dataset import NnunetDataset
     from synthaug.precomputing import Progress
     from synthaug.store import CaseEntry, Store, StoreInfo
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 QUALITY = QualityConfig(volume_tolerance=1000.0, max_attempts=8)
-HEAD = LabelScheme("head", (Structure("head", 1),))
-
-VIEWS = 3
-SLICES, COMPARED_SLICES = 24, 8
-"""Of each view of an image: for the Fréchet distance, and for the distance between two images."""
-
-MARGIN = 1.1
-"""Width of the grid that all images are placed on, in widths of the largest head."""
-
-LEAST_CASES = 3
-"""Fewer have too few slices for a covariance of the features."""
 
 PAPER = {
     "DDPM": (34.9, 0.298),
@@ -80,77 +61,6 @@ NOTE = (
     "that learned photographs (Inception; LPIPS's own), on other data: figures of different extractors cannot be "
     "compared."
 )
-
-
-@dataclass(frozen=True)
-class RealCases:
-    """Real cases of a dataset.
-
-    Attributes:
-        dataset: with its labels and channels.
-        training: that generators were fitted on, or may draw from.
-        held_out: that no generator has seen.
-    """
-
-    dataset: NnunetDataset
-    training: tuple[CasePaths, ...]
-    held_out: tuple[CasePaths, ...]
-
-    @classmethod
-    def of_fold(cls, dataset: NnunetDataset, fold: str) -> RealCases:
-        """The cases of a fold.
-
-        Raises:
-            ConfigurationError: no such fold, one that holds nothing out, or one that names cases without files.
-        """
-        if fold == "all":
-            raise ConfigurationError("--fold all: holds no case out; give a fold with validation cases")
-        training, held_out = dataset.split(fold)
-        lost = [name for name in (*training, *held_out) if name not in dataset.cases]
-        if lost or not held_out:
-            what = f"names {', '.join(lost[:3])}, without files" if lost else "has no validation case"
-            raise ConfigurationError(f"{dataset.name}: fold {fold} {what}; mend the split, or take another fold")
-        return cls(dataset, *(tuple(dataset.cases[name] for name in names) for names in (training, held_out)))
-
-    def refuse_leaks(self, infos: Mapping[str, StoreInfo]) -> None:
-        """Refuse a generator that was fitted on a held-out case.
-
-        Raises:
-            LeakageError: names both.
-        """
-        from synthaug.generators.cases import case_record
-        from synthaug.leakage import find_leaks, name_leaks
-
-        records = [case_record(paths) for paths in self.held_out]
-        for name, info in infos.items():
-            if leaks := find_leaks(info.training_cases, records):
-                raise LeakageError(
-                    f"--generator {name}: was fitted on held-out cases ({name_leaks(leaks)}); give the fold that it "
-                    "was fitted for"
-                )
-
-    def read(self, cases: Iterable[CasePaths]) -> Iterator[tuple[str, LabeledVolume]]:
-        """Name and pair of each case, read one by one."""
-        from synthaug.volumes import read_pair
-
-        for paths in cases:
-            yield paths.identifier, read_pair(paths.images, paths.label, self.dataset.scheme, self.dataset.channels)
-
-
-def find_dataset(text: str) -> NnunetDataset:
-    """The dataset that ``--real`` names: the folder of its raw files, its number or its full name.
-
-    Raises:
-        ConfigurationError: there is none.
-    """
-    from synthaug.integrations.nnunet.dataset import NnunetDataset
-
-    folder = Path(text).expanduser()
-    if not folder.is_dir():
-        return NnunetDataset.find(text)
-    if not (folder / "dataset.json").is_file():
-        raise ConfigurationError(f"--real {text}: holds no dataset.json; give an nnU-Net raw dataset, or its number")
-    return NnunetDataset(folder.name, folder, folder)
 
 
 # ---------------------------------------------------------------------- the pairs
@@ -173,7 +83,7 @@ class Plan:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, name: str, real: RealCases, options: argparse.Namespace) -> Plan:
+    def of(cls, name: str, real: FoldCases, options: argparse.Namespace) -> Plan:
         """Load a generator and plan its pairs, so that what does not fit is found before hours of sampling.
 
         Raises:
@@ -217,7 +127,7 @@ class Plan:
             )
 
 
-def make_pairs(name: str, real: RealCases, options: argparse.Namespace) -> None:
+def make_pairs(name: str, real: FoldCases, options: argparse.Namespace) -> None:
     """Make the pairs of a generator that are missing, and keep what they cost."""
     from synthaug.files.atomic import replace_file
     from synthaug.precomputing import ProgressLine, precompute
@@ -258,7 +168,7 @@ def read_cost(folder: Path) -> dict[str, float]:
     return found | json.loads(path.read_text()) if path.is_file() else found
 
 
-def _load(name: str, real: RealCases, device: str) -> PairGenerator:
+def _load(name: str, real: FoldCases, device: str) -> PairGenerator:
     from synthaug.generators.registry import draws_from_cases
     from synthaug.precomputing import load_named_generator
 
@@ -291,384 +201,11 @@ def _peak_memory_gb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
 
 
-# ---------------------------------------------------------------------- the extractors
-
-
-class SliceStatistics(RandomConvolutions):
-    """Random convolutions on slices at fixed places of a cubic grid.
-
-    Args:
-        places: ``(views, slices)`` indices along x (sagittal slices), y (coronal) and z (axial).
-    """
-
-    def __init__(self, places: torch.Tensor) -> None:
-        super().__init__()
-        self._places = places
-
-    @torch.inference_mode()
-    def features(self, image: torch.Tensor, head: torch.Tensor) -> np.ndarray:
-        """Vectors ``(views * slices, D)``, view by view."""
-        return np.stack(
-            [
-                self._of_slice(one[None, None], mask[None, None].float())
-                for one, mask in zip(_slices(image, self._places), _slices(head, self._places), strict=True)
-            ]
-        )
-
-    def maps(self, slices: torch.Tensor) -> list[torch.Tensor]:
-        """What each layer sees of slices ``(N, 1, H, W)``."""
-        found = []
-        for weight in self._layers:
-            slices = functional.relu(functional.conv2d(slices, weight, stride=2, padding=2))
-            found.append(slices)
-        return found
-
-
-class PerceptualMaps:
-    """Slices so that the squared distance between two vectors is their LPIPS (Zhang et al. 2018, equation 1).
-
-    Args:
-        maps: what each layer sees of slices ``(N, 1, H, W)``, 0 to 1.
-        weights: of the channels of each layer, not negative; None: all are 1.
-        places: as those of `SliceStatistics`.
-    """
-
-    def __init__(
-        self,
-        maps: Callable[[torch.Tensor], Sequence[torch.Tensor]],
-        weights: Sequence[torch.Tensor] | None,
-        places: torch.Tensor,
-    ) -> None:
-        self._maps, self._weights, self._places = maps, weights, places
-
-    @torch.inference_mode()
-    def features(self, image: torch.Tensor, head: torch.Tensor) -> np.ndarray:
-        """Vectors ``(views * slices, D)``, view by view; the head is not looked at."""
-        layers = self._maps(torch.stack(_slices(image.clamp(0, 1), self._places))[:, None])
-        vectors = []
-        for index, one in enumerate(layers):
-            unit = one / (one.norm(dim=1, keepdim=True) + 1e-10)
-            weight = torch.ones(one.shape[1]) if self._weights is None else self._weights[index].flatten()
-            scale = (weight.clamp(min=0) / (one.shape[2] * one.shape[3])).sqrt()
-            vectors.append((unit * scale.view(1, -1, 1, 1)).flatten(1))
-        return torch.cat(vectors, dim=1).numpy()
-
-
-class AlexNetMaps:
-    """The layers of AlexNet that LPIPS compares, with the weights of its channels.
-
-    Args:
-        path: torchvision's weights of AlexNet, ``.pth`` or ``.safetensors``; with LPIPS's own (``lin0.model.1.weight``
-            and so on) among them, or else those that come with torchmetrics.
-
-    Raises:
-        ConfigurationError: the file cannot be read, or holds other weights.
-    """
-
-    LAST_OF_LAYERS = (1, 4, 7, 9, 11)
-    SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
-    """Of the three colours, from -1 to 1, as LPIPS normalises them."""
-
-    def __init__(self, path: Path) -> None:
-        from torchvision.models import alexnet
-
-        state = _read_weights(path)
-        if not any(name.startswith("lin") for name in state):
-            import torchmetrics
-
-            shipped = Path(torchmetrics.__file__).parent / "functional" / "image" / "lpips_models" / "alex.pth"
-            state = {**_read_weights(shipped), **state}
-        features = {name.removeprefix("features."): one for name, one in state.items() if name.startswith("features.")}
-        network = alexnet(weights=None).features[: self.LAST_OF_LAYERS[-1] + 1]
-        try:
-            network.load_state_dict(features)
-            self.weights = [state[f"lin{index}.model.1.weight"] for index in range(len(self.LAST_OF_LAYERS))]
-        except (RuntimeError, KeyError) as error:
-            reason = str(error).splitlines()[-1].strip()
-            raise ConfigurationError(
-                f"--lpips-weights {path}: are not those of torchvision's AlexNet ({reason}); give its .pth file"
-            ) from None
-        self._network: nn.Module = network.eval()
-
-    def __call__(self, slices: torch.Tensor) -> list[torch.Tensor]:
-        """What each layer sees of slices ``(N, 1, H, W)``, 0 to 1."""
-        shift, scale = (torch.tensor(one).view(1, 3, 1, 1) for one in (self.SHIFT, self.SCALE))
-        state, found = (2 * slices - 1 - shift) / scale, []
-        for index, layer in enumerate(self._network.children()):
-            state = layer(state)
-            if index in self.LAST_OF_LAYERS:
-                found.append(state.clone())  # the next layer may work in place
-        return found
-
-
-def _read_weights(path: Path) -> dict[str, torch.Tensor]:
-    import pickle
-
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ConfigurationError(f"{path}: cannot be read as weights ({reason}); check the file") from None
-    if not isinstance(state, dict):
-        raise ConfigurationError(f"{path}: holds no weights by name but a {type(state).__name__}; check the file")
-    return state
-
-
-def _slices(volume: torch.Tensor, places: torch.Tensor) -> list[torch.Tensor]:
-    """Slices of a volume ``(n, n, n)`` at ``(views, slices)`` places, view by view."""
-    return [one for axis, at in enumerate(places) for one in volume.index_select(axis, at).movedim(axis, 0)]
-
-
-# ---------------------------------------------------------------------- what is measured
-
-
-@dataclass(frozen=True)
-class Look:
-    """How all images are looked at.
-
-    Attributes:
-        grid: cubic; heads are placed at its centre.
-        structures: names of the structures that neighbouring slices are compared by.
-        with_body: the head of a real image is the whole body, since generators make unlabelled tissue too.
-        extractors: ``slices``, ``maps`` and ``blocks``.
-    """
-
-    grid: Grid
-    structures: tuple[str, ...]
-    with_body: bool
-    extractors: Mapping[str, Extractor]
-
-    @classmethod
-    def at(cls, real: RealCases, infos: Iterable[StoreInfo], spacing_mm: float, lpips: Path | None) -> Look:
-        """A look that suits the held-out heads, at one spacing for all."""
-        from synthaug.evaluation.offline_extractors import offline_extractors
-        from synthaug.labels.tissue_class import OF_UNLABELLED
-
-        with_body = any(OF_UNLABELLED.fullmatch(name) for info in infos for name in info.scheme.names)
-        extents = []
-        for _, pair in real.read(real.held_out):
-            box = box_of(head_of(pair, with_body=with_body))
-            extents.append([(one.stop - one.start) * edge for one, edge in zip(box, pair.spacing_mm, strict=True)])
-        size = math.ceil(MARGIN * np.max(extents) / spacing_mm)
-        grid = Grid((size,) * 3, (spacing_mm,) * 3)
-        half = HEAD_SHARE / 2 * torch.from_numpy(np.median(extents, axis=0)) / spacing_mm
-
-        def places(count: int) -> torch.Tensor:
-            along = (size - 1) / 2 + half[:, None] * torch.linspace(-1, 1, count, dtype=torch.float64)
-            return along.round().long().clamp(0, size - 1)
-
-        alexnet = AlexNetMaps(lpips) if lpips is not None else None
-        compared = places(COMPARED_SLICES)
-        maps = (
-            PerceptualMaps(alexnet, alexnet.weights, compared)
-            if alexnet is not None
-            else PerceptualMaps(SliceStatistics(compared).maps, None, compared)
-        )
-        blocks = offline_extractors()["image autoencoder"]
-        found: dict[str, Extractor] = {"slices": SliceStatistics(places(SLICES)), "maps": maps, "blocks": blocks}
-        return cls(grid, real.dataset.scheme.names, with_body, found)
-
-    def place(self, pair: LabeledVolume, *, is_real: bool) -> tuple[LabeledVolume, np.ndarray]:
-        """A pair on the grid, its image 0 around the head; and its head, int16 ``(n, n, n)``."""
-        head = head_of(pair, with_body=self.with_body and is_real)
-        affine = self.grid.affine_centred_at(box_centre_mm(head, pair.affine))
-
-        def placed(array: np.ndarray, *, is_label: bool) -> np.ndarray:
-            return place_on_grid(array, pair.affine, self.grid, affine, is_label=is_label)
-
-        inside = placed(head.astype(np.int16), is_label=True)
-        image = np.stack([placed(one, is_label=False) for one in pair.image]) * (inside > 0)
-        label = placed(pair.label, is_label=True)
-        on_grid = LabeledVolume(image.astype(np.float32), label, affine, pair.scheme, pair.channels, pair.provenance)
-        return on_grid, inside
-
-
-def head_of(pair: LabeledVolume, *, with_body: bool) -> np.ndarray:
-    """Voxels ``(X, Y, Z)`` that are looked at: all that has a label, or the whole body.
-
-    Raises:
-        ConfigurationError: there are none.
-    """
-    from synthaug.fitting.body import background_of, body_of
-    from synthaug.generators.intensity_scale import without_padding
-
-    ignored = pair.scheme.ignore_id
-    head = (pair.label > 0) if ignored is None else (pair.label > 0) & (pair.label != ignored)
-    if with_body:
-        image = without_padding(pair.image, pair.channels)
-        head = body_of(image, background_of(image), head)
-    if not head.any():
-        raise ConfigurationError(f"{pair.provenance.get('label', 'a pair')}: its label map is empty; leave it out")
-    return np.asarray(head)
-
-
-@dataclass
-class Seen:
-    """What is kept of one set of pairs.
-
-    Attributes:
-        appearances: of the images.
-        neighbours: Dice between neighbouring axial slices on the common grid.
-        at_joins: Dice across each join of a sequence generator's slices, on its own grid.
-        between_joins: the same at all other places.
-    """
-
-    appearances: list[Appearance] = field(default_factory=list)
-    neighbours: list[float] = field(default_factory=list)
-    at_joins: list[float] = field(default_factory=list)
-    between_joins: list[float] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, pairs: Iterable[tuple[str, LabeledVolume]], look: Look, *, is_real: bool) -> Seen:
-        """Look at pairs one by one."""
-        seen = cls()
-        for name, pair in pairs:
-            placed, head = look.place(pair, is_real=is_real)
-            seen.appearances.append(
-                Appearance.of(name, placed.image, head, placed.affine, HEAD, look.grid, look.extractors)
-            )
-            dice = neighbour_dice(placed, look.structures)
-            seen.neighbours += dice[~np.isnan(dice)].tolist()
-            seen._add_joins(name, pair, look.structures)
-        return seen
-
-    def _add_joins(self, name: str, pair: LabeledVolume, structures: Sequence[str]) -> None:
-        joins = pair.provenance.get("joins")
-        if joins is None:
-            return
-        slices = pair.label.shape[2]
-        if not all(isinstance(one, int) and 0 < one < slices for one in joins):
-            raise ConfigurationError(
-                f"{name}: its joins are {joins}; allowed are places along z where a sequence begins, 1 to {slices - 1}"
-            )
-        dice = neighbour_dice(pair, structures)
-        across = np.isin(np.arange(1, slices), joins)
-        self.at_joins += dice[across & ~np.isnan(dice)].tolist()
-        self.between_joins += dice[~across & ~np.isnan(dice)].tolist()
-
-
-def neighbour_dice(pair: LabeledVolume, structures: Sequence[str]) -> np.ndarray:
-    """Dice between axial slices z and z + 1, mean over the structures that one of them has.
-
-    Args:
-        pair: label map ``(X, Y, Z)``.
-        structures: names; classes by intensity of one structure count as that structure.
-
-    Returns:
-        ``(Z - 1,)``, NaN where two slices have no structure.
-    """
-    total, present = np.zeros(pair.label.shape[2] - 1), np.zeros(pair.label.shape[2] - 1)
-    for name in structures:
-        inside = np.isin(pair.label, pair.scheme.resolve(name))
-        areas = inside.sum(axis=(0, 1))
-        both = (inside[..., 1:] & inside[..., :-1]).sum(axis=(0, 1))
-        either = areas[1:] + areas[:-1]
-        total += 2 * both / np.maximum(either, 1)
-        present += either > 0
-    return np.where(present > 0, total / np.maximum(present, 1), np.nan)
-
-
-def slice_frechet(one: Sequence[Appearance], other: Sequence[Appearance], count: int) -> float | None:
-    """Mean over views of the Fréchet distance between the slices of two sets, or None for sets that are too small.
-
-    Features are in units of their deviation over the other set. Sets of different sizes cannot be compared: ``count``
-    cases of the first are drawn, several times.
-    """
-    if min(len(one), len(other), count) < LEAST_CASES:
-        return None
-
-    def views(cases: Sequence[Appearance]) -> list[np.ndarray]:
-        stacked = np.stack([case.features["slices"] for case in cases]).reshape(len(cases), VIEWS, SLICES, -1)
-        return [stacked[:, view].reshape(len(cases) * SLICES, -1) for view in range(VIEWS)]
-
-    reference = views(other)
-    scales = [view.std(0) + 1e-6 for view in reference]
-    return float(
-        np.mean(
-            [
-                frechet_distance(mine / scale, theirs / scale)
-                for drawn in _draws(one, count)
-                for mine, theirs, scale in zip(views(drawn), reference, scales, strict=True)
-            ]
-        )
-    )
-
-
-def block_frechet(one: Sequence[Appearance], other: Sequence[Appearance], count: int) -> float | None:
-    """The same for the blocks that the shipped image autoencoder sees."""
-    if min(len(one), len(other), count) < LEAST_CASES:
-        return None
-    reference = np.concatenate([case.features["blocks"] for case in other])
-    scale = reference.std(0) + 1e-6
-    found = []
-    for drawn in _draws(one, count):
-        mine = np.concatenate([case.features["blocks"] for case in drawn])
-        if min(len(mine), len(reference)) <= reference.shape[1]:
-            return None
-        found.append(frechet_distance(mine / scale, reference / scale))
-    return float(np.mean(found))
-
-
-def diversity(cases: Sequence[Appearance]) -> float | None:
-    """Mean LPIPS between slices of two images at the same place."""
-    return _mean(
-        [
-            float(np.square(one.features["maps"] - other.features["maps"]).sum(axis=1).mean())
-            for one, other in _couples(cases)
-        ]
-    )
-
-
-def similarity(cases: Sequence[Appearance]) -> float | None:
-    """Mean MS-SSIM between two images, at about 2 mm."""
-    from monai.metrics import MultiScaleSSIMMetric
-
-    if not cases or min(cases[0].small.shape[2:]) < LEAST_SIZE:
-        return None
-    metric = MultiScaleSSIMMetric(3, data_range=HIGHEST, kernel_size=5, weights=SIMILARITY_WEIGHTS)
-    return _mean([float(metric(one.small, other.small)) for one, other in _couples(cases)])
-
-
-def _couples(cases: Sequence[Appearance]) -> list[tuple[Appearance, Appearance]]:
-    """All couples, or a fixed random choice of them."""
-    found = list(itertools.combinations(cases, 2))
-    if len(found) <= MOST_PAIRS:
-        return found
-    return [found[index] for index in np.random.default_rng(0).choice(len(found), MOST_PAIRS, replace=False)]
-
-
-def _draws(cases: Sequence[Appearance], count: int) -> Iterator[list[Appearance]]:
-    if len(cases) <= count:
-        yield list(cases)
-        return
-    rng = np.random.default_rng(0)
-    for _ in range(SPLITS):
-        yield [cases[index] for index in rng.choice(len(cases), count, replace=False)]
+# ---------------------------------------------------------------------- the report
 
 
 def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if len(values) else None
-
-
-# ---------------------------------------------------------------------- the report
-
-
-def set_row(title: str, seen: Seen, held_out: Seen, count: int) -> dict[str, Any]:
-    """Figures of one set of pairs beside the held-out ones."""
-    return {
-        "title": title,
-        "cases": len(seen.appearances),
-        "fid": slice_frechet(seen.appearances, held_out.appearances, count),
-        "block_frechet": block_frechet(seen.appearances, held_out.appearances, count),
-        "lpips": diversity(seen.appearances),
-        "ms_ssim": similarity(seen.appearances),
-        "neighbour_dice": _mean(seen.neighbours),
-        "dice_at_joins": _mean(seen.at_joins),
-        "dice_between_joins": _mean(seen.between_joins),
-    }
 
 
 def making_row(plan: Plan) -> dict[str, Any]:
@@ -728,7 +265,7 @@ def _shown(value: float | None, column: str) -> str:
     return "-" if value is None else format(value, COLUMNS[column][1])
 
 
-def draw_picture(path: Path, real: RealCases, plans: Mapping[str, Plan], look: Look) -> None:
+def draw_picture(path: Path, real: FoldCases, plans: Mapping[str, Plan], look: Look) -> None:
     """Three views of a held-out case and of the pair in the middle of what each generator was asked for."""
     from synthaug.reports.preview import Card, draw_pairs
 
@@ -752,31 +289,37 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
         raise ConfigurationError(f"--json {options.json}: is a folder; give a file")
     if options.pictures is not None and options.pictures.is_file():
         raise ConfigurationError(f"--pictures {options.pictures}: is a file; give a folder")
-    real = RealCases.of_fold(find_dataset(options.real), options.fold)
+    real = FoldCases.find(options.real, options.fold)
     titles = _titles(options.generator)
     plans = {titles[name]: Plan.of(name, real, options) for name in options.generator}
-    infos = {title: plan.info for title, plan in plans.items()}
     for title, plan in plans.items():
         plan.check_structures(title, real.dataset.scheme)
-    real.refuse_leaks(infos)
+    real.refuse_leaks({f"--generator {title}": plan.info.training_cases for title, plan in plans.items()})
     spacing_mm = options.spacing_mm or max(plan.spacing_mm for plan in plans.values())
-    look = Look.at(real, infos.values(), spacing_mm, options.lpips_weights)
+    look = Look.at(
+        (pair for _, pair in real.read(real.held_out)),
+        real.dataset.scheme.names,
+        [plan.info.scheme for plan in plans.values()],
+        spacing_mm=spacing_mm,
+        alexnet=options.lpips_weights,
+    )
     for name in options.generator:
         print(f"pairs of {titles[name]}", file=sys.stderr, flush=True)
         _run_part(name, options)
 
-    held_out = Seen.of(real.read(real.held_out), look, is_real=True)
-    sets = {"training cases": Seen.of(real.read(real.training[: options.num]), look, is_real=True)}
+    held_out = ViewSurvey.of(real.read(real.held_out), look, is_real=True)
+    sets = {"training cases": ViewSurvey.of(real.read(real.training[: options.num]), look, is_real=True)}
     for title, plan in plans.items():
         pairs = ((one.name, plan.store.read(one.name)) for one in plan.entries)
-        sets[title] = Seen.of(pairs, look, is_real=False)
+        sets[title] = ViewSurvey.of(pairs, look, is_real=False)
     sizes = [len(one.appearances) for one in sets.values() if len(one.appearances) >= LEAST_CASES]
     count = min(sizes, default=0)
-    rows = [{**set_row("held-out cases", held_out, held_out, count), "fid": None, "block_frechet": None}]
+    itself = held_out.figures(held_out, count)
+    rows = [{"title": "held-out cases", **itself, "fid": None, "block_frechet": None}]
     for title, seen in sets.items():
         if seen.appearances or title in plans:
             made = making_row(plans[title]) if title in plans else {}
-            rows.append(set_row(title, seen, held_out, count) | made)
+            rows.append({"title": title, **seen.figures(held_out, count), **made})
     if options.pictures is not None:
         draw_picture(options.pictures / "generators.png", real, plans, look)
     return {
@@ -825,7 +368,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.make:
             (name,) = options.generator
-            make_pairs(name, RealCases.of_fold(find_dataset(options.real), options.fold), options)
+            make_pairs(name, FoldCases.find(options.real, options.fold), options)
             return 0
         report = compare(options)
     except SynthAugError as error:

@@ -1,0 +1,166 @@
+"""Feature extractors of slices at fixed places in three views of a cubic grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from synthaug.errors import ConfigurationError
+from synthaug.evaluation.extractors import RandomConvolutions
+
+VIEWS = 3
+
+
+class SliceStatistics(RandomConvolutions):
+    """Random convolutions on slices at fixed places of a cubic grid.
+
+    Args:
+        places: ``(views, slices)`` indices along x (sagittal slices), y (coronal) and z (axial).
+    """
+
+    def __init__(self, places: torch.Tensor) -> None:
+        super().__init__()
+        self._places = places
+
+    @torch.inference_mode()
+    def features(self, image: torch.Tensor, head: torch.Tensor) -> np.ndarray:
+        """Vectors ``(views * slices, D)``, view by view."""
+        return np.stack(
+            [
+                self._of_slice(one[None, None], mask[None, None].float())
+                for one, mask in zip(_slices(image, self._places), _slices(head, self._places), strict=True)
+            ]
+        )
+
+    def maps(self, slices: torch.Tensor) -> list[torch.Tensor]:
+        """What each layer sees of slices ``(N, 1, H, W)``."""
+        found = []
+        for weight in self._layers:
+            slices = functional.relu(functional.conv2d(slices, weight, stride=2, padding=2))
+            found.append(slices)
+        return found
+
+
+class PerceptualMaps:
+    """Slices so that the squared distance between two vectors is their LPIPS (Zhang et al. 2018, equation 1).
+
+    Args:
+        maps: what each layer sees of slices ``(N, 1, H, W)``, 0 to 1.
+        weights: of the channels of each layer, not negative; None: all are 1.
+        places: as those of `SliceStatistics`.
+    """
+
+    def __init__(
+        self,
+        maps: Callable[[torch.Tensor], Sequence[torch.Tensor]],
+        weights: Sequence[torch.Tensor] | None,
+        places: torch.Tensor,
+    ) -> None:
+        self._maps, self._weights, self._places = maps, weights, places
+
+    @classmethod
+    def at(cls, places: torch.Tensor, alexnet: Path | None) -> PerceptualMaps:
+        """Those of AlexNet with the weights of a file, or of random convolutions where there is none.
+
+        Raises:
+            ConfigurationError: the file cannot be read, or holds other weights.
+        """
+        if alexnet is None:
+            return cls(SliceStatistics(places).maps, None, places)
+        maps = AlexNetMaps(alexnet)
+        return cls(maps, maps.weights, places)
+
+    @torch.inference_mode()
+    def features(self, image: torch.Tensor, head: torch.Tensor) -> np.ndarray:
+        """Vectors ``(views * slices, D)``, view by view; the head is not looked at."""
+        layers = self._maps(torch.stack(_slices(image.clamp(0, 1), self._places))[:, None])
+        vectors = []
+        for index, one in enumerate(layers):
+            unit = one / (one.norm(dim=1, keepdim=True) + 1e-10)
+            weight = torch.ones(one.shape[1]) if self._weights is None else self._weights[index].flatten()
+            scale = (weight.clamp(min=0) / (one.shape[2] * one.shape[3])).sqrt()
+            vectors.append((unit * scale.view(1, -1, 1, 1)).flatten(1))
+        return torch.cat(vectors, dim=1).numpy()
+
+
+class AlexNetMaps:
+    """The layers of AlexNet that LPIPS compares, with the weights of its channels.
+
+    Args:
+        path: torchvision's weights of AlexNet, ``.pth`` or ``.safetensors``; with LPIPS's own (``lin0.model.1.weight``
+            and so on) among them, or else those that come with torchmetrics.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or holds other weights; torchvision is not installed, or
+            torchmetrics where it is needed.
+    """
+
+    LAST_OF_LAYERS = (1, 4, 7, 9, 11)
+    SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
+    """Of the three colours, from -1 to 1, as LPIPS normalises them."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            from torchvision.models import alexnet
+        except ImportError as error:
+            raise ConfigurationError("learned LPIPS: pip install torchvision") from error
+
+        state = _read_weights(path)
+        if not any(name.startswith("lin") for name in state):
+            state = {**_read_weights(_shipped_channel_weights()), **state}
+        features = {name.removeprefix("features."): one for name, one in state.items() if name.startswith("features.")}
+        network = alexnet(weights=None).features[: self.LAST_OF_LAYERS[-1] + 1]
+        try:
+            network.load_state_dict(features)
+            self.weights = [state[f"lin{index}.model.1.weight"] for index in range(len(self.LAST_OF_LAYERS))]
+        except (RuntimeError, KeyError) as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise ConfigurationError(
+                f"{path}: its weights are not those of torchvision's AlexNet ({reason}); give its .pth file"
+            ) from None
+        self._network: nn.Module = network.eval()
+
+    def __call__(self, slices: torch.Tensor) -> list[torch.Tensor]:
+        """What each layer sees of slices ``(N, 1, H, W)``, 0 to 1."""
+        shift, scale = (torch.tensor(one).view(1, 3, 1, 1) for one in (self.SHIFT, self.SCALE))
+        state, found = (2 * slices - 1 - shift) / scale, []
+        for index, layer in enumerate(self._network.children()):
+            state = layer(state)
+            if index in self.LAST_OF_LAYERS:
+                found.append(state.clone())  # the next layer may work in place
+        return found
+
+
+def _shipped_channel_weights() -> Path:
+    """LPIPS's own weights of AlexNet's channels, as torchmetrics ships them."""
+    try:
+        import torchmetrics
+    except ImportError as error:
+        raise ConfigurationError("learned LPIPS: pip install torchmetrics") from error
+    return Path(torchmetrics.__file__).parent / "functional" / "image" / "lpips_models" / "alex.pth"
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    import pickle
+
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ConfigurationError(f"{path}: cannot be read as weights ({reason}); check the file") from None
+    if not isinstance(state, dict):
+        raise ConfigurationError(f"{path}: holds no weights by name but a {type(state).__name__}; check the file")
+    return state
+
+
+def _slices(volume: torch.Tensor, places: torch.Tensor) -> list[torch.Tensor]:
+    """Slices of a volume ``(n, n, n)`` at ``(views, slices)`` places, view by view."""
+    return [one for axis, at in enumerate(places) for one in volume.index_select(axis, at).movedim(axis, 0)]

@@ -1,0 +1,143 @@
+"""Figures of slices: Dice of neighbours within a label map, distances between and within sets of images."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from synthaug.errors import ConfigurationError
+from synthaug.evaluation.extractors import frechet_distance
+from synthaug.evaluation.fidelity import MOST_PAIRS, SPLITS, Appearance, _mean_similarity
+from synthaug.evaluation.slice_extractors import VIEWS
+from synthaug.volumes import LabeledVolume
+
+LEAST_CASES = 3
+"""Fewer have too few slices for a covariance of the features."""
+
+
+def neighbour_dice(pair: LabeledVolume, structures: Sequence[str]) -> np.ndarray:
+    """Dice between axial slices z and z + 1, mean over the structures that one of them has.
+
+    Args:
+        pair: label map ``(X, Y, Z)``.
+        structures: names; classes by intensity of one structure count as that structure.
+
+    Returns:
+        ``(Z - 1,)``, NaN where two slices have no structure.
+    """
+    total, present = np.zeros(pair.label.shape[2] - 1), np.zeros(pair.label.shape[2] - 1)
+    for name in structures:
+        inside = np.isin(pair.label, pair.scheme.resolve(name))
+        areas = inside.sum(axis=(0, 1))
+        both = (inside[..., 1:] & inside[..., :-1]).sum(axis=(0, 1))
+        either = areas[1:] + areas[:-1]
+        total += 2 * both / np.maximum(either, 1)
+        present += either > 0
+    return np.where(present > 0, total / np.maximum(present, 1), np.nan)
+
+
+def join_dice(name: str, pair: LabeledVolume, structures: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The same across each join of a sequence generator's slices, and at all other places.
+
+    Args:
+        name: of the pair.
+        pair: label map ``(X, Y, Z)``; its provenance may hold ``joins``, the places along z where a sequence begins.
+        structures: as those of `neighbour_dice`.
+
+    Returns:
+        ``(N,)`` and ``(M,)`` without NaN; both are empty for a pair whose provenance holds no joins.
+
+    Raises:
+        ConfigurationError: a join that lies between no two slices.
+    """
+    joins = pair.provenance.get("joins")
+    if joins is None:
+        return np.empty(0), np.empty(0)
+    slices = pair.label.shape[2]
+    if not all(isinstance(one, int) and 0 < one < slices for one in joins):
+        raise ConfigurationError(
+            f"{name}: its joins are {joins}; allowed are places along z where a sequence begins, 1 to {slices - 1}"
+        )
+    dice = neighbour_dice(pair, structures)
+    across = np.isin(np.arange(1, slices), joins)
+    return dice[across & ~np.isnan(dice)], dice[~across & ~np.isnan(dice)]
+
+
+def slice_frechet(one: Sequence[Appearance], other: Sequence[Appearance], count: int) -> float | None:
+    """Mean over views of the Fréchet distance between the slices of two sets, or None for sets that are too small.
+
+    Features are in units of their deviation over the other set. Sets of different sizes cannot be compared: ``count``
+    cases of the first are drawn, several times.
+
+    Args:
+        one: with the features ``slices``, those of `SliceStatistics`.
+        other: to compare with.
+        count: cases to draw.
+    """
+    if min(len(one), len(other), count) < LEAST_CASES:
+        return None
+
+    def views(cases: Sequence[Appearance]) -> list[np.ndarray]:
+        stacked = np.stack([case.features["slices"] for case in cases])
+        size = stacked.shape[2]
+        return [view.reshape(-1, size) for view in np.split(stacked, VIEWS, axis=1)]
+
+    reference = views(other)
+    scales = [view.std(0) + 1e-6 for view in reference]
+    return float(
+        np.mean(
+            [
+                frechet_distance(mine / scale, theirs / scale)
+                for drawn in _draws(one, count)
+                for mine, theirs, scale in zip(views(drawn), reference, scales, strict=True)
+            ]
+        )
+    )
+
+
+def block_frechet(one: Sequence[Appearance], other: Sequence[Appearance], count: int) -> float | None:
+    """The same for the features ``blocks``, those of `AutoencoderLatents`."""
+    if min(len(one), len(other), count) < LEAST_CASES:
+        return None
+    reference = np.concatenate([case.features["blocks"] for case in other])
+    scale = reference.std(0) + 1e-6
+    found = []
+    for drawn in _draws(one, count):
+        mine = np.concatenate([case.features["blocks"] for case in drawn])
+        if min(len(mine), len(reference)) <= reference.shape[1]:
+            return None
+        found.append(frechet_distance(mine / scale, reference / scale))
+    return float(np.mean(found))
+
+
+def diversity(cases: Sequence[Appearance]) -> float | None:
+    """Mean LPIPS between slices of two images at the same place, from the features ``maps``: see `PerceptualMaps`."""
+    found = [
+        float(np.square(one.features["maps"] - other.features["maps"]).sum(axis=1).mean())
+        for one, other in _couples(cases)
+    ]
+    return float(np.mean(found)) if found else None
+
+
+def similarity(cases: Sequence[Appearance]) -> float | None:
+    """Mean MS-SSIM between two images, at about 2 mm."""
+    return _mean_similarity(cases)
+
+
+def _couples(cases: Sequence[Appearance]) -> list[tuple[Appearance, Appearance]]:
+    """All couples, or a fixed random choice of them."""
+    found = list(itertools.combinations(cases, 2))
+    if len(found) <= MOST_PAIRS:
+        return found
+    return [found[index] for index in np.random.default_rng(0).choice(len(found), MOST_PAIRS, replace=False)]
+
+
+def _draws(cases: Sequence[Appearance], count: int) -> Iterator[list[Appearance]]:
+    if len(cases) <= count:
+        yield list(cases)
+        return
+    rng = np.random.default_rng(0)
+    for _ in range(SPLITS):
+        yield [cases[index] for index in rng.choice(len(cases), count, replace=False)]
