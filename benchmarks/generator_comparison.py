@@ -37,7 +37,6 @@ from synthaug.errors import ConfigurationError, SynthAugError
 from synthaug.evaluation.fold_cases import FoldCases
 from synthaug.evaluation.slice_figures import LEAST_CASES
 from synthaug.evaluation.view_survey import Look, ViewSurvey
-from synthaug.labels import LabelScheme
 from synthaug.quality import QualityConfig
 
 if TYPE_CHECKING:
@@ -61,9 +60,6 @@ NOTE = (
     "that learned photographs (Inception; LPIPS's own), on other data: figures of different extractors cannot be "
     "compared."
 )
-
-
-# ---------------------------------------------------------------------- the pairs
 
 
 @dataclass(frozen=True)
@@ -112,19 +108,6 @@ class Plan:
         """What is there of the pairs, the smallest that was asked for first."""
         found = [one for one in self.store.entries() if one.name in self.names]
         return sorted(found, key=lambda one: sum(one.requested_ml.values()))
-
-    def check_structures(self, name: str, scheme: LabelScheme) -> None:
-        """Refuse a generator that lacks a structure of the dataset.
-
-        Raises:
-            ConfigurationError: names it.
-        """
-        lacking = [one for one in scheme.names if one not in (*self.info.scheme.names, *self.info.scheme.groups)]
-        if lacking:
-            raise ConfigurationError(
-                f"--generator {name}: makes no {', '.join(lacking[:3])}, which {scheme.name} has; give generators of "
-                "its structures"
-            )
 
 
 def make_pairs(name: str, real: FoldCases, options: argparse.Namespace) -> None:
@@ -201,13 +184,6 @@ def _peak_memory_gb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
 
 
-# ---------------------------------------------------------------------- the report
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if len(values) else None
-
-
 def making_row(plan: Plan) -> dict[str, Any]:
     """What the pairs of a generator cost, rejected attempts included, and their volumes beside what was asked for."""
     entries, cost = plan.entries, read_cost(plan.folder)
@@ -221,6 +197,10 @@ def making_row(plan: Plan) -> dict[str, Any]:
         "seconds_per_pair": cost["seconds"] / cost["requests"] if told else None,
         "peak_memory_gb": cost["peak_memory_gb"] if told else None,
     }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if len(values) else None
 
 
 COLUMNS: dict[str, tuple[str, str]] = {
@@ -292,14 +272,14 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     real = FoldCases.find(options.real, options.fold)
     titles = _titles(options.generator)
     plans = {titles[name]: Plan.of(name, real, options) for name in options.generator}
-    for title, plan in plans.items():
-        plan.check_structures(title, real.dataset.scheme)
-    real.refuse_leaks({f"--generator {title}": plan.info.training_cases for title, plan in plans.items()})
+    heads = {f"--generator {title}": plan.info for title, plan in plans.items()}
+    real.refuse_lacking_structures({option: info.scheme for option, info in heads.items()})
+    real.refuse_leaks({option: info.training_cases for option, info in heads.items()})
     spacing_mm = options.spacing_mm or max(plan.spacing_mm for plan in plans.values())
     look = Look.at(
         (pair for _, pair in real.read(real.held_out)),
         real.dataset.scheme.names,
-        [plan.info.scheme for plan in plans.values()],
+        [info.scheme for info in heads.values()],
         spacing_mm=spacing_mm,
         alexnet=options.lpips_weights,
     )

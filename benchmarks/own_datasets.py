@@ -3,10 +3,10 @@
     python benchmarks/own_datasets.py --data FOLDER --work own-datasets --budget 20m --json own-datasets.json
 
 FOLDER holds ``malf/`` and ``totalsegmentator_ct/``. Raw nnU-Net datasets are made of them: a dozen structures of T1
-brains (also of ten and of five of them), their ventricles alone, two regions, warped copies of one trunk CT with its
-organs, and drawn bodies with two channels in thick slices. Each is fitted by ``synthaug fit``, and ``synthaug
-precompute`` makes pairs with the volumes of its first control. `--only` takes some of them; what is there is not made
-again: a run can be interrupted.
+brains (also of ten and of five of them), four tissues, their ventricles alone, two regions, warped copies of one trunk
+CT with its organs, and drawn bodies with two channels in thick slices. Each is fitted by ``synthaug fit``, with the
+system of `--generator`, and ``synthaug precompute`` makes pairs with the volumes of its first control. `--only` takes
+some of them; what is there is not made again: a run can be interrupted.
 """
 
 from __future__ import annotations
@@ -99,6 +99,22 @@ def dozen(data: Path) -> Any:
     return brains(data, {"background": 0, **dict(zip(scheme.names, scheme.ids, strict=True))}, lambda own: own)
 
 
+TISSUES = {
+    "cortex": ("cerebral_cortex", "cerebellar_cortex"),
+    "subcortical_grey_matter": ("basal_ganglia", "thalamus", "hippocampus_amygdala"),
+    "white_matter": ("cerebral_white_matter", "cerebellar_white_matter", "brainstem"),
+    "csf": ("csf", *VENTRICLES),
+}
+"""The four classes of MedGen3D (arXiv 2304.04106, section 4.1)."""
+
+
+def four_tissues(data: Path) -> Any:
+    """Four tissues; the ventricles are csf."""
+    numbers = {name: number for number, name in enumerate(TISSUES, start=1)}
+    of_structure = {one: numbers[tissue] for tissue, members in TISSUES.items() for one in members}
+    return brains(data, {"background": 0, **numbers}, lambda own: of_structure)
+
+
 def ventricles_alone(data: Path) -> Any:
     """One structure; all the rest of the brain has no label."""
     return brains(data, {"background": 0, "ventricles": 1}, lambda own: dict.fromkeys(VENTRICLES, 1))
@@ -164,6 +180,7 @@ def two_channels(data: Path) -> Any:
 
 KINDS = {
     "dozen": Kind(961, "T1, a dozen structures", ("T1",), dozen),
+    "tissues": Kind(968, "T1, four tissues", ("T1",), four_tissues),
     "ventricles": Kind(962, "T1, ventricles alone", ("T1",), ventricles_alone),
     "regions": Kind(963, "T1, two regions", ("T1",), two_regions),
     "trunk": Kind(964, "CT, organs of the trunk", ("CT",), trunks),
@@ -283,9 +300,11 @@ def run_kind(kind: Kind, options: argparse.Namespace) -> dict[str, Any]:
     os.environ |= {name: str(folder) for name, folder in trees.items()}
     raw, preprocessed = trees["nnUNet_raw"], trees["nnUNet_preprocessed"]
     write_dataset(kind, raw, preprocessed, options.data)
-    generator, cache = options.work / f"generator{kind.number}", options.work / f"cache{kind.number}"
+    suffix = str(kind.number) if options.generator == "guided-ldm" else f"{kind.number}-{options.generator}"
+    generator, cache = options.work / f"generator{suffix}", options.work / f"cache{suffix}"
     began = time.monotonic()
-    _synthaug("fit", str(kind.number), "--fold", "0", "--budget", options.budget, "--out", str(generator))
+    fit = ["--fold", "0", "--generator", options.generator, "--budget", options.budget, "--out", str(generator)]
+    _synthaug("fit", str(kind.number), *fit)
     fitted_s = time.monotonic() - began
     config = json.loads((generator / "config.json").read_text())
     control, (low, high) = next(iter(config["limits_ml"].items()))
@@ -293,7 +312,7 @@ def run_kind(kind: Kind, options: argparse.Namespace) -> dict[str, Any]:
     schedule = f"uniform:{(low + middle) / 2:.4g}:{(high + middle) / 2:.4g}"
     arguments = ["--generator", str(generator), "--num", str(options.num), "--out", str(cache)]
     _synthaug("precompute", *arguments, "--schedule", f"{control}={schedule}")
-    _synthaug("cache", "export", str(cache), "--format", "nifti", "--out", str(options.work / f"pairs{kind.number}"))
+    _synthaug("cache", "export", str(cache), "--format", "nifti", "--out", str(options.work / f"pairs{suffix}"))
     return {**measure(kind, cache), "fitted_s": fitted_s, "grid": config["grid"]}
 
 
@@ -331,6 +350,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with malf/ and totalsegmentator_ct/")
     parser.add_argument("--work", type=Path, default=Path("own-datasets"), help="datasets, generators and caches")
+    parser.add_argument("--generator", default="guided-ldm", help="system to fit")
     parser.add_argument("--budget", default="20m", help="training time of each fit")
     parser.add_argument("--num", type=int, default=4, help="pairs of each generator")
     parser.add_argument("--only", action="append", choices=list(KINDS), help="only these; repeats")

@@ -9,6 +9,7 @@ from pathlib import Path
 from synthaug.errors import ConfigurationError, LeakageError
 from synthaug.generators.cases import CasePaths, case_record
 from synthaug.integrations.nnunet.dataset import Fold, NnunetDataset
+from synthaug.labels import LabelScheme
 from synthaug.leakage import find_leaks, name_leaks
 from synthaug.volumes import CaseRecord, LabeledVolume, read_pair
 
@@ -56,6 +57,23 @@ class FoldCases:
             what = f"names {', '.join(lost[:3])}, without files" if lost else "has no validation case"
             raise ConfigurationError(f"{dataset.name}: fold {fold} {what}; mend the split, or take another fold")
         return cls(dataset, *(tuple(dataset.cases[name] for name in names) for names in (training, held_out)))
+
+    def refuse_lacking_structures(self, schemes: Mapping[str, LabelScheme]) -> None:
+        """Refuse generators that lack a structure of the dataset.
+
+        Args:
+            schemes: of the generators, by what the error is to name each; groups count as structures.
+
+        Raises:
+            ConfigurationError: names the generator and the structures.
+        """
+        wanted = self.dataset.scheme
+        for name, scheme in schemes.items():
+            if lacking := [one for one in wanted.names if one not in (*scheme.names, *scheme.groups)]:
+                raise ConfigurationError(
+                    f"{name}: makes no {', '.join(lacking[:3])}, which {wanted.name} has; give generators of its "
+                    "structures"
+                )
 
     def refuse_leaks(self, fitted_on: Mapping[str, Sequence[CaseRecord]]) -> None:
         """Refuse generators that were fitted on a held-out case, by name or by content.

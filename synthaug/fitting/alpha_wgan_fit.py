@@ -16,10 +16,11 @@ from synthaug.fitting.alpha_wgan import AlphaWGANBatch, VolumeDraw, alpha_wgan_t
 from synthaug.fitting.bank import Bank
 from synthaug.fitting.calibration import structures_of_all, trial_label_maps
 from synthaug.fitting.cases import FittingCase
-from synthaug.fitting.generator_fit import GeneratorFit, measured_limits
+from synthaug.fitting.generator_fit import MEND_SETTINGS, GeneratorFit, measured_limits
 from synthaug.fitting.settings import FitSettings
 from synthaug.fitting.stage import StageSettings, Turn
 from synthaug.generators.alpha_wgan import AlphaWGANConfig, AlphaWGANGenerator, AlphaWGANSampling, generating_networks
+from synthaug.generators.weight_files import build_networks
 from synthaug.labels import LabelScheme
 
 
@@ -71,7 +72,7 @@ class AlphaWGANFit(GeneratorFit[AlphaWGANConfig, AlphaWGANSettings]):
         )
         self._seconds = {"alpha_wgan": self._training_seconds}
         self._config = AlphaWGANConfig(**self._common, alpha_wgan=settings.network, sampling=settings.sampling)
-        self._fresh = self._config.build()
+        self._fresh = build_networks(self._config.build, "settings", MEND_SETTINGS)
 
     def _train(self, deadline: float | None) -> Mapping[str, nn.Module]:
         grid, settings, scheme = self._config.grid, self._settings, self._config.scheme

@@ -40,6 +40,8 @@ from synthaug.warps.growth import growth_rates
 
 logger = logging.getLogger(__name__)
 
+MEND_SETTINGS = "mend the arguments of the networks in the settings"
+
 LEAST_RANGE = 1.1
 """Least ratio of a control's bounds."""
 

@@ -16,7 +16,7 @@ from synthaug.conditions import Condition
 from synthaug.errors import ConfigurationError
 from synthaug.fitting.calibration import label_offsets, structures_of_all, trial_label_maps
 from synthaug.fitting.cases import FittingCase
-from synthaug.fitting.generator_fit import GeneratorFit, measured_limits
+from synthaug.fitting.generator_fit import MEND_SETTINGS, GeneratorFit, measured_limits
 from synthaug.fitting.guided_ldm_settings import GuidedLDMSettings
 from synthaug.fitting.image_autoencoder import ImageAutoencoderLoss
 from synthaug.fitting.image_diffusion import ImageDiffusionLoss
@@ -30,6 +30,7 @@ from synthaug.generators.guided_ldm import GuidedLDM, GuidedLDMFolder, GuidedLDM
 from synthaug.generators.guided_ldm_config import GuidedLDMConfig
 from synthaug.generators.latent_scale import LatentScale
 from synthaug.generators.volume_prior import VolumePrior
+from synthaug.generators.weight_files import build_networks
 from synthaug.labels import LabelScheme
 from synthaug.networks.image_autoencoder import ImageAutoencoder
 from synthaug.networks.image_diffusion import ImageDiffusionUNet
@@ -89,8 +90,11 @@ class GuidedLDMFit(GeneratorFit[GuidedLDMConfig, GuidedLDMSettings]):
                 required_structures=begun.config.required_structures,
                 training_cases=tuple(dict.fromkeys((*begun.config.training_cases, *self._config.training_cases))),
             )
-        self._fresh = begun.networks if begun else GuidedLDMNetworks.build(self._config)
+        self._fresh = begun.networks if begun else self._build()
         self._check_sizes()
+
+    def _build(self) -> GuidedLDMNetworks:
+        return build_networks(lambda: GuidedLDMNetworks.build(self._config), "settings", MEND_SETTINGS)
 
     def _check_sizes(self) -> None:
         """Refuse sizes that a later stage would stumble over, before the first one has cost hours."""

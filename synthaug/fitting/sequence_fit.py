@@ -11,7 +11,7 @@ from torch import nn
 
 from synthaug.fitting.calibration import label_offsets, structures_of_all, trial_label_maps
 from synthaug.fitting.cases import FittingCase
-from synthaug.fitting.generator_fit import GeneratorFit, measured_limits
+from synthaug.fitting.generator_fit import MEND_SETTINGS, GeneratorFit, measured_limits
 from synthaug.fitting.image_sequence import ImageSequenceGame, image_sequence_turns, label_intensities
 from synthaug.fitting.mask_sequence import MaskSequenceLoss, survey_sequences
 from synthaug.fitting.sequence_settings import SequenceSettings
@@ -22,6 +22,7 @@ from synthaug.generators.medgen3d import MedGen3D
 from synthaug.generators.sequence_config import SequenceConfig
 from synthaug.generators.sequence_generator import SequenceGenerator, SequenceNetworks
 from synthaug.generators.vid2vid import Vid2Vid
+from synthaug.generators.weight_files import build_networks
 from synthaug.labels import LabelScheme
 from synthaug.networks.image_sequence import ImageSequenceGenerator
 from synthaug.networks.mask_sequence import MaskSequenceUNet
@@ -59,7 +60,7 @@ class SequenceFit(GeneratorFit[SequenceConfig, SequenceSettings]):
             slice_diffusion=settings.slice_diffusion.network,
             sampling=settings.sampling,
         )
-        self._fresh = SequenceNetworks.build(self._config)
+        self._fresh = build_networks(lambda: SequenceNetworks.build(self._config), "settings", MEND_SETTINGS)
 
     def _train(self, deadline: float | None) -> Mapping[str, nn.Module]:
         image_sequence = self._fresh.image_sequence

@@ -142,7 +142,7 @@ class AlphaWGANGenerator(WeightsGenerator):
             ConfigurationError: a file is missing, damaged, or does not fit the configuration.
         """
         config = AlphaWGANConfig.read(folder).with_sampling(**sampling)
-        network = build_networks(folder, config.build)
+        network = build_networks(config.build, str(folder / CONFIG_NAME))
         fingerprint = read_weights(folder, generating_networks(network), config.sampling)
         return cls(config, network, fingerprint=fingerprint, device=device)
 

@@ -145,7 +145,7 @@ class GuidedLDM(TwoStageGenerator):
     def read(folder: Path, **sampling: Any) -> GuidedLDMFolder:
         """Read the same without moving anything to a device; arguments and errors are those of :meth:`load`."""
         config = GuidedLDMConfig.read(folder).with_sampling(**sampling)
-        networks = build_networks(folder, lambda: GuidedLDMNetworks.build(config))
+        networks = build_networks(lambda: GuidedLDMNetworks.build(config), str(folder / CONFIG_NAME))
         check_sizes(config, networks.sizes(), str(folder / CONFIG_NAME))
         return GuidedLDMFolder(config, networks, read_weights(folder, networks.by_name(), config.sampling))
 

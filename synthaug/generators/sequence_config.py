@@ -47,7 +47,7 @@ class SequenceSampling:
     """
 
     mask_steps: int = field(default=8, metadata=allowed(low=1, high=1000))
-    mask_shift: float = field(default=4.0, metadata=allowed(low=0.01, high=100))
+    mask_shift: float = field(default=6.0, metadata=allowed(low=0.01, high=100))
     mask_temperature: float = field(default=1.0, metadata=allowed(low=0, high=2))
     given_slices: int = field(default=2, metadata=allowed(low=1))
     guidance_scale: float = field(default=1.0, metadata=allowed(low=0, high=20))

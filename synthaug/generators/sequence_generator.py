@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from synthaug.generators.generator_config import CONFIG_NAME
 from synthaug.generators.image_sequence_stage import ImageSequenceStage
 from synthaug.generators.mask_sequence_stage import MaskSequenceStage
 from synthaug.generators.sequence_config import VIEWS, SequenceConfig
@@ -97,7 +98,7 @@ class SequenceGenerator(TwoStageGenerator):
             ConfigurationError: a file is missing, damaged, or does not fit the configuration.
         """
         config = SequenceConfig.read(folder).with_sampling(**sampling)
-        networks = build_networks(folder, lambda: SequenceNetworks.build(config))
+        networks = build_networks(lambda: SequenceNetworks.build(config), str(folder / CONFIG_NAME))
         fingerprint = read_weights(folder, networks.by_name(), config.sampling)
         return cls(config, networks, fingerprint=fingerprint, device=device)
 

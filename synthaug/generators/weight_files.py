@@ -13,13 +13,19 @@ from torch import nn
 
 from synthaug.errors import ConfigurationError
 from synthaug.files.compact_weights import expand
+from synthaug.generators.config_checks import MEND
 from synthaug.generators.generator_config import CONFIG_NAME
 
 Networks = TypeVar("Networks")
 
 
-def build_networks(folder: Path, build: Callable[[], Networks]) -> Networks:
-    """Networks with fresh weights, of the sizes that a configuration says.
+def build_networks(build: Callable[[], Networks], where: str, mend: str = MEND) -> Networks:
+    """Networks with fresh weights, of the sizes that a configuration or settings say.
+
+    Args:
+        build: makes them.
+        where: what says the sizes, for errors.
+        mend: what to do about wrong ones.
 
     Raises:
         ConfigurationError: there are no networks of these sizes.
@@ -28,9 +34,7 @@ def build_networks(folder: Path, build: Callable[[], Networks]) -> Networks:
         return build()
     except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigurationError(
-            f"{folder / CONFIG_NAME}: no networks of these sizes ({reason}); fit or fetch the generator again"
-        ) from error
+        raise ConfigurationError(f"{where}: no networks of these sizes ({reason}); {mend}") from error
 
 
 def read_weights(folder: Path, networks: Mapping[str, nn.Module], sampling: object) -> str:

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.own_datasets import KINDS, measure, table, write_dataset
+from benchmarks.own_datasets import KINDS, TISSUES, measure, table, write_dataset
 from synthaug.cli.app import run
 from synthaug.fitting.cases import load_pair_case
 from synthaug.fitting.dataset_survey import DatasetSurvey
 from synthaug.fitting.fit_plan import plan_fit
 from synthaug.fitting.guided_ldm_plan import guided_ldm_settings
 from synthaug.integrations.nnunet.dataset import NnunetDataset
+from synthaug.labels import LabelScheme
 from synthaug.store import Store, StoreInfo
 from synthaug.volumes import LabeledVolume, read_pair
 from synthaug.volumes.grid import Grid
@@ -99,3 +100,8 @@ def test_a_real_trunk_keeps_its_hounsfield_units_and_its_sides(
         assert here == pytest.approx(real.image[0][inside].mean(), abs=20), structure.name
     assert compared > 20
     assert replace(scale, background=0.0) == replace(form.scales[0], background=0.0)  # type: ignore[type-var]
+
+
+def test_four_tissues_are_made_of_all_structures() -> None:
+    members = [one for structures in TISSUES.values() for one in structures]
+    assert sorted(members) == sorted(LabelScheme.load("ventricles-t1").names)

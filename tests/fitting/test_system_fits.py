@@ -124,3 +124,16 @@ def test_fields_of_view_that_the_networks_do_not_take_are_refused_before_work(sy
     scheme = LabelScheme.load("ventricles-t1")
     with pytest.raises(ConfigurationError, match=r"settings\.json, shape: is .*multiples of"):
         replace(SETTINGS[system], shape=(32, 40, 32)).check(scheme, "settings.json")
+
+
+@pytest.mark.usefixtures("fresh_accelerator")
+@pytest.mark.parametrize("system", SETTINGS)
+def test_arguments_that_no_network_takes_are_one_line_before_work(system: str, tmp_path: Path) -> None:
+    wrong = {"chanels": [8]}
+    settings: Any = SETTINGS[system]
+    if system == "alpha-wgan":
+        settings = replace(settings, network=wrong)
+    else:
+        settings = replace(settings, mask_sequence=replace(settings.mask_sequence, network=wrong))
+    with pytest.raises(ConfigurationError, match=r"settings: no networks of these sizes .*chanels.*mend the arguments"):
+        make_fit(system, tmp_path, settings)
