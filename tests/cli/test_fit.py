@@ -112,9 +112,12 @@ def test_a_split_that_names_an_absent_case_is_one_line(tmp_path: Path, capsys: p
     assert "\n" not in error
 
 
-def test_a_dry_run_prints_settings_that_a_fit_takes(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("system", ["guided-ldm", "medgen3d", "vid2vid", "ddpm2d", "alpha-wgan"])
+def test_a_dry_run_prints_settings_that_a_fit_takes(
+    dataset: Path, capsys: pytest.CaptureFixture[str], system: str
+) -> None:
     out = dataset / "out"
-    arguments = ["fit", "7", "--out", str(out), "--device", "cpu", "--dry-run"]
+    arguments = ["fit", "7", "--generator", system, "--out", str(out), "--device", "cpu", "--dry-run"]
     assert run([*arguments, "--extend", "ventricles=0.001:0.1"]) == 0
     printed = capsys.readouterr()
     settings = json.loads(printed.out)
@@ -136,6 +139,7 @@ def test_a_dry_run_prints_settings_that_a_fit_takes(dataset: Path, capsys: pytes
         (["--control", "brain,"], "--control brain,: an empty name"),
         (["--control", "brian"], "did you mean 'brain'"),
         (["--control", "brain", "--settings", "SETTINGS"], "--control and --settings"),
+        (["--init", "ventricles-t1-1mm", "--generator", "vid2vid"], "goes on from a guided-ldm, not from vid2vid"),
         (["--control", "brain", "--init", "ventricles-t1-1mm"], "--control and --init"),
         (["--init", "ventricles-t2"], "no generator 'ventricles-t2'"),
         (["--init", "ventricles-t1-1mm"], "could become"),
