@@ -121,7 +121,7 @@ class RealAppearances:
     @cached_property
     def similarity(self) -> float | None:
         """Mean MS-SSIM between two of them."""
-        return _mean_similarity(self.cases)
+        return mean_similarity(self.cases)
 
     @cached_property
     def scales(self) -> dict[str, np.ndarray]:
@@ -162,7 +162,7 @@ class RealAppearances:
                 "real_cases": len(self.cases),
                 "samples": len(samples),
                 "frechet_distance": {name: self._distances(name, samples) for name in self.scales},
-                "ms_ssim": {"samples": _mean_similarity(samples), "real": self.similarity},
+                "ms_ssim": {"samples": mean_similarity(samples), "real": self.similarity},
                 "intensity": structures,
             }
         )
@@ -242,17 +242,23 @@ def _distance_if_enough(one: np.ndarray, other: np.ndarray) -> float | None:
     return frechet_distance(one, other)
 
 
-def _mean_similarity(cases: Sequence[Appearance]) -> float | None:
-    """Mean MS-SSIM between two cases, over all pairs or a fixed random choice of them."""
+def mean_similarity(cases: Sequence[Appearance]) -> float | None:
+    """Mean MS-SSIM between two cases, at about 2 mm; None where there are too few or they are too small."""
     from monai.metrics import MultiScaleSSIMMetric
 
-    pairs = list(itertools.combinations(range(len(cases)), 2))
+    pairs = couples(cases)
     if not pairs or min(cases[0].small.shape[2:]) < LEAST_SIZE:
         return None
-    if len(pairs) > MOST_PAIRS:
-        pairs = [pairs[index] for index in np.random.default_rng(0).choice(len(pairs), MOST_PAIRS, replace=False)]
     metric = MultiScaleSSIMMetric(3, data_range=HIGHEST, kernel_size=5, weights=SIMILARITY_WEIGHTS)
-    return float(np.mean([float(metric(cases[a].small, cases[b].small)) for a, b in pairs]))
+    return float(np.mean([float(metric(one.small, other.small)) for one, other in pairs]))
+
+
+def couples(cases: Sequence[Appearance]) -> list[tuple[Appearance, Appearance]]:
+    """All couples of cases, or a fixed random choice of them."""
+    found = list(itertools.combinations(cases, 2))
+    if len(found) <= MOST_PAIRS:
+        return found
+    return [found[index] for index in np.random.default_rng(0).choice(len(found), MOST_PAIRS, replace=False)]
 
 
 def _shares(counts: np.ndarray) -> np.ndarray | None:

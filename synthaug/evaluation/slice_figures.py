@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from synthaug.errors import ConfigurationError
 from synthaug.evaluation.extractors import frechet_distance
-from synthaug.evaluation.fidelity import MOST_PAIRS, SPLITS, Appearance, _mean_similarity
+from synthaug.evaluation.fidelity import SPLITS, Appearance, couples
 from synthaug.evaluation.slice_extractors import VIEWS
 from synthaug.volumes import LabeledVolume
 
@@ -116,22 +115,9 @@ def diversity(cases: Sequence[Appearance]) -> float | None:
     """Mean LPIPS between slices of two images at the same place, from the features ``maps``: see `PerceptualMaps`."""
     found = [
         float(np.square(one.features["maps"] - other.features["maps"]).sum(axis=1).mean())
-        for one, other in _couples(cases)
+        for one, other in couples(cases)
     ]
     return float(np.mean(found)) if found else None
-
-
-def similarity(cases: Sequence[Appearance]) -> float | None:
-    """Mean MS-SSIM between two images, at about 2 mm."""
-    return _mean_similarity(cases)
-
-
-def _couples(cases: Sequence[Appearance]) -> list[tuple[Appearance, Appearance]]:
-    """All couples, or a fixed random choice of them."""
-    found = list(itertools.combinations(cases, 2))
-    if len(found) <= MOST_PAIRS:
-        return found
-    return [found[index] for index in np.random.default_rng(0).choice(len(found), MOST_PAIRS, replace=False)]
 
 
 def _draws(cases: Sequence[Appearance], count: int) -> Iterator[list[Appearance]]:

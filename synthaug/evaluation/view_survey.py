@@ -13,14 +13,13 @@ import torch
 
 from synthaug.errors import ConfigurationError
 from synthaug.evaluation.extractors import HEAD_SHARE, Extractor
-from synthaug.evaluation.fidelity import Appearance
+from synthaug.evaluation.fidelity import Appearance, mean_similarity
 from synthaug.evaluation.slice_extractors import PerceptualMaps, SliceStatistics
 from synthaug.evaluation.slice_figures import (
     block_frechet,
     diversity,
     join_dice,
     neighbour_dice,
-    similarity,
     slice_frechet,
 )
 from synthaug.labels import LabelScheme, Structure
@@ -178,7 +177,7 @@ class ViewSurvey:
             "fid": slice_frechet(self.appearances, real.appearances, count),
             "block_frechet": block_frechet(self.appearances, real.appearances, count),
             "lpips": diversity(self.appearances),
-            "ms_ssim": similarity(self.appearances),
+            "ms_ssim": mean_similarity(self.appearances),
             "neighbour_dice": _mean(self.neighbours),
             "dice_at_joins": _mean(self.at_joins),
             "dice_between_joins": _mean(self.between_joins),
