@@ -106,6 +106,11 @@ def fit(
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     system = find_system(generator)
+    if not system.learns_label_maps and (label_maps or extend):
+        raise ConfigurationError(
+            f"{'--label-maps' if label_maps else '--extend'}: {generator} learns from pairs alone; leave it out, or "
+            "fit another system"
+        )
     given = load_config(system.settings, _read_settings(settings), where=str(settings)) if settings else None
     found = NnunetDataset.find(dataset)
     training, validation = found.split(fold)

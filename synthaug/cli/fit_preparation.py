@@ -10,6 +10,7 @@ import torch
 
 from synthaug.cli.fit_wishes import Wishes
 from synthaug.errors import ConfigurationError
+from synthaug.fitting.case_checks import check_count
 from synthaug.fitting.case_form import CaseForm
 from synthaug.fitting.dataset_survey import DatasetSurvey
 from synthaug.fitting.fit_plan import plan_fit
@@ -86,6 +87,7 @@ def prepare_fit(
         given, notes = plan.settings, plan.notes
     given.check_split(dataset.scheme, where)
     form = survey.form(Grid(given.shape, (given.spacing_mm,) * 3), given.unlabelled_classes, given.split)
+    check_count(form.scheme, where)
     given.check(form.scheme, where)
     return FitPreparation(given, form, notes)
 
@@ -94,7 +96,7 @@ def _from_generator(dataset: NnunetDataset, name: str, *, train_masks: bool) -> 
     """Cases in the form of a generator that is trained on."""
     begun = GuidedLDM.read(find_generator(name))
     config = begun.config
-    if any(map(is_tissue_class, config.scheme.names)):
+    if any(is_tissue_class(one, config.scheme) for one in config.scheme.names):
         raise ConfigurationError(
             f"--init {name}: splits tissue by intensity, which another dataset's cases cannot be; take a generator "
             "whose cases are labelled throughout"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from monai.losses import DiceCELoss
 from torch.nn import functional
 
+from synthaug.configuration.limits import allowed
 from synthaug.fitting.bank import Bank
 from synthaug.fitting.crops import LabelMirror, draw_bool, draw_index
+from synthaug.fitting.drawn_condition import PresenceProbabilities, draw_presence
 from synthaug.labels import LabelScheme
 from synthaug.networks.alpha_wgan import HALVING, AlphaWGAN
 from synthaug.networks.condition_encoder import condition_vector
@@ -48,17 +50,17 @@ class AlphaWGANBatch:
         generator_turns: how often generator and encoder learn before the discriminators do once.
     """
 
-    samples: int = 1
-    null_probability: float = 0.1
-    first_control_probability: float = 0.5
-    image_weight: float = 10.0
-    label_weight: float = 10.0
-    adversarial_weight: float = 10.0
-    code_weight: float = 0.1
-    volume_weight: float = 1.0
-    penalty_weight: float = 0.2
-    code_penalty_weight: float = 2.0
-    generator_turns: int = 1
+    samples: int = field(default=1, metadata=allowed(low=1))
+    null_probability: float = field(default=0.1, metadata=allowed(low=0, high=1))
+    first_control_probability: float = field(default=0.5, metadata=allowed(low=0, high=1))
+    image_weight: float = field(default=10.0, metadata=allowed(low=0))
+    label_weight: float = field(default=10.0, metadata=allowed(low=0))
+    adversarial_weight: float = field(default=10.0, metadata=allowed(low=0))
+    code_weight: float = field(default=0.1, metadata=allowed(low=0))
+    volume_weight: float = field(default=1.0, metadata=allowed(low=0))
+    penalty_weight: float = field(default=0.2, metadata=allowed(low=0))
+    code_penalty_weight: float = field(default=2.0, metadata=allowed(low=0))
+    generator_turns: int = field(default=1, metadata=allowed(low=1))
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class VolumeDraw:
         device: torch.device,
     ) -> None:
         self.batch = batch
+        self._presence = PresenceProbabilities(batch.null_probability, batch.first_control_probability)
         self._paths = paths
         self._mirror = mirror
         self._num_classes = scheme.num_classes
@@ -121,7 +124,8 @@ class VolumeDraw:
             path = self._paths[draw_index(len(self._paths), generator)]
             drawn.append(self._read(path, mirrored=draw_bool(0.5, generator)))
         shares, image, condition = (torch.stack(parts) for parts in zip(*drawn, strict=True))
-        condition = condition * self._draw_presence(generator)
+        presence = draw_presence(self.batch.samples, len(self._limits_ml), self._presence, generator)
+        condition = condition * presence
         return VolumeBatch(shares.to(self._device), image.to(self._device), condition.to(self._device))
 
     def mean(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -166,16 +170,6 @@ class VolumeDraw:
         shares = count_in_blocks(label[None], self._num_classes, HALVING)[0].float() / HALVING**3
         condition = condition_vector(volumes_ml, tuple(self._limits_ml), self._limits_ml)
         return shares, functional.avg_pool3d(image, HALVING), condition
-
-    def _draw_presence(self, generator: torch.Generator) -> torch.Tensor:
-        """Which controls are given, ``(samples, controls, 1)``."""
-        count, controls = self.batch.samples, len(self._limits_ml)
-        presence = (torch.rand(count, controls, generator=generator) < 0.5).float()
-        kind = torch.rand(count, generator=generator)
-        null = self.batch.null_probability
-        presence[kind < null + self.batch.first_control_probability] = torch.eye(controls)[0]
-        presence[kind < null] = 0
-        return presence.unsqueeze(-1)
 
 
 class GeneratorLoss:

@@ -36,7 +36,7 @@ def trial_label_maps(generator: WeightsGenerator, *, seed: int) -> list[np.ndarr
 
 def structures_of_all(names: Sequence[str], trials: Sequence[np.ndarray], scheme: LabelScheme) -> tuple[str, ...]:
     """Those of some structures that every trial label map ``(X, Y, Z)`` has; the others are told in the log."""
-    made = tuple(name for name in names if all((label == scheme.id_of(name)).any() for label in trials))
+    made = tuple(name for name in names if all(np.isin(label, scheme.resolve(name)).any() for label in trials))
     if lost := [name for name in names if name not in made]:
         logger.warning(
             "some of %d label maps on trial lack structures that every training case has: %s; a longer fit, or a finer "

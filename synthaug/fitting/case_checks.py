@@ -24,11 +24,7 @@ def check_labels(label: np.ndarray, scheme: LabelScheme, where: Path) -> None:
     Raises:
         LabelError: names the file.
     """
-    if len(scheme.structures) > MOST_STRUCTURES:
-        raise LabelError(
-            f"{where}: scheme {scheme.name!r} has {len(scheme.structures)} structures; a fit takes at most "
-            f"{MOST_STRUCTURES}: join some of them"
-        )
+    check_count(scheme, where)
     if scheme.ignore_id is not None:
         labelled, ignored = int((label > 0).sum()), int((label == scheme.ignore_id).sum())
         if ignored > MOST_IGNORED * labelled:
@@ -36,6 +32,19 @@ def check_labels(label: np.ndarray, scheme: LabelScheme, where: Path) -> None:
                 f"{where}: {ignored} of {labelled} labelled voxels have the ignore label {scheme.ignore_id}; a fit "
                 f"takes at most {MOST_IGNORED:.0%}: label them or leave the case out"
             )
+
+
+def check_count(scheme: LabelScheme, where: Path | str) -> None:
+    """Refuse more structures than label maps are kept with.
+
+    Raises:
+        LabelError: names the file.
+    """
+    if len(scheme.structures) > MOST_STRUCTURES:
+        raise LabelError(
+            f"{where}: scheme {scheme.name!r} has {len(scheme.structures)} structures, classes by intensity included; "
+            f"a fit takes at most {MOST_STRUCTURES}: join some of them"
+        )
 
 
 def check_labelled(label: np.ndarray, where: Path | str) -> None:

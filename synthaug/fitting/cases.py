@@ -14,7 +14,7 @@ from synthaug.fitting.case_checks import check_contrast, check_labelled, check_l
 from synthaug.fitting.case_form import CaseForm
 from synthaug.generators.cases import CasePaths
 from synthaug.generators.intensity_scale import IntensityScale
-from synthaug.labels import LabelMapping, LabelScheme, is_tissue_class
+from synthaug.labels import LabelMapping, LabelScheme, is_tissue_class, split_structures
 from synthaug.volumes import CaseRecord, fingerprint_array, fingerprint_label, read_label, read_pair
 from synthaug.volumes.grid import box_centre_mm, check_field_of_view, place_on_grid
 
@@ -121,6 +121,6 @@ def load_label_case(path: Path, form: CaseForm, mapping: LabelMapping | None = N
 def always_present(cases: Sequence[FittingCase], scheme: LabelScheme) -> tuple[str, ...]:
     """Structures of the dataset that every case has, with voxels enough for a label map to be held to them."""
     counts = torch.stack([torch.bincount(case.label.flatten(), minlength=scheme.num_classes) for case in cases])
-    fewest = counts.amin(dim=0)
-    own = [name for name in scheme.names if not is_tissue_class(name)]
-    return tuple(name for name in own if int(fewest[scheme.id_of(name)]) >= REQUIRED_VOXELS)
+    whole = [name for name in scheme.names if not is_tissue_class(name, scheme)]
+    own = (*whole, *split_structures(scheme))
+    return tuple(name for name in own if int(counts[:, list(scheme.resolve(name))].sum(dim=1).min()) >= REQUIRED_VOXELS)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from synthaug.configuration.limits import allowed
 from synthaug.fitting.bank import Bank
 from synthaug.fitting.crops import LabelMirror, draw_bool, draw_crop, draw_index
 from synthaug.fitting.stage import Loss
@@ -120,16 +121,16 @@ class ImageSequenceBatch:
         smoothness_weight: weight of the flow's differences between neighbouring pixels, in pixels.
     """
 
-    windows: int = 2
-    length: int = 4
-    crop: tuple[int, int] = (96, 96)
-    lowest_probability: float = 0.2
-    nothing_probability: float = 0.25
-    image_weight: float = 10.0
-    adversarial_weight: float = 1.0
-    feature_weight: float = 10.0
-    flow_weight: float = 10.0
-    smoothness_weight: float = 0.1
+    windows: int = field(default=2, metadata=allowed(low=1))
+    length: int = field(default=4, metadata=allowed(low=1))
+    crop: tuple[int, int] = field(default=(96, 96), metadata=allowed(low=32))
+    lowest_probability: float = field(default=0.2, metadata=allowed(low=0, high=1))
+    nothing_probability: float = field(default=0.25, metadata=allowed(low=0, high=1))
+    image_weight: float = field(default=10.0, metadata=allowed(low=0))
+    adversarial_weight: float = field(default=1.0, metadata=allowed(low=0))
+    feature_weight: float = field(default=10.0, metadata=allowed(low=0))
+    flow_weight: float = field(default=10.0, metadata=allowed(low=0))
+    smoothness_weight: float = field(default=0.1, metadata=allowed(low=0))
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch.nn import functional
 
+from synthaug.configuration.limits import allowed
 from synthaug.files.tensors import write_tensors
 from synthaug.fitting.bank import Bank
 from synthaug.fitting.crops import LabelMirror, draw_bool, draw_index
@@ -35,12 +36,12 @@ class MaskSequenceBatch:
         time_shift: above 0 trains more at high noise.
     """
 
-    subsequences: int = 4
-    most_given: int = 4
-    forward_probability: float = 0.4
-    backward_probability: float = 0.4
-    null_probability: float = 0.1
-    first_control_probability: float = 0.5
+    subsequences: int = field(default=4, metadata=allowed(low=1))
+    most_given: int = field(default=5, metadata=allowed(low=1))
+    forward_probability: float = field(default=0.4, metadata=allowed(low=0, high=1))
+    backward_probability: float = field(default=0.4, metadata=allowed(low=0, high=1))
+    null_probability: float = field(default=0.1, metadata=allowed(low=0, high=1))
+    first_control_probability: float = field(default=0.5, metadata=allowed(low=0, high=1))
     time_shift: float = 1.2
 
 

@@ -33,7 +33,6 @@ from synthaug.networks.slice_diffusion import SliceDiffusionUNet
 class SequenceFit(GeneratorFit[SequenceConfig, SequenceSettings]):
     """Fit of one of these systems; see :class:`~synthaug.fitting.generator_fit.GeneratorFit`."""
 
-    system: ClassVar[str]
     generator: ClassVar[type[SequenceGenerator]]
 
     def __init__(
@@ -51,16 +50,17 @@ class SequenceFit(GeneratorFit[SequenceConfig, SequenceSettings]):
         super().__init__(
             name, cases, scheme, channels, settings, folder, budget_seconds=budget_seconds, accelerator=accelerator
         )
-        self._seconds = settings.stage_seconds(self.system, self._training_seconds)
+        self._seconds = settings.stage_seconds(self.generator.system, self._training_seconds)
         self._config = SequenceConfig(
             **self._common,
-            system=self.system,
+            system=self.generator.system,
             mask_sequence=settings.mask_sequence.network,
             image_sequence=settings.image_sequence.network,
             slice_diffusion=settings.slice_diffusion.network,
             sampling=settings.sampling,
         )
         self._fresh = build_networks(lambda: SequenceNetworks.build(self._config), "settings", MEND_SETTINGS)
+        build_networks(self._discriminators, "settings", MEND_SETTINGS)  # told now, not after the first stage
 
     def _train(self, deadline: float | None) -> Mapping[str, nn.Module]:
         image_sequence = self._fresh.image_sequence
@@ -103,18 +103,22 @@ class SequenceFit(GeneratorFit[SequenceConfig, SequenceSettings]):
 
     def _fit_image_sequence(self, generator: ImageSequenceGenerator, deadline: float | None) -> ImageSequenceGenerator:
         settings, paths = self._settings.image_sequence, self._bank.paths("pairs")
-        channels, classes = len(self._config.channels), self._config.scheme.num_classes
+        classes = self._config.scheme.num_classes
         generator.set_intensities(label_intensities(self._bank.unwarped("pairs"), classes))
-        game = ImageSequenceGame(
-            generator,
-            ImageDiscriminator(channels, classes, **settings.image_discriminator),
-            SequenceDiscriminator(channels, **settings.sequence_discriminator),
-        )
+        game = ImageSequenceGame(generator, *self._discriminators())
         turns = [
             Turn(loss, children)
             for children, loss in image_sequence_turns(paths, self._mirror, settings.batch, device=self._device)
         ]
         return self._stage("image_sequence", game, turns, settings.stage).run(deadline=deadline).generator
+
+    def _discriminators(self) -> tuple[ImageDiscriminator, SequenceDiscriminator]:
+        """Opponents of the generator of image slices, with fresh weights."""
+        settings, channels = self._settings.image_sequence, len(self._config.channels)
+        return (
+            ImageDiscriminator(channels, self._config.scheme.num_classes, **settings.image_discriminator),
+            SequenceDiscriminator(channels, **settings.sequence_discriminator),
+        )
 
     def _fit_slice_diffusion(
         self, view: str, network: SliceDiffusionUNet, deadline: float | None
@@ -136,19 +140,16 @@ class SequenceFit(GeneratorFit[SequenceConfig, SequenceSettings]):
 class MedGen3DFit(SequenceFit):
     """All stages."""
 
-    system = "medgen3d"
     generator = MedGen3D
 
 
 class Vid2VidFit(SequenceFit):
     """Label and image slices in order."""
 
-    system = "vid2vid"
     generator = Vid2Vid
 
 
 class DDPM2DFit(SequenceFit):
     """Label slices in order, image slices of each view."""
 
-    system = "ddpm2d"
     generator = DDPM2D

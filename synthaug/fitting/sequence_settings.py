@@ -15,6 +15,9 @@ from synthaug.fitting.stage import StageSettings
 from synthaug.generators.sequence_config import IMAGE_SECTIONS, VIEWS, SequenceSampling
 from synthaug.labels import LabelScheme
 
+SLICES, JUDGED_TOGETHER = 6, 3
+"""Of a subsequence, and before the sequence discriminator, where the settings do not say."""
+
 
 @dataclass(frozen=True)
 class MaskSequenceSettings:
@@ -68,6 +71,23 @@ class SequenceSettings(FitSettings):
         super().check(scheme, where)
         if any(extent % 16 for extent in self.shape):
             raise ConfigurationError(f"{where}, shape: is {list(self.shape)}; multiples of 16 are needed")
+        if any(edge % 8 for edge in self.slice_diffusion.batch.crop):
+            raise ConfigurationError(
+                f"{where}, slice_diffusion.batch.crop: is {list(self.slice_diffusion.batch.crop)}; multiples of 8 are "
+                "needed"
+            )
+        slices = self.mask_sequence.network.get("slices", SLICES)
+        if not isinstance(slices, int) or not 2 <= slices <= self.shape[2]:
+            raise ConfigurationError(
+                f"{where}, mask_sequence.network.slices: is {slices!r}; allowed: 2 to {self.shape[2]}, the slices of "
+                "the field of view"
+            )
+        together = self.image_sequence.sequence_discriminator.get("slices", JUDGED_TOGETHER)
+        if not isinstance(together, int) or not 2 <= together <= self.image_sequence.batch.length:
+            raise ConfigurationError(
+                f"{where}, image_sequence.batch.length: is {self.image_sequence.batch.length}; the sequence "
+                f"discriminator judges {together!r} slices together, so it must be at least as many, and 2 or more"
+            )
 
     def stage_seconds(self, system: str, budget_seconds: float) -> Mapping[str, float]:
         """Training time of each stage of a system."""

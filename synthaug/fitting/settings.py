@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from synthaug.configuration.limits import allowed
 from synthaug.errors import ConfigurationError, LabelError
 from synthaug.fitting.bank import BankSettings
-from synthaug.labels import LabelScheme
+from synthaug.labels import UNLABELLED, LabelScheme, tissue_class_names
 
 MOST_CLASSES = 16
 """By intensity."""
@@ -47,6 +47,7 @@ class FitSettings:
 
     def check_split(self, dataset: LabelScheme, where: str) -> None:
         """Refuse a split that cannot be; arguments and errors as for :meth:`check`, the scheme is the dataset's."""
+        added = tissue_class_names(UNLABELLED, self.unlabelled_classes)
         for name, classes in self.split.items():
             try:
                 dataset.id_of(name)
@@ -54,6 +55,13 @@ class FitSettings:
                 raise ConfigurationError(f"{where}, split: {error}") from None
             if not 2 <= classes <= MOST_CLASSES:
                 raise ConfigurationError(f"{where}, split.{name}: is {classes}; allowed: 2 to {MOST_CLASSES}")
+            added += tissue_class_names(name, classes)
+        if taken := sorted({*added} & {*dataset.names, *dataset.groups}):
+            raise ConfigurationError(
+                f"{where}, split and unlabelled_classes: the dataset has structures named {', '.join(taken)}, as the "
+                "classes would be; rename them in dataset.json, or leave that tissue whole: split {}, or "
+                "unlabelled_classes 0"
+            )
 
     def check(self, scheme: LabelScheme, where: str) -> None:
         """Refuse what a stage would stumble over after hours.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch.nn import functional
 
+from synthaug.configuration.limits import allowed
 from synthaug.fitting.bank import Bank
 from synthaug.fitting.crops import LabelMirror, draw_bool, draw_crop, draw_index
 from synthaug.networks.slice_diffusion import NOISING_STEPS, VIEWS, SliceDiffusionUNet, to_slices, to_states
@@ -27,12 +28,12 @@ class SliceDiffusionBatch:
         gain_deviation: deviation of the factor by which the intensities of a pair are multiplied.
     """
 
-    slices: int = 8
-    volumes: int = 2
-    crop: tuple[int, int] = (96, 96)
-    low_noise_share: float = 0.4
-    low_noise_steps: int = 100
-    gain_deviation: float = 0.05
+    slices: int = field(default=8, metadata=allowed(low=1))
+    volumes: int = field(default=2, metadata=allowed(low=1))
+    crop: tuple[int, int] = field(default=(96, 96), metadata=allowed(low=8))
+    low_noise_share: float = field(default=0.4, metadata=allowed(low=0, high=1))
+    low_noise_steps: int = field(default=100, metadata=allowed(low=1, high=1000))
+    gain_deviation: float = field(default=0.05, metadata=allowed(low=0))
 
 
 def measure_classes(paths: Sequence[Path], num_classes: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import pickle
 import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -15,11 +16,13 @@ from typing import Any, Generic, TypeVar
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from synthaug.configuration.limits import allowed
+from synthaug.errors import ConfigurationError
 from synthaug.files.tensors import write_tensors
 from synthaug.networks.memory_format import with_channels_last
 
@@ -68,7 +71,7 @@ class StageSettings:
     max_steps: int = field(default=200_000, metadata=allowed(low=1))
     learning_rate: float = field(default=1e-3, metadata=allowed(above=0, high=1))
     warmup_steps: int = field(default=50, metadata=allowed(low=1))
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[float, float] = field(default=(0.9, 0.99), metadata=allowed(low=0, below=1))
     ema_decay: float = field(default=0.998, metadata=allowed(low=0, below=1))
     checkpoint_seconds: float = field(default=60.0, metadata=allowed(above=0))
 
@@ -150,7 +153,10 @@ class Stage(Generic[Network]):
             TimeoutError: the deadline came first; run again to go on.
         """
         if self.result_path.exists():
-            self._ema.load_state_dict(load_file(self.result_path))
+            try:
+                self._ema.load_state_dict(load_file(self.result_path))
+            except (SafetensorError, RuntimeError, OSError) as error:
+                raise ConfigurationError(_damaged(self.result_path)) from error
             return self._ema.eval()
         writer = (
             SummaryWriter(str(self.folder / "tensorboard" / self.name)) if self._accelerator.is_main_process else None
@@ -248,7 +254,10 @@ class Stage(Generic[Network]):
     def _resume(self) -> None:
         if self.result_path.exists() or not self._state_path.exists():
             return
-        state: dict[str, Any] = torch.load(self._state_path, map_location="cpu", weights_only=True)
+        try:
+            state: dict[str, Any] = torch.load(self._state_path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+            raise ConfigurationError(_damaged(self._state_path)) from error
         self._accelerator.unwrap_model(self._network).load_state_dict(state["network"])
         self._ema.load_state_dict(state["ema"])
         for optimiser, kept in zip(self._optimisers.values(), state["optimisers"], strict=True):
@@ -256,3 +265,7 @@ class Stage(Generic[Network]):
         self._generator.set_state(state["generator"])
         self._step, self._spent = state["step"], state["spent"]
         logger.info("%s: resumed at step %d, %.0f s spent", self.name, self._step, self._spent)
+
+
+def _damaged(path: Path) -> str:
+    return f"{path} is damaged; delete it, and its stage begins anew"

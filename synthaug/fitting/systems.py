@@ -26,18 +26,20 @@ class FittedSystem:
         settings: class of its settings.
         complete: its settings from those of a plan and the number of classes, the background included.
         fit: class of its fit.
+        learns_label_maps: whether it learns from label maps without images, and from warped ones.
     """
 
     settings: type[FitSettings]
     complete: Callable[[FitSettings, int], FitSettings]
     fit: type[GeneratorFit[Any, Any]]
+    learns_label_maps: bool = True
 
 
 SYSTEMS = {
     "guided-ldm": FittedSystem(GuidedLDMSettings, guided_ldm_settings, GuidedLDMFit),
     "medgen3d": FittedSystem(SequenceSettings, sequence_settings, MedGen3DFit),
     "vid2vid": FittedSystem(SequenceSettings, sequence_settings, Vid2VidFit),
-    "alpha-wgan": FittedSystem(AlphaWGANSettings, alpha_wgan_settings, AlphaWGANFit),
+    "alpha-wgan": FittedSystem(AlphaWGANSettings, alpha_wgan_settings, AlphaWGANFit, learns_label_maps=False),
     "ddpm2d": FittedSystem(SequenceSettings, sequence_settings, DDPM2DFit),
 }
 """By name."""

@@ -18,7 +18,7 @@ from torch import nn
 from synthaug.configuration import load_config
 from synthaug.configuration.limits import allowed
 from synthaug.errors import ConfigurationError, SynthAugError
-from synthaug.generators.config_checks import check_keys, check_values
+from synthaug.generators.config_checks import check_format, check_keys, check_values
 from synthaug.generators.generator_config import CONFIG_NAME, GeneratorConfig, read_common, read_config_file
 from synthaug.generators.volume_decision import decide_labels, largest_component
 from synthaug.generators.weight_files import build_networks, read_weights
@@ -69,7 +69,8 @@ class AlphaWGANConfig(GeneratorConfig):
             ConfigurationError: an unknown option, or a value that is not allowed.
         """
         given = {key: value for key, value in options.items() if value is not None}
-        sampling = load_config(AlphaWGANSampling, {**asdict(self.sampling), **given}, where="sampling")
+        where = f"options of generator {self.name!r} ({SYSTEM})"
+        sampling = load_config(AlphaWGANSampling, {**asdict(self.sampling), **given}, where=where)
         return replace(self, sampling=sampling)
 
     def to_dict(self) -> dict[str, Any]:
@@ -93,11 +94,7 @@ class AlphaWGANConfig(GeneratorConfig):
                 other, or the format is of a later version.
         """
         content, where = read_config_file(folder), str(folder / CONFIG_NAME)
-        if content.get("format_version") != FORMAT_VERSION:
-            raise ConfigurationError(
-                f"{where}: format_version is {content.get('format_version')!r}; "
-                f"this version of synthaug reads {FORMAT_VERSION}: install the synthaug version that wrote it"
-            )
+        check_format(content, (SYSTEM,), FORMAT_VERSION, where)
         try:
             check_keys(content, ("alpha_wgan",), ("system", "null_condition", "weights"))
             sampling = load_config(AlphaWGANSampling, content["sampling"], where="sampling")

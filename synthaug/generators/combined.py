@@ -20,7 +20,7 @@ from synthaug.conditions import Condition
 from synthaug.errors import AmbiguousMappingError, ConfigurationError, GeometryError, LabelError
 from synthaug.generators.own_labels import EQUAL_SPACING, PlacedLabel
 from synthaug.generators.protocol import ImageForLabelGenerator, LabelFirstGenerator, PairGenerator
-from synthaug.labels import LabelMapping, propose_mapping
+from synthaug.labels import LabelMapping, is_tissue_class, propose_mapping
 from synthaug.labels.scheme import BACKGROUND
 from synthaug.volumes import LabeledVolume
 from synthaug.volumes.geometry import spacing_of
@@ -241,6 +241,12 @@ def _mapping_between(masks: PairGenerator, images: PairGenerator, decided: Mappi
     where = f"label maps of {masks.name!r} for images of {images.name!r}"
     # neither has networks for voxels that are to be ignored
     source, target = (replace(one.scheme, ignore_id=None) for one in (masks, images))
+    classes = [one for one in source.names if is_tissue_class(one, source) and one not in decided]
+    if classes and masks.training_cases != images.training_cases:
+        raise LabelError(
+            f"{where}: {', '.join(classes)} are classes by intensity, which other cases have otherwise; take "
+            "generators that were fitted to one data set, or say in the mapping what each becomes"
+        )
     try:
         for structure, goal in decided.items():  # a slip here is not the ambiguity that it leaves behind
             source.id_of(structure)

@@ -21,6 +21,24 @@ OPTIONAL = ("label_offsets",)
 MEND = "fit or fetch the generator again"
 
 
+def check_format(content: Mapping[str, Any], systems: Sequence[str], version: int, where: str) -> None:
+    """Refuse the configuration of another system, or of a later version.
+
+    Raises:
+        ConfigurationError: names the system, or the version.
+    """
+    system, found = content.get("system"), content.get("format_version")
+    if system not in systems:
+        raise ConfigurationError(
+            f"{where}: is of the system {system!r}; {' or '.join(systems)} is needed here: name another generator"
+        )
+    if found != version:
+        raise ConfigurationError(
+            f"{where}: format_version is {found!r}; this version of synthaug reads {version}: install the synthaug "
+            "version that wrote it"
+        )
+
+
 def check_keys(content: Mapping[str, Any], objects: Sequence[str], informative: Sequence[str]) -> None:
     """Refuse keys that are missing, unknown, or hold another kind of JSON value than they must.
 
@@ -78,7 +96,7 @@ def check_values(config: GeneratorConfig) -> None:
     _check_intensities(config)
     _check_offsets(config)
     for name in config.required_structures:
-        config.scheme.id_of(name)
+        config.scheme.resolve(name)
     _check_limits(config)
     for case in config.training_cases:
         hashes = (case.image_sha256, case.label_sha256)

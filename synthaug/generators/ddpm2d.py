@@ -17,6 +17,8 @@ class DDPM2D(SequenceGenerator):
     With one of the ``views`` alone, slices know nothing of each other.
     """
 
+    system = "ddpm2d"
+
     def _make_image(self, label: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         sampling = self.config.sampling
         return self._slices.generate(label, generator, steps=sampling.image_steps, views=sampling.views)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from synthaug.errors import ConfigurationError, SynthAugError, did_you_mean
+from synthaug.generators.config_checks import check_format
 from synthaug.generators.generator_config import CONFIG_NAME, GeneratorConfig, read_common, read_config_file
 from synthaug.generators.guided_ldm_checks import SECTIONS, check_keys, check_values
 from synthaug.generators.latent_scale import LatentScale
@@ -15,6 +16,7 @@ from synthaug.generators.sampling_config import SamplingConfig
 from synthaug.generators.volume_prior import VolumePrior
 
 FORMAT_VERSION = 5
+SYSTEM = "guided-ldm"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +67,7 @@ class GuidedLDMConfig(GeneratorConfig):
         """JSON form."""
         return {
             "format_version": FORMAT_VERSION,
-            "system": "guided-ldm",
+            "system": SYSTEM,
             **self.common_dict(),
             **{key: getattr(self, key) for key in SECTIONS},
             "mask_latent": asdict(self.mask_latent),
@@ -85,11 +87,7 @@ class GuidedLDMConfig(GeneratorConfig):
             ConfigurationError: a key is missing, unknown or of the wrong form, values contradict each other, or the
                 format is of a later version.
         """
-        if content.get("format_version") != FORMAT_VERSION:
-            raise ConfigurationError(
-                f"{where}: format_version is {content.get('format_version')!r}; "
-                f"this version of synthaug reads {FORMAT_VERSION}: install the synthaug version that wrote it"
-            )
+        check_format(content, (SYSTEM,), FORMAT_VERSION, where)
         try:
             check_keys(content)
             config = cls(

@@ -12,6 +12,8 @@ class MedGen3D(SequenceGenerator):
     three semantic diffusion models, one for each view, noise a little and denoise (section 3.2).
     """
 
+    system = "medgen3d"
+
     def _make_image(self, label: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         sampling = self.config.sampling
         return self._slices.refine(

@@ -23,6 +23,13 @@ WITHOUT_WEIGHTS = (COUNTERFACTUAL, DOMAIN_RANDOMIZATION)
 COMBINING_OPTIONS = ("masks", "label_mapping")
 """Options that take the label maps of another generator, and say what its structures become."""
 
+LABEL_MAP_OPTIONS = (
+    "mask_steps", "mask_shift", "mask_temperature", "detail_steps", "detail_temperature", "given_slices", "candidates",
+    "guidance_scale", "guidance_interval", "complete_volumes", "volume_feedback", "volume_shift", "volume_rounds",
+    "volume_tolerance", "thin", "one_piece",
+)  # fmt: skip
+"""Options that say how label maps are made: with ``masks``, those of the generator that makes them."""
+
 RESERVED_OPTIONS = ("device", "folder", "name", "name_or_folder")
 """Names that say which generator is loaded and where: no generator has options of these names."""
 
@@ -146,7 +153,8 @@ def load_generator(
         scheme: label scheme of the cases.
         channels: names of the cases' image channels.
         **options: the generator's own options, for example ``steps`` or ``guidance_scale``. ``masks`` names another
-            generator, whose label maps its images are made for, ``label_mapping`` what the structures of these become
+            generator, whose label maps its images are made for; options of label maps are that generator's then.
+            ``label_mapping`` says what the structures of these become
             where their names do not tell: see :class:`~synthaug.generators.combined.CombinedGenerator`.
 
     Raises:
@@ -179,16 +187,18 @@ def load_generator(
             f"{folder / CONFIG_FILE}: system {system!r}{did_you_mean(system, _SYSTEMS)}; "
             f"this version of synthaug has: {', '.join(_SYSTEMS)}"
         )
-    own = {key: value for key, value in options.items() if key not in COMBINING_OPTIONS}
-    generator = _SYSTEMS[system](folder, device, own)
-    if own == options:
-        return generator
+    if not set(COMBINING_OPTIONS) & set(options):
+        return _SYSTEMS[system](folder, device, options)
     if "masks" not in options:
         raise ConfigurationError(f"generator {name!r}: option 'label_mapping' is for label maps of another: give masks")
-    return _with_masks(generator, str(options["masks"]), options.get("label_mapping"), device)
+    of_labels = {key: value for key, value in options.items() if key in LABEL_MAP_OPTIONS or key == "steps"}
+    of_images = {key: value for key, value in options.items() if key not in (*LABEL_MAP_OPTIONS, *COMBINING_OPTIONS)}
+    images = _SYSTEMS[system](folder, device, of_images)
+    masks = load_generator(str(options["masks"]), device=device, **of_labels)
+    return _with_masks(images, masks, options.get("label_mapping"))
 
 
-def _with_masks(images: PairGenerator, masks: str, mapping: object, device: str) -> PairGenerator:
+def _with_masks(images: PairGenerator, masks: PairGenerator, mapping: object) -> PairGenerator:
     """Images of one generator for label maps of another."""
     from synthaug.generators.combined import CombinedGenerator
 
@@ -197,7 +207,7 @@ def _with_masks(images: PairGenerator, masks: str, mapping: object, device: str)
             f"option 'label_mapping' is {mapping!r}; it must be an object that names a structure of the image "
             'generator, or "background", by structure of the masks: {"csf": "background"}'
         )
-    return CombinedGenerator.of(load_generator(masks, device=device), images, mapping)
+    return CombinedGenerator.of(masks, images, mapping)
 
 
 def refuse_reserved_options(options: Mapping[str, Any]) -> None:

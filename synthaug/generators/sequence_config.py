@@ -10,7 +10,7 @@ from typing import Any
 from synthaug.configuration import load_config
 from synthaug.configuration.limits import allowed
 from synthaug.errors import ConfigurationError, SynthAugError
-from synthaug.generators.config_checks import check_keys, check_values
+from synthaug.generators.config_checks import check_format, check_keys, check_values
 from synthaug.generators.generator_config import CONFIG_NAME, GeneratorConfig, read_common, read_config_file
 
 FORMAT_VERSION = 1
@@ -59,6 +59,20 @@ class SequenceSampling:
     image_steps: int = field(default=20, metadata=allowed(low=1, high=1000))
     views: tuple[str, ...] = field(default=VIEWS, metadata=allowed(choices=VIEWS))
 
+    def __post_init__(self) -> None:
+        if not self.views or len(set(self.views)) < len(self.views):
+            raise ConfigurationError(
+                f"sampling.views is {list(self.views)}; name one or more of {', '.join(VIEWS)}, each once"
+            )
+
+
+IMAGE_OPTIONS = {
+    "medgen3d": ("noising_steps", "refine_steps"),
+    "vid2vid": (),
+    "ddpm2d": ("image_steps", "views"),
+}
+"""By system, the settings of the sampler that say how its images are made."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SequenceConfig(GeneratorConfig):
@@ -92,10 +106,18 @@ class SequenceConfig(GeneratorConfig):
             ConfigurationError: an unknown option, or a value that is not allowed.
         """
         given = {key: value for key, value in options.items() if value is not None}
+        others = {one for names in IMAGE_OPTIONS.values() for one in names} - {*IMAGE_OPTIONS[self.system]}
+        if unused := sorted(others & set(given)):
+            raise ConfigurationError(
+                f"generator {self.name!r} is of the system {self.system}, whose images have no {', '.join(unused)}; "
+                "leave that option out"
+            )
         steps = given.pop("steps", None)
         if steps is not None:
-            given = {"mask_steps": steps, "refine_steps": steps, "image_steps": steps, **given}
-        sampling = load_config(SequenceSampling, {**asdict(self.sampling), **given}, where="sampling")
+            own = [name for name in ("refine_steps", "image_steps") if name in IMAGE_OPTIONS[self.system]]
+            given = {**dict.fromkeys(["mask_steps", *own], steps), **given}
+        where = f"options of generator {self.name!r} ({self.system})"
+        sampling = load_config(SequenceSampling, {**asdict(self.sampling), **given}, where=where)
         return replace(self, sampling=sampling)
 
     def to_dict(self) -> dict[str, Any]:
@@ -119,11 +141,7 @@ class SequenceConfig(GeneratorConfig):
             ConfigurationError: a key is missing, unknown or of the wrong form, values contradict each other, or the
                 format is of a later version.
         """
-        if content.get("format_version") != FORMAT_VERSION:
-            raise ConfigurationError(
-                f"{where}: format_version is {content.get('format_version')!r}; "
-                f"this version of synthaug reads {FORMAT_VERSION}: install the synthaug version that wrote it"
-            )
+        check_format(content, tuple(IMAGE_SECTIONS), FORMAT_VERSION, where)
         sections = ("mask_sequence", *IMAGE_SECTIONS[content["system"]])
         try:
             check_keys(content, sections, INFORMATIVE)

@@ -6,13 +6,14 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
+from synthaug.errors import ConfigurationError
 from synthaug.generators.generator_config import CONFIG_NAME
 from synthaug.generators.image_sequence_stage import ImageSequenceStage
 from synthaug.generators.mask_sequence_stage import MaskSequenceStage
@@ -75,6 +76,8 @@ class SequenceGenerator(TwoStageGenerator):
         device: where the networks run: ``auto``, ``cpu``, ``cuda:0``...
     """
 
+    system: ClassVar[str]
+
     def __init__(
         self, config: SequenceConfig, networks: SequenceNetworks, *, fingerprint: str, device: str = "auto"
     ) -> None:
@@ -98,6 +101,11 @@ class SequenceGenerator(TwoStageGenerator):
             ConfigurationError: a file is missing, damaged, or does not fit the configuration.
         """
         config = SequenceConfig.read(folder).with_sampling(**sampling)
+        if config.system != cls.system:
+            raise ConfigurationError(
+                f"{folder / CONFIG_NAME}: is of the system {config.system!r}, not {cls.system!r}; load it with "
+                "load_generator"
+            )
         networks = build_networks(lambda: SequenceNetworks.build(config), str(folder / CONFIG_NAME))
         fingerprint = read_weights(folder, networks.by_name(), config.sampling)
         return cls(config, networks, fingerprint=fingerprint, device=device)
@@ -107,7 +115,7 @@ class SequenceGenerator(TwoStageGenerator):
         """Image ``(C, X, Y, Z)`` in normalised units for a label map ``(X, Y, Z)``, on the CPU."""
 
     def _make_labels(self, targets_ml: Sequence[Mapping[str, float]], seeds: Sequence[int]) -> list[MadeLabel]:
-        grown = self._masks.sample(targets_ml, [torch.Generator().manual_seed(seed) for seed in seeds])
+        grown = self._masks.sample(targets_ml, [torch.Generator().manual_seed(int(seed)) for seed in seeds])
         return [MadeLabel(one.label.numpy().astype(np.int16), {"joins": list(one.joins)}) for one in grown]
 
     def _make_images(
@@ -117,7 +125,7 @@ class SequenceGenerator(TwoStageGenerator):
         for label, seed in zip(labels, seeds, strict=True):
             whole = torch.from_numpy(np.ascontiguousarray(label))
             made = self._with_offsets(
-                self._make_image(whole, torch.Generator().manual_seed(seed ^ IMAGE_STREAM)), whole
+                self._make_image(whole, torch.Generator().manual_seed(int(seed) ^ IMAGE_STREAM)), whole
             )
             shown, tissue = made.numpy()[(slice(None), *patch)], label[patch] > 0
             scaled = zip(self.config.intensities, shown, strict=True)

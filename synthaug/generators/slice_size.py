@@ -10,8 +10,6 @@ from torch.nn import functional
 LARGEST_SLICE = 128
 """Voxels along x and y of slices that label maps are made in."""
 
-MULTIPLE = 16
-
 
 def working_shape(shape: Sequence[int]) -> tuple[int, int, int]:
     """Voxels along x, y, z in which the label maps of a field of view are made."""

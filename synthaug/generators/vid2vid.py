@@ -13,5 +13,7 @@ class Vid2Vid(SequenceGenerator):
     A label map has one image: the seed decides about the label map alone.
     """
 
+    system = "vid2vid"
+
     def _make_image(self, label: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         return self._sequence_images(label)

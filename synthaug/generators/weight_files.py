@@ -32,8 +32,8 @@ def build_networks(build: Callable[[], Networks], where: str, mend: str = MEND) 
     """
     try:
         return build()
-    except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
-        reason = str(error).splitlines()[0]
+    except (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError) as error:
+        reason = (str(error) or repr(error)).splitlines()[0]
         raise ConfigurationError(f"{where}: no networks of these sizes ({reason}); {mend}") from error
 
 
@@ -67,8 +67,10 @@ def read_weights(folder: Path, networks: Mapping[str, nn.Module], sampling: obje
                 "permissions, or fetch the generator again"
             ) from error
         except (SafetensorError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
+            reason = " ".join(str(error).split())[:200]
             raise ConfigurationError(
                 f"{path} is damaged or of another network ({reason}); fit or fetch it again"
             ) from error
+        if not all(bool(one.isfinite().all()) for one in network.state_dict().values()):
+            raise ConfigurationError(f"{path} holds weights that are no finite numbers; fit or fetch it again")
     return digest.hexdigest()

@@ -136,7 +136,7 @@ class WeightsGenerator(ABC):
         made = self._kept_labels(conditions, seeds)
         started = time.perf_counter()
         images = self._images_for(made, seeds, patch)
-        seconds = (time.perf_counter() - started) / len(images)
+        seconds = (time.perf_counter() - started) / max(len(images), 1)
         affine = self.affine.copy()
         affine[:3, 3] += affine[:3, :3] @ [one.indices(size)[0] for one, size in zip(patch, self.shape, strict=True)]
         return [

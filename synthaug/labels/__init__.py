@@ -6,7 +6,13 @@ from synthaug.labels.mapping import LabelMapping
 from synthaug.labels.proposal import propose_mapping
 from synthaug.labels.scheme import BACKGROUND, LabelScheme, as_scheme, scheme_as_json
 from synthaug.labels.structure import Structure
-from synthaug.labels.tissue_class import UNLABELLED, is_tissue_class, split_structures, tissue_class_names
+from synthaug.labels.tissue_class import (
+    UNLABELLED,
+    is_tissue_class,
+    split_structures,
+    tissue_class_names,
+    whole_of_tissue_classes,
+)
 
 __all__ = [
     "BACKGROUND",
@@ -22,4 +28,5 @@ __all__ = [
     "scheme_as_json",
     "split_structures",
     "tissue_class_names",
+    "whole_of_tissue_classes",
 ]

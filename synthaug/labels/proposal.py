@@ -10,6 +10,7 @@ from synthaug.labels.anatomical_name import AnatomicalName, parse_anatomical_nam
 from synthaug.labels.anatomy import concept_of, wholes_of
 from synthaug.labels.mapping import LabelMapping
 from synthaug.labels.scheme import BACKGROUND, LabelScheme
+from synthaug.labels.tissue_class import whole_of_tissue_classes
 
 INDIVISIBLE = "ventricles"
 """Where a target scheme has some ventricles, one that it lacks is not quietly made CSF or brain: the user is asked."""
@@ -58,7 +59,8 @@ def propose_mapping(
             synthetic cases would teach its absence. The message lists every such structure with its choices.
         LabelError: ``decided`` names a structure that its scheme does not have.
     """
-    settled = dict(decided or {})
+    wholes = whole_of_tissue_classes(source)  # what was split by intensity is put together by name, before any meaning
+    settled = {part: whole for part, whole in wholes.items() if whole in target.names} | dict(decided or {})
     targets = [_Named.of(name) for name in target.names]
     sources = [_Named.of(name) for name in source.names if name not in settled]
     reach = {one.name: [goal for goal in targets if _reaches(one, goal, source)] for one in sources}

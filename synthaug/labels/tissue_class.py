@@ -10,7 +10,6 @@ UNLABELLED = "unlabelled"
 """Tissue without a label; its classes are ``unlabelled_1`` and so on. Mappings to a dataset drop them, since it has no
 structures of these names."""
 
-OF_STRUCTURE = re.compile(r"(?P<structure>.+)_tissue_\d+")
 OF_UNLABELLED = re.compile(UNLABELLED + r"_\d+")
 
 
@@ -20,12 +19,20 @@ def tissue_class_names(name: str, classes: int) -> list[str]:
     return [f"{name}{infix}_{number}" for number in range(1, classes + 1)]
 
 
-def is_tissue_class(name: str) -> bool:
-    """Whether a structure of a generator is a class by intensity, which no dataset has."""
-    return bool(OF_STRUCTURE.fullmatch(name) or OF_UNLABELLED.fullmatch(name))
-
-
 def split_structures(scheme: LabelScheme) -> tuple[str, ...]:
-    """Structures of a dataset that a generator's scheme has as classes by intensity."""
-    found = [OF_STRUCTURE.fullmatch(name) for name in scheme.names]
-    return tuple(dict.fromkeys(one["structure"] for one in found if one))
+    """Structures of a dataset that a generator's scheme has as classes by intensity: the groups of their classes."""
+    return tuple(
+        group
+        for group, members in scheme.groups.items()
+        if list(members) == tissue_class_names(group, len(members)) and len(members) > 1
+    )
+
+
+def whole_of_tissue_classes(scheme: LabelScheme) -> dict[str, str]:
+    """Classes of structures that are split by intensity, each with its structure."""
+    return {member: group for group in split_structures(scheme) for member in scheme.groups[group]}
+
+
+def is_tissue_class(name: str, scheme: LabelScheme) -> bool:
+    """Whether a structure of a generator's scheme is a class by intensity, which no dataset has."""
+    return name in whole_of_tissue_classes(scheme) or bool(OF_UNLABELLED.fullmatch(name))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from synthaug.conditions import Condition
-from synthaug.labels import LabelScheme
+from synthaug.labels import LabelScheme, split_structures
 from synthaug.labels.label_counts import count_labels
 from synthaug.quality.configuration import QualityConfig
 from synthaug.quality.report import QualityReport
@@ -56,11 +56,17 @@ def labels_in_scheme(
 def structures_present(
     pair: LabeledVolume, condition: Condition, config: QualityConfig, scores: dict[str, float]
 ) -> str | None:
-    """Every required structure with at least the configured number of voxels."""
-    required = set(_ids(pair.scheme, config.required)) if config.required is not None else set(pair.scheme.ids)
-    voxels = count_labels(pair.label)
-    names = dict(zip(pair.scheme.ids, pair.scheme.names, strict=True))
-    missing = [names[number] for number in sorted(required) if voxels.get(number, 0) < config.min_structure_voxels]
+    """Every required structure with at least the configured number of voxels; of one that is split by intensity, all
+    its classes together.
+    """
+    scheme, voxels = pair.scheme, count_labels(pair.label)
+    asked = scheme.names if config.required is None else config.required
+    whole = [name for name in asked if name in split_structures(scheme)]
+    others = set(_ids(scheme, tuple(name for name in asked if name not in whole)))
+    parts = {name: scheme.resolve(name) for name in whole}
+    parts |= {name: (number,) for name, number in zip(scheme.names, scheme.ids, strict=True) if number in others}
+    held = {name: sum(voxels.get(number, 0) for number in ids) for name, ids in parts.items()}
+    missing = [name for name, count in held.items() if count < config.min_structure_voxels]
     scores["missing_structures"] = len(missing)
     return f"{', '.join(missing)} missing (fewer than {config.min_structure_voxels} voxels)" if missing else None
 

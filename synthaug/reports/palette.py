@@ -28,7 +28,7 @@ def structure_colours(scheme: LabelScheme) -> dict[str, tuple[float, float, floa
         scheme: label scheme; ``ventricles`` is a group or a structure of it.
     """
     vivid = [name for name in scheme.groups.get("ventricles", ("ventricles",)) if name in scheme.names]
-    rest = [name for name in scheme.names if is_tissue_class(name)]
+    rest = [name for name in scheme.names if is_tissue_class(name, scheme)]
     muted = [name for name in scheme.names if name not in vivid and name not in rest]
     low, high = MUTED_HUES if vivid else ALL_HUES
     stride = next(

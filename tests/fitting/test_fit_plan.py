@@ -210,7 +210,7 @@ def test_a_large_structure_of_several_tissues_is_split_by_intensity(tmp_path: Pa
     label = load_pair_case(paths[0], form).label
     middle = label[24, 24, 24:].tolist()
     assert list(dict.fromkeys(middle)) == [4, 3, 2, 1, 0]
-    assert always_present([load_pair_case(one, form) for one in paths], form.scheme) == ("ventricles",)
+    assert always_present([load_pair_case(one, form) for one in paths], form.scheme) == ("ventricles", "brain")
     with pytest.raises(LabelError, match="brain tissue of this dataset is split by intensity"):
         load_label_case(paths[0].label, form)
 
@@ -220,6 +220,12 @@ def test_a_split_that_cannot_be_is_refused(split: dict[str, int], told: str) -> 
     scheme = LabelScheme("head", (Structure("brain", 1), Structure("ventricles", 2)))
     with pytest.raises(ConfigurationError, match=told):
         GuidedLDMSettings(split=split).check_split(scheme, "settings.json")
+
+
+def test_a_dataset_that_has_names_of_classes_is_told_so() -> None:
+    scheme = LabelScheme("head", (Structure("brain", 1), Structure("brain_tissue_1", 2)))
+    with pytest.raises(ConfigurationError, match=r"brain_tissue_1.*rename them"):
+        GuidedLDMSettings(split={"brain": 3}).check_split(scheme, "settings.json")
 
 
 def test_channels_are_scaled_one_by_one(tmp_path: Path) -> None:

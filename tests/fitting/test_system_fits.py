@@ -12,6 +12,7 @@ import pytest
 from accelerate import Accelerator
 
 from synthaug.conditions import Condition
+from synthaug.configuration import load_config
 from synthaug.errors import ConfigurationError
 from synthaug.fitting.alpha_wgan_fit import AlphaWGANSettings
 from synthaug.fitting.bank import BankSettings
@@ -137,3 +138,43 @@ def test_arguments_that_no_network_takes_are_one_line_before_work(system: str, t
         settings = replace(settings, mask_sequence=replace(settings.mask_sequence, network=wrong))
     with pytest.raises(ConfigurationError, match=r"settings: no networks of these sizes .*chanels.*mend the arguments"):
         make_fit(system, tmp_path, settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"slice_diffusion": {"batch": {"crop": [36, 36]}}}, "multiples of 8"),
+        ({"image_sequence": {"batch": {"crop": [16, 16]}}}, "crop"),
+        ({"image_sequence": {"batch": {"length": 2}}}, "judges 3 slices together"),
+        ({"image_sequence": {"batch": {"windows": 0}}}, "windows"),
+        ({"image_sequence": {"stage": {"share": 1, "betas": [0.5, 2.0]}}}, "betas"),
+        ({"slice_diffusion": {"batch": {"low_noise_steps": 5000}}}, "low_noise_steps"),
+        ({"mask_sequence": {"network": {"slices": 64}}}, "allowed: 2 to 32"),
+        ({"mask_sequence": {"batch": {"forward_probability": 1.5}}}, "forward_probability"),
+        ({"sampling": {"views": []}}, "views"),
+        ({"sampling": {"views": ["axial", "axial"]}}, "each once"),
+    ],
+)
+def test_settings_that_a_later_stage_would_stumble_over_are_refused(changes: dict[str, Any], told: str) -> None:
+    scheme = LabelScheme.load("ventricles-t1")
+    with pytest.raises(ConfigurationError, match=told):
+        load_config(SequenceSettings, {"shape": [32, 32, 32], **changes}, where="settings.json").check(
+            scheme, "settings.json"
+        )
+
+
+@pytest.mark.usefixtures("fresh_accelerator")
+def test_arguments_of_opponents_are_told_before_the_first_stage(tmp_path: Path) -> None:
+    wrong = replace(SLICES, image_sequence=replace(SLICES.image_sequence, image_discriminator={"chanels": 8}))
+    with pytest.raises(ConfigurationError, match="chanels"):
+        make_fit("vid2vid", tmp_path, wrong)
+
+
+@pytest.mark.usefixtures("fresh_accelerator")
+@pytest.mark.parametrize("name", ["mask_sequence.resume.pt", "mask_sequence.safetensors"])
+def test_damaged_work_is_named_with_its_mend(tmp_path: Path, name: str) -> None:
+    with pytest.raises(TimeoutError):
+        make_fit("vid2vid", tmp_path).run(deadline=time.time() - 1)
+    (tmp_path / "work" / name).write_bytes(b"damaged")
+    with pytest.raises(ConfigurationError, match="is damaged; delete it"):
+        make_fit("vid2vid", tmp_path).run()

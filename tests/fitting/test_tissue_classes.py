@@ -9,7 +9,7 @@ from synthaug.errors import ConfigurationError
 from synthaug.fitting.body import background_of, body_of
 from synthaug.fitting.tissue_classes import TissueClasses, TissueSplit, sample_tissue
 from synthaug.generators.intensity_scale import without_padding
-from synthaug.labels import UNLABELLED, LabelScheme, Structure, propose_mapping, split_structures
+from synthaug.labels import UNLABELLED, LabelScheme, Structure, is_tissue_class, propose_mapping, split_structures
 
 SIZE = 40
 
@@ -133,3 +133,18 @@ def test_a_structure_that_is_split_becomes_a_group_that_the_datasets_label_takes
     parted = split.apply(label, image, label > 0)
     assert [int(parted[place]) for place in ((0, 0, 0), (0, 7, 0), (7, 0, 0), (7, 7, 0), (3, 3, 3))] == [1, 2, 3, 4, 5]
     assert np.array_equal(propose_mapping(found, scheme).apply(parted), label)
+
+
+def test_a_name_like_that_of_a_class_makes_none() -> None:
+    scheme = LabelScheme("two", (Structure("soft_tissue_1", 1), Structure("bone", 2)))
+    assert split_structures(scheme) == ()
+    assert not is_tissue_class("soft_tissue_1", scheme)
+
+
+@pytest.mark.parametrize("names", [("heart", "heart_1"), ("organ", "organ 1"), ("hemisphere_l", "hemisphere_r")])
+def test_classes_go_back_to_their_own_structure_whatever_others_are_called(names: tuple[str, str]) -> None:
+    scheme = LabelScheme("two", tuple(Structure(name, number) for number, name in enumerate(names, start=1)))
+    split = TissueSplit(scheme, {names[0]: TissueClasses(((0.1,), (0.5,), (0.9,)))}).scheme
+    table = propose_mapping(split, scheme).table
+    assert table == {**{f"{names[0]}_tissue_{number}": names[0] for number in (1, 2, 3)}, names[1]: names[1]}
+    assert split_structures(split) == names[:1]

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from synthaug.conditions import Condition
 from synthaug.errors import BoundsError, ConfigurationError, GeometryError
+from synthaug.generators.medgen3d import MedGen3D
 from synthaug.generators.protocol import ImageForLabelGenerator, LabelFirstGenerator, PairGenerator
 from synthaug.generators.registry import load_generator
 from synthaug.generators.sequence_config import SequenceConfig
@@ -128,3 +130,39 @@ def test_images_of_one_generator_for_label_maps_of_another(tmp_path: Path) -> No
         load_generator(images, device="cpu", label_mapping={})
     with pytest.raises(ConfigurationError, match="must be an object"):
         load_generator(images, device="cpu", masks=str(masks), label_mapping="csf")
+
+
+def test_options_of_other_systems_are_refused(tmp_path: Path) -> None:
+    for system, option in (
+        ("vid2vid", {"noising_steps": 5}),
+        ("medgen3d", {"views": ["axial"]}),
+        ("ddpm2d", {"refine_steps": 1}),
+    ):
+        folder = write_tiny_sequences(tmp_path / system, tiny_sequence_config(system))
+        with pytest.raises(ConfigurationError, match=f"of the system {system}, whose images have no"):
+            load_generator(folder, device="cpu", **option)
+    with pytest.raises(ConfigurationError, match="is of the system 'vid2vid', not 'medgen3d'"):
+        MedGen3D.load(tmp_path / "vid2vid", device="cpu")
+
+
+def test_with_masks_options_of_label_maps_are_those_of_the_generator_that_makes_them(tmp_path: Path) -> None:
+    masks = write_tiny_sequences(tmp_path / "masks", tiny_sequence_config("vid2vid"))
+    images = write_tiny_sequences(tmp_path / "images", tiny_sequence_config("ddpm2d"), seed=1)
+    combined: Any = load_generator(images, device="cpu", masks=str(masks), mask_temperature=0.5, image_steps=3)
+    assert combined.masks.config.sampling.mask_temperature == 0.5
+    assert combined.images.config.sampling.mask_temperature == 1.0
+    assert combined.images.config.sampling.image_steps == 3
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    folder = write_tiny_sequences(tmp_path, tiny_sequence_config("vid2vid"))
+    path = folder / "mask_sequence.safetensors"
+    weights = load_file(path)
+    weights["head.bias"][0] = float("nan")
+    save_file(weights, path)
+    with pytest.raises(ConfigurationError, match="no finite numbers"):
+        load_generator(folder, device="cpu")
+
+
+def test_nothing_asked_is_nothing_made(generator: Any) -> None:
+    assert generator.generate([], []) == []
