@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -210,7 +211,7 @@ def test_a_fit_is_asked_for_controls_that_the_dataset_has(
 
 @pytest.mark.usefixtures("fresh_accelerator")
 def test_a_fit_takes_cases_of_different_spacing(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from synthaug.fitting import guided_ldm
+    from synthaug.fitting.systems import SYSTEMS
 
     given: list[FittingCase] = []
 
@@ -221,7 +222,8 @@ def test_a_fit_takes_cases_of_different_spacing(raw: Path, tmp_path: Path, monke
         def run(self, **named: Any) -> None:
             write_tiny_generator(tmp_path / "out")
 
-    monkeypatch.setattr(guided_ldm, "GuidedLDMFit", Recorded)
+    recorded = replace(SYSTEMS["guided-ldm"], fit=Recorded)  # type: ignore[arg-type]
+    monkeypatch.setitem(SYSTEMS, "guided-ldm", recorded)
     arguments = [*FIT, "--out", str(tmp_path / "out"), "--settings", str(tmp_path / "settings.json")]
     assert run(arguments) == 0
     before = {case.identifier: case for case in given}["bad"]
