@@ -101,8 +101,8 @@ def test_no_fit_is_begun_from_a_generator_that_has_seen_a_validation_case(
     seen = case_record(renamed(dataset.cases["held"], tmp_path / "copy"))
     begun: Any = SimpleNamespace(config=SimpleNamespace(training_cases=(seen,)))
 
-    def prepare(dataset: NnunetDataset, paths: Any, wishes: Wishes, given: Any, **more: Any) -> Any:
-        return replace(prepare_fit(dataset, paths, replace(wishes, init=None), given, **more), begun=begun)
+    def prepare(dataset: NnunetDataset, paths: Any, wishes: Wishes, *given: Any, **more: Any) -> Any:
+        return replace(prepare_fit(dataset, paths, replace(wishes, init=None), *given, **more), begun=begun)
 
     monkeypatch.setattr(fit_preparation, "prepare_fit", prepare)
     error = refusal(["fit", "7", "--out", str(tmp_path / "out"), "--init", "begun"], capsys)
