@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+
+from synthaug.networks.condition_encoder import condition_vector
+
+LEAST_VOLUME_ML = 1e-3
+"""Of a structure that a case does not have, since conditions are logarithms."""
+
+
+def conditions_of(volumes_ml: torch.Tensor, limits_ml: Mapping[str, tuple[float, float]]) -> torch.Tensor:
+    """Conditions ``(N, controls, 2)`` with all volumes given, of ``(N, controls)`` volumes in mL."""
+    controls = tuple(limits_ml)
+    return torch.stack(
+        [
+            condition_vector(
+                {name: max(float(value), LEAST_VOLUME_ML) for name, value in zip(controls, row, strict=True)},
+                controls,
+                limits_ml,
+            )
+            for row in volumes_ml
+        ]
+    )
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ import torch
 
 from synthaug.fitting.bank import Bank
 from synthaug.fitting.crops import LabelMirror
-from synthaug.fitting.drawn_condition import PresenceProbabilities, draw_presence
+from synthaug.fitting.drawn_condition import PresenceProbabilities, conditions_of, draw_presence
 from synthaug.fitting.latents import MaskSurvey
-from synthaug.networks.condition_encoder import condition_vector
 from synthaug.networks.label_autoencoder import LabelAutoencoder
 from synthaug.networks.latent_pyramid import DETAIL_LEVELS
 from synthaug.networks.mask_diffusion import MaskDiffusionUNet
@@ -73,17 +72,7 @@ class MaskDiffusionLoss:
         self._device = device
         weights = 1 + batch.control_weight * survey.occupancy / survey.occupancy.max().clamp(min=1e-6)
         self._weights = (weights / weights.mean()).to(device)
-        controls = tuple(limits_ml)
-        self._conditions = torch.stack(
-            [
-                condition_vector(
-                    {name: max(float(value), 1e-3) for name, value in zip(controls, row, strict=True)},
-                    controls,
-                    limits_ml,
-                )
-                for row in survey.volumes_ml.flatten(0, 1)
-            ]
-        )
+        self._conditions = conditions_of(survey.volumes_ml.flatten(0, 1), limits_ml)
 
     def __call__(self, network: MaskDiffusionUNet, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         """Loss of one batch, and figures to log."""

@@ -14,10 +14,9 @@ from synthaug.configuration.limits import allowed
 from synthaug.files.tensors import write_tensors
 from synthaug.fitting.bank import Bank
 from synthaug.fitting.crops import LabelMirror, draw_bool, draw_index
-from synthaug.fitting.drawn_condition import PresenceProbabilities, draw_presence
+from synthaug.fitting.drawn_condition import PresenceProbabilities, conditions_of, draw_presence
 from synthaug.generators.slice_size import to_working_size
 from synthaug.labels import LabelScheme
-from synthaug.networks.condition_encoder import condition_vector
 from synthaug.networks.mask_sequence import PRIOR_POOL, MaskSequenceUNet, as_signal
 from synthaug.networks.rectified_flow import LEAST_NOISE, TIME_SCALE, draw_times, noisy_state
 
@@ -124,17 +123,7 @@ class MaskSequenceLoss:
         self._batch = batch
         self._device = device
         self._presence = PresenceProbabilities(batch.null_probability, batch.first_control_probability)
-        controls = tuple(limits_ml)
-        self._conditions = torch.stack(
-            [
-                condition_vector(
-                    {name: max(float(value), 1e-3) for name, value in zip(controls, row, strict=True)},
-                    controls,
-                    limits_ml,
-                )
-                for row in survey.volumes_ml.flatten(0, 1)
-            ]
-        )
+        self._conditions = conditions_of(survey.volumes_ml.flatten(0, 1), limits_ml)
 
     def __call__(self, network: MaskSequenceUNet, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         """Loss of one batch, and figures to log."""

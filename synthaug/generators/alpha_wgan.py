@@ -17,8 +17,7 @@ from torch import nn
 
 from synthaug.configuration import load_config
 from synthaug.configuration.limits import allowed
-from synthaug.errors import ConfigurationError, SynthAugError
-from synthaug.generators.config_checks import check_format, check_keys, check_values
+from synthaug.generators.config_checks import check_format, check_keys, check_values, told_with_file
 from synthaug.generators.generator_config import CONFIG_NAME, GeneratorConfig, read_common, read_config_file
 from synthaug.generators.volume_decision import decide_labels, largest_component
 from synthaug.generators.weight_files import build_networks, read_weights
@@ -95,18 +94,12 @@ class AlphaWGANConfig(GeneratorConfig):
         """
         content, where = read_config_file(folder), str(folder / CONFIG_NAME)
         check_format(content, (SYSTEM,), FORMAT_VERSION, where)
-        try:
+        with told_with_file(where, SYSTEM):
             check_keys(content, ("alpha_wgan",), ("system", "null_condition", "weights"))
             sampling = load_config(AlphaWGANSampling, content["sampling"], where="sampling")
             config = cls(**read_common(content), alpha_wgan=content["alpha_wgan"], sampling=sampling)
             check_values(config)
             return config
-        except SynthAugError as error:
-            raise ConfigurationError(f"{where}: {error}") from error
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ConfigurationError(
-                f"{where}: not an {SYSTEM} configuration ({error!r}); fit or fetch the generator again"
-            ) from error
 
 
 class AlphaWGANGenerator(WeightsGenerator):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from synthaug.errors import ConfigurationError, did_you_mean
+from synthaug.errors import ConfigurationError, SynthAugError, did_you_mean
 
 if TYPE_CHECKING:
     from synthaug.generators.generator_config import GeneratorConfig
@@ -37,6 +38,21 @@ def check_format(content: Mapping[str, Any], systems: Sequence[str], version: in
             f"{where}: format_version is {found!r}; this version of synthaug reads {version}: install the synthaug "
             "version that wrote it"
         )
+
+
+@contextmanager
+def told_with_file(where: str, system: str) -> Iterator[None]:
+    """Name the file in whatever is wrong with what it holds.
+
+    Raises:
+        ConfigurationError: in the place of any error of a value.
+    """
+    try:
+        yield
+    except SynthAugError as error:
+        raise ConfigurationError(f"{where}: {error}") from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ConfigurationError(f"{where}: not a configuration of {system} ({error!r}); {MEND}") from error
 
 
 def check_keys(content: Mapping[str, Any], objects: Sequence[str], informative: Sequence[str]) -> None:

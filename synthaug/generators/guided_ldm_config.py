@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from synthaug.errors import ConfigurationError, SynthAugError, did_you_mean
-from synthaug.generators.config_checks import check_format
+from synthaug.errors import ConfigurationError, did_you_mean
+from synthaug.generators.config_checks import check_format, told_with_file
 from synthaug.generators.generator_config import CONFIG_NAME, GeneratorConfig, read_common, read_config_file
 from synthaug.generators.guided_ldm_checks import SECTIONS, check_keys, check_values
 from synthaug.generators.latent_scale import LatentScale
@@ -88,7 +88,7 @@ class GuidedLDMConfig(GeneratorConfig):
                 format is of a later version.
         """
         check_format(content, (SYSTEM,), FORMAT_VERSION, where)
-        try:
+        with told_with_file(where, SYSTEM):
             check_keys(content)
             config = cls(
                 **read_common(content),
@@ -103,12 +103,6 @@ class GuidedLDMConfig(GeneratorConfig):
             )
             check_values(config)
             return config
-        except SynthAugError as error:
-            raise ConfigurationError(f"{where}: {error}") from error
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ConfigurationError(
-                f"{where}: not a guided LDM configuration ({error!r}); fit or fetch the generator again"
-            ) from error
 
     @classmethod
     def read(cls, folder: Path) -> GuidedLDMConfig:

@@ -9,8 +9,8 @@ from typing import Any
 
 from synthaug.configuration import load_config
 from synthaug.configuration.limits import allowed
-from synthaug.errors import ConfigurationError, SynthAugError
-from synthaug.generators.config_checks import check_format, check_keys, check_values
+from synthaug.errors import ConfigurationError
+from synthaug.generators.config_checks import check_format, check_keys, check_values, told_with_file
 from synthaug.generators.generator_config import CONFIG_NAME, GeneratorConfig, read_common, read_config_file
 
 FORMAT_VERSION = 1
@@ -143,7 +143,7 @@ class SequenceConfig(GeneratorConfig):
         """
         check_format(content, tuple(IMAGE_SECTIONS), FORMAT_VERSION, where)
         sections = ("mask_sequence", *IMAGE_SECTIONS[content["system"]])
-        try:
+        with told_with_file(where, content["system"]):
             check_keys(content, sections, INFORMATIVE)
             config = cls(
                 **read_common(content),
@@ -153,12 +153,6 @@ class SequenceConfig(GeneratorConfig):
             )
             check_values(config)
             return config
-        except SynthAugError as error:
-            raise ConfigurationError(f"{where}: {error}") from error
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ConfigurationError(
-                f"{where}: not a {content['system']} configuration ({error!r}); fit or fetch the generator again"
-            ) from error
 
     @classmethod
     def read(cls, folder: Path) -> SequenceConfig:
