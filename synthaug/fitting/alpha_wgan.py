@@ -15,6 +15,7 @@ from synthaug.configuration.limits import allowed
 from synthaug.fitting.bank import Bank
 from synthaug.fitting.crops import LabelMirror, draw_bool, draw_index
 from synthaug.fitting.drawn_condition import PresenceProbabilities, draw_presence
+from synthaug.fitting.stage import Turn
 from synthaug.labels import LabelScheme
 from synthaug.networks.alpha_wgan import HALVING, AlphaWGAN
 from synthaug.networks.condition_encoder import condition_vector
@@ -25,8 +26,6 @@ LEAST_VOLUME_ML = 1e-3
 SHARPNESS = 4.0
 """Factor of the logits whose volumes are compared with the condition. Else a thin veil over the whole head would have
 the volume, and the label map, which is the maximum, nothing."""
-
-Turn = tuple[tuple[str, ...], Callable[[AlphaWGAN, torch.Generator], tuple[torch.Tensor, dict[str, float]]]]
 
 
 @dataclass(frozen=True)
@@ -276,13 +275,13 @@ class CodeDiscriminatorLoss:
         return loss, {"code_distance": float(distance.detach()), "code_penalty": float(penalty.detach())}
 
 
-def alpha_wgan_turns(draw: VolumeDraw) -> tuple[Turn, ...]:
-    """Turns of one step in the paper's order: which children of :class:`AlphaWGAN` learn, and from which loss."""
-    learning: Turn = (("generator", "encoder"), GeneratorLoss(draw))
+def alpha_wgan_turns(draw: VolumeDraw) -> tuple[Turn[AlphaWGAN], ...]:
+    """Turns of one step in the paper's order: generator and encoder, discriminator, code discriminator."""
+    learning = Turn(GeneratorLoss(draw), ("generator", "encoder"))
     return (
         *(learning for _ in range(draw.batch.generator_turns)),
-        (("discriminator",), DiscriminatorLoss(draw)),
-        (("code_discriminator",), CodeDiscriminatorLoss(draw)),
+        Turn(DiscriminatorLoss(draw), ("discriminator",)),
+        Turn(CodeDiscriminatorLoss(draw), ("code_discriminator",)),
     )
 
 

@@ -18,7 +18,7 @@ from synthaug.fitting.calibration import structures_of_all, trial_label_maps
 from synthaug.fitting.cases import FittingCase
 from synthaug.fitting.generator_fit import MEND_SETTINGS, GeneratorFit, measured_limits
 from synthaug.fitting.settings import FitSettings
-from synthaug.fitting.stage import StageSettings, Turn
+from synthaug.fitting.stage import StageSettings
 from synthaug.generators.alpha_wgan import AlphaWGANConfig, AlphaWGANGenerator, AlphaWGANSampling, generating_networks
 from synthaug.generators.weight_files import build_networks
 from synthaug.labels import LabelScheme
@@ -88,8 +88,7 @@ class AlphaWGANFit(GeneratorFit[AlphaWGANConfig, AlphaWGANSettings]):
             device=self._device,
         )
         self._fresh.set_prior(*draw.mean())
-        turns = [Turn(loss, children) for children, loss in alpha_wgan_turns(draw)]
-        network = self._stage("alpha_wgan", self._fresh, turns, settings.stage).run(deadline=deadline)
+        network = self._stage("alpha_wgan", self._fresh, alpha_wgan_turns(draw), settings.stage).run(deadline=deadline)
         generator = AlphaWGANGenerator(self._config, network, fingerprint="", device=str(self._device))
         trials = trial_label_maps(generator, seed=settings.seed)
         self._update(required_structures=structures_of_all(self._config.required_structures, trials, scheme))

@@ -13,7 +13,7 @@ from torch.nn import functional
 from synthaug.configuration.limits import allowed
 from synthaug.fitting.bank import Bank
 from synthaug.fitting.crops import LabelMirror, draw_bool, draw_crop, draw_index
-from synthaug.fitting.stage import Loss
+from synthaug.fitting.stage import Turn
 from synthaug.networks.image_sequence import (
     GeneratedSlice,
     ImageSequenceGenerator,
@@ -76,29 +76,6 @@ class ImageSequenceGame(nn.Module):
                 "windows of volumes with as many axial slices"
             )
         return [slices[:, first : first + length] for first in range(slices.shape[1] - length + 1)]
-
-
-def label_intensities(paths: Sequence[Path], num_classes: int) -> torch.Tensor:
-    """Mean intensity ``(num_classes, C)`` of each label over the pairs of a bank; that of all tissue for absent labels.
-
-    For :meth:`ImageSequenceGenerator.set_intensities`, before training begins.
-
-    Args:
-        paths: pair files of the bank.
-        num_classes: number of label values, background included.
-    """
-    sums, counts = torch.zeros(()), torch.zeros(num_classes)
-    for path in paths:
-        item = Bank.read(path)
-        assert item.image is not None
-        label = item.label.flatten().long()
-        counts += torch.bincount(label, minlength=num_classes)
-        channels = [torch.bincount(label, one.flatten().double(), minlength=num_classes) for one in item.image]
-        sums = sums + torch.stack(channels, dim=1).float()
-    tissue = sums[1:].sum(dim=0) / counts[1:].sum().clamp(min=1)
-    means = torch.where(counts.unsqueeze(1) > 0, sums / counts.clamp(min=1).unsqueeze(1), tissue)
-    means[0] = 0
-    return means
 
 
 @dataclass(frozen=True)
@@ -288,8 +265,8 @@ class DiscriminatorLoss:
 
 def image_sequence_turns(
     paths: Sequence[Path], mirror: LabelMirror, batch: ImageSequenceBatch, *, device: torch.device
-) -> tuple[tuple[tuple[str, ...], Loss[ImageSequenceGame]], ...]:
-    """Turns of a training step: children of the game that learn in a turn, and the loss that they lower.
+) -> tuple[Turn[ImageSequenceGame], ...]:
+    """Turns of a training step: the generator's, then that of the discriminators.
 
     Args:
         paths: pair files of the bank.
@@ -299,8 +276,8 @@ def image_sequence_turns(
     """
     windows = SequenceWindows(paths, mirror, batch, device)
     return (
-        (("generator",), GeneratorLoss(windows, batch)),
-        (("image_discriminator", "sequence_discriminator"), DiscriminatorLoss(windows)),
+        Turn(GeneratorLoss(windows, batch), ("generator",)),
+        Turn(DiscriminatorLoss(windows), ("image_discriminator", "sequence_discriminator")),
     )
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from accelerate import Accelerator
 from torch import nn
 
 from synthaug.fitting.calibration import label_offsets, structures_of_all, trial_label_maps
 from synthaug.fitting.cases import FittingCase
+from synthaug.fitting.class_intensities import measure_classes
 from synthaug.fitting.generator_fit import MEND_SETTINGS, GeneratorFit, measured_limits
-from synthaug.fitting.image_sequence import ImageSequenceGame, image_sequence_turns, label_intensities
+from synthaug.fitting.image_sequence import ImageSequenceGame, image_sequence_turns
 from synthaug.fitting.mask_sequence import MaskSequenceLoss, survey_sequences
 from synthaug.fitting.sequence_settings import SequenceSettings
-from synthaug.fitting.slice_diffusion import SliceDiffusionLoss, measure_classes
+from synthaug.fitting.slice_diffusion import SliceDiffusionLoss
 from synthaug.fitting.stage import Turn
 from synthaug.generators.ddpm2d import DDPM2D
 from synthaug.generators.medgen3d import MedGen3D
@@ -103,14 +106,16 @@ class SequenceFit(GeneratorFit[SequenceConfig, SequenceSettings]):
 
     def _fit_image_sequence(self, generator: ImageSequenceGenerator, deadline: float | None) -> ImageSequenceGenerator:
         settings, paths = self._settings.image_sequence, self._bank.paths("pairs")
-        classes = self._config.scheme.num_classes
-        generator.set_intensities(label_intensities(self._bank.unwarped("pairs"), classes))
+        mean, _ = self._class_intensities
+        generator.set_intensities(mean)
         game = ImageSequenceGame(generator, *self._discriminators())
-        turns = [
-            Turn(loss, children)
-            for children, loss in image_sequence_turns(paths, self._mirror, settings.batch, device=self._device)
-        ]
+        turns = image_sequence_turns(paths, self._mirror, settings.batch, device=self._device)
         return self._stage("image_sequence", game, turns, settings.stage).run(deadline=deadline).generator
+
+    @cached_property
+    def _class_intensities(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and deviation ``(classes, C)`` of the intensities of each class in the training cases."""
+        return measure_classes(self._bank.unwarped("pairs"), self._config.scheme.num_classes)
 
     def _discriminators(self) -> tuple[ImageDiscriminator, SequenceDiscriminator]:
         """Opponents of the generator of image slices, with fresh weights."""
@@ -124,7 +129,7 @@ class SequenceFit(GeneratorFit[SequenceConfig, SequenceSettings]):
         self, view: str, network: SliceDiffusionUNet, deadline: float | None
     ) -> SliceDiffusionUNet:
         settings = self._settings.slice_diffusion
-        network.set_prior(*measure_classes(self._bank.unwarped("pairs"), self._config.scheme.num_classes))
+        network.set_prior(*self._class_intensities)
         loss = SliceDiffusionLoss(self._bank.paths("pairs"), self._mirror, view, settings.batch, device=self._device)
         return self._stage(f"slice_diffusion_{view}", network, [Turn(loss)], settings.stage).run(deadline=deadline)
 

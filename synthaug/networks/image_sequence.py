@@ -11,6 +11,7 @@ from monai.networks.nets.autoencoderkl import AEKLResBlock
 from torch import nn
 from torch.nn import functional
 
+from synthaug.networks.label_modulation import LabelModulation
 from synthaug.networks.voxel_norm import VoxelNorm, normalise_each_voxel
 
 FLOW_LIMIT = 8.0
@@ -86,7 +87,8 @@ class ImageSequenceGenerator(nn.Module):
         self.to_half_again = nn.Conv2d(quarter, half, 3, padding=1)
         self.up_half = _residual_blocks(half, num_res_blocks)
         self.to_full_again = nn.Conv2d(half, full, 3, padding=1)
-        self.modulation = SliceModulation(embedding_channels, full // 2, full)
+        norm = VoxelNorm(full, affine=False)
+        self.modulation = LabelModulation(norm, embedding_channels, full // 2, full, dimensions=2)
         self.refine = nn.Conv2d(full, full, 3, padding=1)
         self.leave = VoxelNorm(full)
         # texture, flow along H and W, and blend
@@ -135,30 +137,9 @@ class ImageSequenceGenerator(nn.Module):
         coarse = self.down_quarter(self.to_quarter(functional.silu(half)))
         half = self.up_half(half + _twice_as_fine(self.to_half_again(functional.silu(coarse))))
         fine = full + _twice_as_fine(self.to_full_again(functional.silu(half)))
-        fine = fine + self.refine(functional.silu(self.modulation(fine, embedded[:, self.slices - 1])))
+        current = embedded[:, self.slices - 1].contiguous(memory_format=torch.channels_last)
+        fine = fine + self.refine(functional.silu(self.modulation(fine, current)))
         return self.head(functional.silu(self.leave(fine)))
-
-
-class SliceModulation(nn.Module):
-    """Normalise activations of each pixel, then scale and shift them as features of the label map say.
-
-    Args:
-        label_channels: channels of the label map's features.
-        hidden_channels: channels between those and the modulation.
-        channels: of the activations.
-    """
-
-    def __init__(self, label_channels: int, hidden_channels: int, channels: int) -> None:
-        super().__init__()
-        self.norm = VoxelNorm(channels, affine=False)
-        self.shared = nn.Conv2d(label_channels, hidden_channels, 3, padding=1)
-        self.modulation = nn.Conv2d(hidden_channels, 2 * channels, 3, padding=1)
-
-    def forward(self, x: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        """Modulate ``(B, C, H, W)`` by features ``(B, c, H, W)``."""
-        hidden = functional.silu(self.shared(features.contiguous(memory_format=torch.channels_last)))
-        scale, offset = self.modulation(hidden).chunk(2, dim=1)
-        return torch.addcmul(offset, self.norm(x), 1 + scale)
 
 
 def warp_slice(image: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 
 class LabelModulation(nn.Module):
-    """Normalise activations, then scale and shift each voxel as features of the label map say.
+    """Normalise activations, then scale and shift each voxel, or pixel, as features of the label map say.
 
     MONAI's SPADE normalises scales and offsets by their statistics over the volume at hand, which differ between the
     crops of training and the whole heads of sampling; here they are what the convolutions make of the label map.
@@ -22,17 +22,21 @@ class LabelModulation(nn.Module):
         label_channels: channels of the label map's features.
         hidden_channels: channels between those and the modulation.
         channels: of the activations.
+        dimensions: 3 for volumes, 2 for slices.
     """
 
-    def __init__(self, norm: nn.Module, label_channels: int, hidden_channels: int, channels: int) -> None:
+    def __init__(
+        self, norm: nn.Module, label_channels: int, hidden_channels: int, channels: int, *, dimensions: int = 3
+    ) -> None:
         super().__init__()
+        convolution = {2: nn.Conv2d, 3: nn.Conv3d}[dimensions]
         self.norm = norm
-        self.shared = nn.Conv3d(label_channels, hidden_channels, 3, padding=1)
-        self.modulation = nn.Conv3d(hidden_channels, 2 * channels, 3, padding=1)
+        self.shared = convolution(label_channels, hidden_channels, 3, padding=1)
+        self.modulation = convolution(hidden_channels, 2 * channels, 3, padding=1)
         self.kept: list[torch.Tensor] | None = None
 
     def forward(self, x: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        """Modulate ``(B, C, x, y, z)`` by features ``(B, c, X, Y, Z)``, which are brought to its size."""
+        """Modulate ``(B, C, x, y, z)``, or ``(B, C, x, y)``, by features ``(B, c, ...)``, brought to its size."""
         kept = self.kept
         modulation = kept[0] if kept else self._modulate(features, x.shape[2:])
         if kept is not None and not kept:
@@ -42,8 +46,7 @@ class LabelModulation(nn.Module):
 
     def _modulate(self, features: torch.Tensor, size: torch.Size) -> torch.Tensor:
         """Scale and offset, one after the other in the channels."""
-        x, y, z = size
-        coarse = features if features.shape[2:] == size else functional.adaptive_avg_pool3d(features, (x, y, z))
+        coarse = features if features.shape[2:] == size else functional.interpolate(features, list(size), mode="area")
         return self.modulation(functional.leaky_relu(self.shared(coarse), 0.01))
 
 
@@ -68,10 +71,8 @@ def modulate_by_label(module: nn.Module) -> None:
     for name, child in list(module.named_children()):
         if isinstance(child, SPADE):
             shared, gamma = child.mlp_shared.conv, child.mlp_gamma.conv
-            setattr(
-                module,
-                name,
-                LabelModulation(child.param_free_norm, shared.in_channels, shared.out_channels, gamma.out_channels),
-            )
+            sizes = (shared.in_channels, shared.out_channels, gamma.out_channels)
+            dimensions = len(shared.kernel_size)
+            setattr(module, name, LabelModulation(child.param_free_norm, *sizes, dimensions=dimensions))
         else:
             modulate_by_label(child)

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from diffusers import DDPMScheduler
-from monai.networks.blocks.spade_norm import SPADE
 from monai.networks.nets import SPADEDiffusionModelUNet
 from torch import nn
 from torch.nn import functional
 
+from synthaug.networks.label_modulation import modulate_by_label
 from synthaug.networks.voxel_norm import normalise_each_voxel
 
 VIEWS: Mapping[str, int] = {"axial": 2, "coronal": 1, "sagittal": 0}
@@ -126,7 +126,7 @@ class SliceDiffusionUNet(nn.Module):
         # What is averaged over a whole slice, norms and attention, depends on how much of it is background or cut off.
         self.unet.middle_block.attention = nn.Identity()
         normalise_each_voxel(self.unet)
-        _modulate_by_label(self.unet)
+        modulate_by_label(self.unet)
 
     def forward(self, noisy: torch.Tensor, time: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """Clean slices ``(B, C, height, width)``, as states, of noisy ones.
@@ -193,44 +193,3 @@ class SliceDiffusionUNet(nn.Module):
         # channels last in memory: what the norms over channels read is contiguous
         learned = self.unet(known.contiguous(memory_format=torch.channels_last), time, seg=features)
         return functional.pixel_shuffle(learned.float(), self.fold)
-
-
-class SliceModulation(nn.Module):
-    """Normalise activations, then scale and shift each pixel as features of the label map say.
-
-    MONAI's SPADE takes statistics of scales and offsets over the slice at hand, which differ between crops and whole
-    slices; see :class:`~synthaug.networks.label_modulation.LabelModulation`, which is the same for volumes.
-
-    Args:
-        norm: normalisation of the activations.
-        label_channels: channels of the label map's features.
-        hidden_channels: channels between those and the modulation.
-        channels: of the activations.
-    """
-
-    def __init__(self, norm: nn.Module, label_channels: int, hidden_channels: int, channels: int) -> None:
-        super().__init__()
-        self.norm = norm
-        self.shared = nn.Conv2d(label_channels, hidden_channels, 3, padding=1)
-        self.modulation = nn.Conv2d(hidden_channels, 2 * channels, 3, padding=1)
-
-    def forward(self, x: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        """Modulate ``(B, C, height, width)`` by features ``(B, c, height, width)``, which are brought to its size."""
-        height, width = x.shape[2:]
-        same = features.shape[2:] == x.shape[2:]
-        coarse = features if same else functional.adaptive_avg_pool2d(features, (height, width))
-        scale, offset = self.modulation(functional.leaky_relu(self.shared(coarse), 0.01)).chunk(2, dim=1)
-        return torch.addcmul(offset, self.norm(x), 1 + scale)
-
-
-def _modulate_by_label(module: nn.Module) -> None:
-    """Put a :class:`SliceModulation` in the place of every SPADE of a network of MONAI's."""
-    for name, child in list(module.named_children()):
-        if isinstance(child, SPADE):
-            shared, gamma = child.mlp_shared.conv, child.mlp_gamma.conv
-            modulation = SliceModulation(
-                child.param_free_norm, shared.in_channels, shared.out_channels, gamma.out_channels
-            )
-            setattr(module, name, modulation)
-        else:
-            _modulate_by_label(child)

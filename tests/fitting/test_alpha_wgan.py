@@ -16,12 +16,12 @@ from synthaug.fitting.alpha_wgan import (
     CodeDiscriminatorLoss,
     DiscriminatorLoss,
     GeneratorLoss,
-    Turn,
     VolumeDraw,
     alpha_wgan_turns,
     gradient_penalty,
 )
 from synthaug.fitting.crops import LabelMirror
+from synthaug.fitting.stage import Turn
 from synthaug.labels import LabelScheme
 from synthaug.networks.alpha_wgan import AlphaWGAN
 
@@ -67,12 +67,16 @@ def make_network(draw: VolumeDraw) -> AlphaWGAN:
 
 
 def learn(
-    network: AlphaWGAN, turn: Turn, *, steps: int, seed: int | None = None, precision: torch.dtype | None = None
+    network: AlphaWGAN,
+    turn: Turn[AlphaWGAN],
+    *,
+    steps: int,
+    seed: int | None = None,
+    precision: torch.dtype | None = None,
 ) -> list[dict[str, float]]:
     """Take one turn again and again, with the same draws where a seed is given; what each step has logged."""
-    names, loss = turn
     network.requires_grad_(False)
-    parameters = [parameter for name in names for parameter in getattr(network, name).parameters()]
+    parameters = [parameter for name in turn.children for parameter in getattr(network, name).parameters()]
     for parameter in parameters:
         parameter.requires_grad_(True)
     optimiser = torch.optim.Adam(parameters, lr=2e-3)
@@ -82,7 +86,7 @@ def learn(
         if seed is not None:
             generator.manual_seed(seed)
         with torch.autocast("cpu", precision or torch.bfloat16, enabled=precision is not None):
-            value, figures = loss(network, generator)
+            value, figures = turn.loss(network, generator)
         optimiser.zero_grad()
         value.backward()
         assert all(bool(parameter.grad.isfinite().all()) for parameter in parameters if parameter.grad is not None)
@@ -185,11 +189,11 @@ def test_a_turn_changes_its_own_networks_alone(paths: list[Path], number: int, p
             for name, value in network.state_dict().items()
             if name.startswith(f"{child}.") and not torch.equal(value, before[name])
         ]
-        assert bool(moved) == (child in turn[0]), child
+        assert bool(moved) == (child in turn.children), child
 
 
 def test_turns_come_in_the_paper_s_order(paths: list[Path]) -> None:
-    kinds = [(names, type(loss)) for names, loss in alpha_wgan_turns(make_draw(paths, generator_turns=2))]
+    kinds = [(one.children, type(one.loss)) for one in alpha_wgan_turns(make_draw(paths, generator_turns=2))]
     learning = (("generator", "encoder"), GeneratorLoss)
     rest = [(("discriminator",), DiscriminatorLoss), (("code_discriminator",), CodeDiscriminatorLoss)]
     assert kinds == [learning, learning, *rest]
@@ -197,7 +201,7 @@ def test_turns_come_in_the_paper_s_order(paths: list[Path]) -> None:
 
 def test_generator_and_encoder_learn_to_reconstruct(paths: list[Path]) -> None:
     draw = make_draw(paths, samples=1)
-    logged = learn(make_network(draw), (("generator", "encoder"), GeneratorLoss(draw)), steps=40)
+    logged = learn(make_network(draw), Turn(GeneratorLoss(draw), ("generator", "encoder")), steps=40)
     for figure in ("image", "label"):
         first, last = (sum(one[figure] for one in part) / 5 for part in (logged[:5], logged[-5:]))
         assert last < 0.8 * first, figure
@@ -206,7 +210,7 @@ def test_generator_and_encoder_learn_to_reconstruct(paths: list[Path]) -> None:
 def test_the_discriminator_tells_real_from_made_and_keeps_its_slope(paths: list[Path]) -> None:
     draw = make_draw(paths, samples=1, penalty_weight=1.0)
     network = make_network(draw)
-    logged = learn(network, (("discriminator",), DiscriminatorLoss(draw)), steps=40, seed=5)
+    logged = learn(network, Turn(DiscriminatorLoss(draw), ("discriminator",)), steps=40, seed=5)
     assert logged[-1]["loss"] < logged[0]["loss"]
     assert logged[-1]["distance"] > max(5 * logged[0]["distance"], 0.02)
     assert logged[-1]["penalty"] < 0.3
@@ -215,7 +219,7 @@ def test_the_discriminator_tells_real_from_made_and_keeps_its_slope(paths: list[
 def test_the_code_discriminator_tells_normal_codes_from_encoded_ones(paths: list[Path]) -> None:
     draw = make_draw(paths, samples=1)
     network = make_network(draw)
-    logged = learn(network, (("code_discriminator",), CodeDiscriminatorLoss(draw)), steps=40, seed=5)
+    logged = learn(network, Turn(CodeDiscriminatorLoss(draw), ("code_discriminator",)), steps=40, seed=5)
     assert logged[-1]["loss"] < logged[0]["loss"] - 0.5
     assert logged[-1]["code_distance"] > 0.5
 
@@ -223,7 +227,7 @@ def test_the_code_discriminator_tells_normal_codes_from_encoded_ones(paths: list
 def test_the_same_seed_gives_the_same_losses_whatever_else_is_drawn(paths: list[Path]) -> None:
     draw = make_draw(paths)
     network = make_network(draw)
-    for _, loss in alpha_wgan_turns(draw):
+    for loss in (turn.loss for turn in alpha_wgan_turns(draw)):
         values = []
         for disturbance in (1, 2):
             torch.manual_seed(disturbance)

@@ -18,9 +18,8 @@ from synthaug.fitting.image_sequence import (
     ImageSequenceGame,
     SequenceWindows,
     image_sequence_turns,
-    label_intensities,
 )
-from synthaug.fitting.stage import Loss
+from synthaug.fitting.stage import Turn
 from synthaug.networks.image_sequence import ImageSequenceGenerator
 from synthaug.networks.sequence_discriminators import ImageDiscriminator, SequenceDiscriminator
 
@@ -113,26 +112,19 @@ def test_a_body_that_fills_the_field_of_view_goes_on_beyond_its_ends(tmp_path: P
     assert (window.image[:, 2:] == 1).all()
 
 
-def test_intensities_are_the_means_of_the_labels(paths: list[Path]) -> None:
-    means = label_intensities(paths, 4)
-    assert means.shape == (4, 1)
-    slices = 0.01 * (LOWEST + 10) / 2
-    torch.testing.assert_close(means[:3, 0], torch.tensor([0, 0.5 + slices, 1 + slices]), atol=1e-3, rtol=0)
-    assert means[1] < means[3] < means[2], "a label that is in no pair gets that of all tissue"
-
-
 def test_the_turns_of_a_step_are_the_generators_and_the_discriminators(paths: list[Path]) -> None:
     turns = image_sequence_turns(paths, MIRROR, BATCH, device=CPU)
-    assert [children for children, _ in turns] == [("generator",), ("image_discriminator", "sequence_discriminator")]
-    assert [type(loss) for _, loss in turns] == [GeneratorLoss, DiscriminatorLoss]
+    assert [one.children for one in turns] == [("generator",), ("image_discriminator", "sequence_discriminator")]
+    assert [type(one.loss) for one in turns] == [GeneratorLoss, DiscriminatorLoss]
 
 
 def test_each_turn_reaches_every_weight_that_learns_in_it(paths: list[Path], game: ImageSequenceGame) -> None:
     torch.nn.init.normal_(game.generator.head.weight, std=0.1)
-    for children, loss in image_sequence_turns(paths, MIRROR, BATCH, device=CPU):
+    for turn in image_sequence_turns(paths, MIRROR, BATCH, device=CPU):
+        children = turn.children
         for name, child in game.named_children():
             child.requires_grad_(name in children)
-        value, figures = loss(game, seeded())
+        value, figures = turn.loss(game, seeded())
         value.backward()
         assert all(value == value for value in figures.values())
         for name, child in game.named_children():
@@ -141,21 +133,19 @@ def test_each_turn_reaches_every_weight_that_learns_in_it(paths: list[Path], gam
         game.zero_grad()
 
 
-def learn(
-    game: ImageSequenceGame, turns: Sequence[tuple[tuple[str, ...], Loss[ImageSequenceGame]]], steps: int
-) -> dict[str, list[float]]:
+def learn(game: ImageSequenceGame, turns: Sequence[Turn[ImageSequenceGame]], steps: int) -> dict[str, list[float]]:
     """Figures of every step."""
     optimisers = [
-        torch.optim.Adam([p for name in children for p in getattr(game, name).parameters()], lr=3e-3)
-        for children, _ in turns
+        torch.optim.Adam([p for name in turn.children for p in getattr(game, name).parameters()], lr=3e-3)
+        for turn in turns
     ]
     history: dict[str, list[float]] = {}
     generator = seeded()
     for _ in range(steps):
-        for (children, loss), optimiser in zip(turns, optimisers, strict=True):
+        for turn, optimiser in zip(turns, optimisers, strict=True):
             for name, child in game.named_children():
-                child.requires_grad_(name in children)
-            value, figures = loss(game, generator)
+                child.requires_grad_(name in turn.children)
+            value, figures = turn.loss(game, generator)
             optimiser.zero_grad()
             value.backward()
             optimiser.step()
@@ -184,7 +174,7 @@ def test_the_discriminators_learn_to_tell_slices_that_a_fresh_generator_made(
 def test_windows_too_short_for_the_sequence_discriminator_are_refused(
     paths: list[Path], game: ImageSequenceGame
 ) -> None:
-    (_, loss), _ = image_sequence_turns(paths, MIRROR, replace(BATCH, length=2), device=CPU)
+    loss = image_sequence_turns(paths, MIRROR, replace(BATCH, length=2), device=CPU)[0].loss
     with pytest.raises(ValueError, match="3 consecutive slices are judged together and a window has 2"):
         loss(game, seeded())
 
@@ -192,7 +182,7 @@ def test_windows_too_short_for_the_sequence_discriminator_are_refused(
 def test_the_same_generator_gives_the_same_loss_and_half_precision_nearly_so(
     paths: list[Path], game: ImageSequenceGame
 ) -> None:
-    for _, loss in image_sequence_turns(paths, MIRROR, BATCH, device=CPU):
+    for loss in (turn.loss for turn in image_sequence_turns(paths, MIRROR, BATCH, device=CPU)):
         first, again, other = (float(loss(game, seeded(seed))[0].detach()) for seed in (1, 1, 2))
         assert first == again != other
         with torch.autocast("cpu", torch.bfloat16):

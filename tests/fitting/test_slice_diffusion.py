@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from synthaug.files.tensors import write_tensors
+from synthaug.fitting.class_intensities import measure_classes
 from synthaug.fitting.crops import LabelMirror
-from synthaug.fitting.slice_diffusion import SliceDiffusionBatch, SliceDiffusionLoss, measure_classes
+from synthaug.fitting.slice_diffusion import SliceDiffusionBatch, SliceDiffusionLoss
 from synthaug.networks.slice_diffusion import VIEWS, SliceDiffusionUNet, to_slices, to_states
 
 CLASSES = 4
@@ -120,20 +121,6 @@ def test_the_same_generator_gives_the_same_loss(path: Path) -> None:
     network = SliceDiffusionUNet(1, CLASSES, label_channels=4, channels=(4, 8))
     values = [make_loss(path)(network, torch.Generator().manual_seed(seed))[0].item() for seed in (3, 3, 4)]
     assert values[0] == values[1] != values[2]
-
-
-def test_classes_are_measured_over_all_pairs(tmp_path: Path) -> None:
-    label = torch.tensor([0, 1, 1, 2], dtype=torch.uint8).view(1, 1, 4)
-    paths = [
-        write_pair(tmp_path / f"pairs_{index}_00.safetensors", label, torch.tensor(values).view(1, 1, 4))
-        for index, values in enumerate([[0.0, 0.25, 0.75, 1.0], [0.0, 0.25, 0.75, 0.5]])
-    ]
-    mean, deviation = measure_classes(paths, CLASSES)
-    assert mean.shape == deviation.shape == (CLASSES, 1)
-    torch.testing.assert_close(mean[1:3, 0], torch.tensor([0.5, 0.75]))
-    torch.testing.assert_close(deviation[1:3, 0], torch.tensor([0.25, 0.25]))
-    # what no pair has is taken for tissue of any kind
-    torch.testing.assert_close(mean[3, 0], torch.tensor(3.5 / 6))
 
 
 def test_an_unknown_view_is_refused(path: Path) -> None:

@@ -10,11 +10,12 @@ from synthaug.networks.image_sequence import (
     FLOW_LIMIT,
     GeneratedSlice,
     ImageSequenceGenerator,
-    SliceModulation,
     generate_slices,
     pad_ends,
     warp_slice,
 )
+from synthaug.networks.label_modulation import LabelModulation
+from synthaug.networks.voxel_norm import VoxelNorm
 
 CLASSES = 4
 
@@ -147,7 +148,7 @@ def test_a_label_changes_the_image_where_it_is_and_hardly_elsewhere(generator: I
 
 def test_labels_of_the_current_slice_enter_at_full_resolution() -> None:
     torch.manual_seed(0)
-    modulation = SliceModulation(3, 5, 6)
+    modulation = LabelModulation(VoxelNorm(6, affine=False), 3, 5, 6, dimensions=2)
     x, features = noise(1, 6, 8, 12), noise(1, 3, 8, 12, seed=1)
     other = features.clone()
     other[:, :, :, 6:] = 9
