@@ -19,10 +19,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import math
 import os
 import re
-import resource
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synthaug.errors import ConfigurationError, SynthAugError
+from synthaug.evaluation.benchmarking import length, peak_memory_gb, positive
 from synthaug.evaluation.fold_cases import FoldCases
 from synthaug.evaluation.slice_figures import LEAST_CASES
 from synthaug.evaluation.view_survey import Look, ViewSurvey
@@ -128,7 +127,7 @@ def make_pairs(name: str, real: FoldCases, options: argparse.Namespace) -> None:
             cost = {
                 "requests": before["requests"] + made,
                 "seconds": before["seconds"] + progress.seconds,
-                "peak_memory_gb": max(before["peak_memory_gb"], _peak_memory_gb()),
+                "peak_memory_gb": max(before["peak_memory_gb"], peak_memory_gb()),
             }
             replace_file(folder / "cost.json", json.dumps(cost).encode())
 
@@ -172,16 +171,6 @@ def _folder(name: str, work: Path) -> Path:
     """Folder of a generator: two of one name in different places have two."""
     readable = re.sub(r"[^A-Za-z0-9]+", "-", Path(name).name).strip("-")
     return work / f"{readable}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-
-
-def _peak_memory_gb() -> float:
-    """High-water mark of this process's resident memory."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # the figure below would include the process that started this one
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024 / 1e9
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
 
 
 def making_row(plan: Plan) -> dict[str, Any]:
@@ -370,31 +359,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--generator", action="append", required=True, help="name, folder or python:MODULE:FACTORY; repeats"
     )
-    parser.add_argument("--num", type=_positive, default=16, help="pairs of each generator")
+    parser.add_argument("--num", type=positive, default=16, help="pairs of each generator")
     parser.add_argument("--schedule", help="their volumes in mL; default: over all that the generator allows")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--work", type=Path, default=Path("generator-comparison"), help="caches of the pairs")
-    parser.add_argument("--spacing-mm", type=_length, help="of all images; default: the generators' coarsest")
+    parser.add_argument("--spacing-mm", type=length, help="of all images; default: the generators' coarsest")
     parser.add_argument("--lpips-weights", type=Path, metavar="FILE", help="torchvision's AlexNet, for learned LPIPS")
     parser.add_argument("--json", type=Path, help="also write the report to this file")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="also draw slices of each into this folder")
     parser.add_argument("--make", action="store_true", help=argparse.SUPPRESS)
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number}: must be 1 or more")
-    return number
-
-
-def _length(text: str) -> float:
-    number = float(text)
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{number}: must be more than 0")
-    return number
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -24,6 +23,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from synthaug.evaluation.benchmarking import peak_memory_gb, positive
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RECIPE_STEPS = 1000
@@ -125,7 +126,7 @@ def measure_generator(options: argparse.Namespace) -> dict[str, Any]:
         if label_seconds is not None:
             stages.setdefault("label_map", []).append(label_seconds)
             stages.setdefault("image", []).append(pair.provenance["seconds"] - label_seconds)
-    memory = _peak_memory_gb()
+    memory = peak_memory_gb()
     means = {name: _mean(values) for name, values in stages.items()}
     return {
         "name": generator.name,
@@ -262,7 +263,7 @@ def _time_steps(
         "seconds_per_step": _mean(seconds),
         "steps": RECIPE_STEPS,
         "dtype": "float32",
-        "peak_memory_gb": _peak_memory_gb(),
+        "peak_memory_gb": peak_memory_gb(),
     }
 
 
@@ -330,23 +331,16 @@ def _parser() -> argparse.ArgumentParser:
         "--generator", default="ventricles-t1-1mm", help="name, folder of weights or python:MODULE:FACTORY"
     )
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--num", type=_positive, default=3, help="pairs that are timed, after one that is not")
-    parser.add_argument("--steps", type=_positive, help="sampling steps of each stage; default: the generator's own")
-    parser.add_argument("--threads", type=_positive, help="threads of torch; default: its own choice")
+    parser.add_argument("--num", type=positive, default=3, help="pairs that are timed, after one that is not")
+    parser.add_argument("--steps", type=positive, help="sampling steps of each stage; default: the generator's own")
+    parser.add_argument("--threads", type=positive, help="threads of torch; default: its own choice")
     parser.add_argument("--recipe", choices=[*SIZES, "none"], default="published", help="networks to compare with")
     parser.add_argument(
-        "--timed-steps", type=_positive, default=3, help="steps of the recipe that are timed, after one that is not"
+        "--timed-steps", type=positive, default=3, help="steps of the recipe that are timed, after one that is not"
     )
     parser.add_argument("--json", type=Path, help="also write the report to this file; - prints it")
     parser.add_argument("--part", choices=sorted(_PARTS), help=argparse.SUPPRESS)
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number}: must be 1 or more")
-    return number
 
 
 def _set_threads(threads: int | None) -> None:
@@ -358,17 +352,6 @@ def _set_threads(threads: int | None) -> None:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
-
-
-def _peak_memory_gb() -> float:
-    """High-water mark of this process's resident memory."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # the figure below would include the process that started this one
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024 / 1e9
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024) / 1e9
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from synthaug.evaluation.benchmarking import positive
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 CACHE_LIMIT = 1.02
 LIVE_SLACK = 0.03
@@ -265,10 +267,10 @@ def _run_part(name: str, options: argparse.Namespace) -> dict[str, Any]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--demo", type=Path, required=True, help="output folder of synthaug demo")
-    parser.add_argument("--rounds", type=_positive, default=3, help="how often every variant runs")
-    parser.add_argument("--epochs", type=_positive, default=4, help="epochs that count, after one that does not")
-    parser.add_argument("--iterations", type=_positive, default=20, help="training iterations in an epoch")
-    parser.add_argument("--workers", type=_positive, default=1, help="nnU-Net's augmentation workers")
+    parser.add_argument("--rounds", type=positive, default=3, help="how often every variant runs")
+    parser.add_argument("--epochs", type=positive, default=4, help="epochs that count, after one that does not")
+    parser.add_argument("--iterations", type=positive, default=20, help="training iterations in an epoch")
+    parser.add_argument("--workers", type=positive, default=1, help="nnU-Net's augmentation workers")
     parser.add_argument(
         "--only",
         action="append",
@@ -277,13 +279,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, help="also write the report to this file")
     parser.add_argument("--part", choices=list(VARIANTS), help=argparse.SUPPRESS)
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number}: must be 1 or more")
-    return number
 
 
 if __name__ == "__main__":

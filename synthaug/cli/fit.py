@@ -14,6 +14,7 @@ import typer
 
 from synthaug.cli.fit_wishes import Wishes
 from synthaug.errors import ConfigurationError
+from synthaug.generators.registry import refuse_unfitted
 
 EXIT_STOPPED = 3
 """The deadline came before the budget was spent: run the same command again."""
@@ -77,6 +78,7 @@ def fit(
 
     Example: synthaug fit 501 --fold 0 --generator guided-ldm --budget 45m --out my-generator
     """
+    refuse_unfitted(generator)
     if init and generator != "guided-ldm":
         raise ConfigurationError(f"--init {init}: goes on from a guided-ldm, not from {generator}; leave it out")
     if device not in ("auto", "cpu"):
@@ -97,8 +99,9 @@ def fit(
     from synthaug.cli.fit_cases import find_label_maps, load_cases, refuse_validation_cases
     from synthaug.cli.fit_preparation import prepare_fit
     from synthaug.configuration import config_to_dict, load_config
+    from synthaug.fitting.generator_fit import FitTask
     from synthaug.fitting.systems import find_system
-    from synthaug.generators.generator_config import CONFIG_NAME, read_config_file
+    from synthaug.generators.config_file import CONFIG_NAME, read_config_file
     from synthaug.integrations.nnunet.dataset import NnunetDataset
     from synthaug.integrations.nnunet.prepare import training_case_paths
     from synthaug.labels import LabelMapping
@@ -151,17 +154,17 @@ def fit(
             f"{accelerator.num_processes} processes, but a fit uses one device: start it without accelerate launch"
         )
     goes_on = {"begun": prepared.begun, "train_masks": train_masks} if prepared.begun else {}
-    work = system.fit(
-        name or out.resolve().name,
-        [*pairs, *further],
-        prepared.form.scheme,
-        found.channels,
-        prepared.settings,
-        out,
+    task = FitTask(
+        name=name or out.resolve().name,
+        cases=[*pairs, *further],
+        scheme=prepared.form.scheme,
+        channels=found.channels,
+        settings=prepared.settings,
+        folder=out,
         budget_seconds=budget_seconds,
         accelerator=accelerator,
-        **goes_on,
     )
+    work = system.fit(task, **goes_on)
     complete = (out / CONFIG_NAME).exists()
     try:
         work.run(

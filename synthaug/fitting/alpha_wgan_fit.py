@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import nn
 
 from synthaug.errors import ConfigurationError
 from synthaug.fitting.alpha_wgan import AlphaWGANBatch, VolumeDraw, alpha_wgan_turns
 from synthaug.fitting.bank import Bank
 from synthaug.fitting.calibration import structures_of_all, trial_label_maps
-from synthaug.fitting.cases import FittingCase
-from synthaug.fitting.generator_fit import MEND_SETTINGS, GeneratorFit, measured_limits
+from synthaug.fitting.generator_fit import MEND_SETTINGS, FitTask, GeneratorFit, measured_limits
 from synthaug.fitting.settings import FitSettings
 from synthaug.fitting.stage import StageSettings
 from synthaug.generators.alpha_wgan import AlphaWGANConfig, AlphaWGANGenerator, AlphaWGANSampling, generating_networks
@@ -55,23 +53,11 @@ def alpha_wgan_settings(planned: FitSettings, classes: int) -> AlphaWGANSettings
 class AlphaWGANFit(GeneratorFit[AlphaWGANConfig, AlphaWGANSettings]):
     """See :class:`~synthaug.fitting.generator_fit.GeneratorFit`."""
 
-    def __init__(
-        self,
-        name: str,
-        cases: Sequence[FittingCase],
-        scheme: LabelScheme,
-        channels: Sequence[str],
-        settings: AlphaWGANSettings,
-        folder: Path,
-        *,
-        budget_seconds: float,
-        accelerator: Accelerator,
-    ) -> None:
-        super().__init__(
-            name, cases, scheme, channels, settings, folder, budget_seconds=budget_seconds, accelerator=accelerator
-        )
-        self._seconds = {"alpha_wgan": self._training_seconds}
-        self._config = AlphaWGANConfig(**self._common, alpha_wgan=settings.network, sampling=settings.sampling)
+    def __init__(self, task: FitTask[AlphaWGANSettings]) -> None:
+        super().__init__(task)
+        settings = task.settings
+        self._seconds = {"alpha_wgan": task.training_seconds}
+        self._config = AlphaWGANConfig(**task.common(), alpha_wgan=settings.network, sampling=settings.sampling)
         self._fresh = build_networks(self._config.build, "settings", MEND_SETTINGS)
 
     def _train(self, deadline: float | None) -> Mapping[str, nn.Module]:
@@ -105,6 +91,3 @@ class AlphaWGANFit(GeneratorFit[AlphaWGANConfig, AlphaWGANSettings]):
             )
             for control in self._settings.controls
         }
-
-    def _config_dict(self) -> dict[str, Any]:
-        return self._config.to_dict()

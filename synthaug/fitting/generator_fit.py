@@ -11,7 +11,7 @@ import platform
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -31,7 +31,8 @@ from synthaug.fitting.crops import LabelMirror
 from synthaug.fitting.settings import FitSettings
 from synthaug.fitting.stage import Network, Stage, StageSettings, Turn
 from synthaug.fitting.work_identity import refuse_other_work
-from synthaug.generators.generator_config import CONFIG_NAME, GeneratorConfig
+from synthaug.generators.config_file import CONFIG_NAME
+from synthaug.generators.generator_config import GeneratorConfig
 from synthaug.generators.intensity_scale import IntensityScale
 from synthaug.labels import LabelScheme
 from synthaug.networks.precision import choose_dtype
@@ -49,20 +50,65 @@ Config = TypeVar("Config", bound=GeneratorConfig)
 Settings = TypeVar("Settings", bound=FitSettings)
 
 
-class GeneratorFit(ABC, Generic[Config, Settings]):
-    """One fit in one folder: ``work/`` holds what is resumed, the folder itself the finished generator.
+@dataclass(frozen=True, kw_only=True)
+class FitTask(Generic[Settings]):
+    """What is fitted to what, where, and for how long.
 
-    A system sets ``_config``, whose measured values it fills in on the way, and ``_seconds``, the time of each stage.
-
-    Args:
+    Attributes:
         name: name of the generator.
-        cases: training cases; those without an image train the mask stage only.
+        cases: training cases; some may lack an image where the system learns from label maps alone, too.
         scheme: label scheme.
         channels: names of the image channels.
         settings: of the system.
         folder: where the generator goes.
         budget_seconds: training time over all runs; the bank and what is measured come on top.
         accelerator: device and precision.
+    """
+
+    name: str
+    cases: Sequence[FittingCase]
+    scheme: LabelScheme
+    channels: Sequence[str]
+    settings: Settings
+    folder: Path
+    budget_seconds: float
+    accelerator: Accelerator
+
+    @property
+    def training_seconds(self) -> float:
+        """What the bank leaves for the stages."""
+        return (1 - self.settings.bank.share) * self.budget_seconds
+
+    def common(self) -> dict[str, Any]:
+        """What the configurations of all systems say; limits are those of the settings until others are measured."""
+        settings = self.settings
+        return {
+            "name": self.name,
+            "scheme": self.scheme,
+            "channels": tuple(self.channels),
+            "grid": Grid(settings.shape, (settings.spacing_mm,) * 3),
+            "limits_ml": {control: settings.limits_ml.get(control, (0.0, 0.0)) for control in settings.controls},
+            "intensities": tuple(
+                IntensityScale.middling(list(scales))
+                for scales in zip(*(case.scales for case in self.cases if case.scales), strict=True)
+            ),
+            "required_structures": always_present(self.cases, self.scheme),
+            "licence": settings.licence,
+            "training_cases": tuple(record for case in self.cases for record in case.records),
+            "versions": {
+                "python": platform.python_version(),
+                **{name: version(name) for name in ("torch", "monai", "diffusers")},
+            },
+        }
+
+
+class GeneratorFit(ABC, Generic[Config, Settings]):
+    """One fit in one folder: ``work/`` holds what is resumed, the folder itself the finished generator.
+
+    A system sets ``_config``, whose measured values it fills in on the way, and ``_seconds``, the time of each stage.
+
+    Args:
+        task: what is fitted.
 
     Raises:
         ConfigurationError: two cases with one identifier, or sizes that do not fit.
@@ -71,48 +117,19 @@ class GeneratorFit(ABC, Generic[Config, Settings]):
     _config: Config
     _seconds: Mapping[str, float]
 
-    def __init__(
-        self,
-        name: str,
-        cases: Sequence[FittingCase],
-        scheme: LabelScheme,
-        channels: Sequence[str],
-        settings: Settings,
-        folder: Path,
-        *,
-        budget_seconds: float,
-        accelerator: Accelerator,
-    ) -> None:
-        refuse_repeated_identifiers(cases)
-        self._cases = cases
+    def __init__(self, task: FitTask[Settings]) -> None:
+        refuse_repeated_identifiers(task.cases)
+        settings = task.settings
+        self._cases = task.cases
         self._settings = settings
-        self._folder = folder
-        self._work = folder / "work"
-        self._bank_seconds = settings.bank.share * budget_seconds or math.inf
-        self._training_seconds = (1 - settings.bank.share) * budget_seconds
-        self._accelerator = accelerator
-        self._device = accelerator.device
-        self._dtype = choose_dtype(accelerator.device)
-        self._mirror = LabelMirror(scheme.mirror_ids(), flips=settings.mirror)
+        self._folder = task.folder
+        self._work = task.folder / "work"
+        self._bank_seconds = settings.bank.share * task.budget_seconds or math.inf
+        self._accelerator = task.accelerator
+        self._device = task.accelerator.device
+        self._dtype = choose_dtype(self._device)
+        self._mirror = LabelMirror(task.scheme.mirror_ids(), flips=settings.mirror)
         self._bank = Bank(self._work / "bank")
-        self._common: dict[str, Any] = {
-            "name": name,
-            "scheme": scheme,
-            "channels": tuple(channels),
-            "grid": Grid(settings.shape, (settings.spacing_mm,) * 3),
-            "limits_ml": {control: settings.limits_ml.get(control, (0.0, 0.0)) for control in settings.controls},
-            "intensities": tuple(
-                IntensityScale.middling(list(scales))
-                for scales in zip(*(case.scales for case in cases if case.scales), strict=True)
-            ),
-            "required_structures": always_present(cases, scheme),
-            "licence": settings.licence,
-            "training_cases": tuple(record for case in cases for record in case.records),
-            "versions": {
-                "python": platform.python_version(),
-                **{name: version(name) for name in ("torch", "monai", "diffusers")},
-            },
-        }
         set_seed(settings.seed)
 
     @abstractmethod
@@ -181,17 +198,13 @@ class GeneratorFit(ABC, Generic[Config, Settings]):
     def _update(self, **changes: Any) -> None:
         self._config = replace(self._config, **changes)
 
-    @abstractmethod
-    def _config_dict(self) -> dict[str, Any]:
-        """The configuration as it is written."""
-
     def _write(self, networks: Mapping[str, nn.Module]) -> None:
         """Write the generator: weights in their compact form, configuration last."""
         if not self._accelerator.is_main_process:
             return
         for name, network in networks.items():
             write_tensors(self._folder / f"{name}.safetensors", compact(network.state_dict()))
-        replace_file(self._folder / CONFIG_NAME, canonical_json(self._config_dict()).encode())
+        replace_file(self._folder / CONFIG_NAME, canonical_json(self._config.to_dict()).encode())
         logger.info("wrote %s at %s", self._folder, time.strftime("%H:%M:%S"))
 
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accelerate import Accelerator
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from synthaug.conditions import Condition
 from synthaug.errors import ConfigurationError
 from synthaug.fitting.calibration import label_offsets, structures_of_all, trial_label_maps
-from synthaug.fitting.cases import FittingCase
-from synthaug.fitting.generator_fit import MEND_SETTINGS, GeneratorFit, measured_limits
+from synthaug.fitting.generator_fit import MEND_SETTINGS, FitTask, GeneratorFit, measured_limits
 from synthaug.fitting.guided_ldm_settings import GuidedLDMSettings
 from synthaug.fitting.image_autoencoder import ImageAutoencoderLoss
 from synthaug.fitting.image_diffusion import ImageDiffusionLoss
@@ -31,7 +28,6 @@ from synthaug.generators.guided_ldm_config import GuidedLDMConfig
 from synthaug.generators.latent_scale import LatentScale
 from synthaug.generators.volume_prior import VolumePrior
 from synthaug.generators.weight_files import build_networks
-from synthaug.labels import LabelScheme
 from synthaug.networks.image_autoencoder import ImageAutoencoder
 from synthaug.networks.image_diffusion import ImageDiffusionUNet
 from synthaug.networks.label_autoencoder import LabelAutoencoder, decision_offset
@@ -44,6 +40,7 @@ class GuidedLDMFit(GeneratorFit[GuidedLDMConfig, GuidedLDMSettings]):
     """Fit of a guided LDM; see :class:`~synthaug.fitting.generator_fit.GeneratorFit`.
 
     Args:
+        task: what is fitted.
         begun: a generator that is trained on; the cases have its scheme, grid and channels, and the settings its sizes
             (`GuidedLDMSettings.like`).
         train_masks: whether its mask stage is trained on, too, instead of kept.
@@ -51,27 +48,19 @@ class GuidedLDMFit(GeneratorFit[GuidedLDMConfig, GuidedLDMSettings]):
 
     def __init__(
         self,
-        name: str,
-        cases: Sequence[FittingCase],
-        scheme: LabelScheme,
-        channels: Sequence[str],
-        settings: GuidedLDMSettings,
-        folder: Path,
+        task: FitTask[GuidedLDMSettings],
         *,
-        budget_seconds: float,
-        accelerator: Accelerator,
         begun: GuidedLDMFolder | None = None,
         train_masks: bool = False,
     ) -> None:
-        super().__init__(
-            name, cases, scheme, channels, settings, folder, budget_seconds=budget_seconds, accelerator=accelerator
-        )
+        super().__init__(task)
+        settings = task.settings
         self._begun = begun
         self._fits_masks = begun is None or train_masks
-        self._seconds = settings.stage_seconds(self._training_seconds, masks=self._fits_masks)
+        self._seconds = settings.stage_seconds(task.training_seconds, masks=self._fits_masks)
         # Scales, limits and windows are measured on the way and filled in before the generator is written.
         self._config = GuidedLDMConfig(
-            **self._common,
+            **task.common(),
             label_autoencoder=settings.label_autoencoder.network,
             mask_diffusion=settings.mask_diffusion.network,
             mask_detail=settings.mask_detail.network,
@@ -114,9 +103,6 @@ class GuidedLDMFit(GeneratorFit[GuidedLDMConfig, GuidedLDMSettings]):
         networks = replace(networks, image_diffusion=self._fit_image_diffusion(networks, deadline))
         self._calibrate(networks)
         return networks.by_name()
-
-    def _config_dict(self) -> dict[str, Any]:
-        return self._config.to_dict()
 
     def _fit_masks(self, deadline: float | None) -> GuidedLDMNetworks:
         """The networks with those of the mask stage trained, in the order in which they depend on each other."""

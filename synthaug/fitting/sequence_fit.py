@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from accelerate import Accelerator
 from torch import nn
 
 from synthaug.fitting.calibration import label_offsets, structures_of_all, trial_label_maps
-from synthaug.fitting.cases import FittingCase
 from synthaug.fitting.class_intensities import measure_classes
-from synthaug.fitting.generator_fit import MEND_SETTINGS, GeneratorFit, measured_limits
+from synthaug.fitting.generator_fit import MEND_SETTINGS, FitTask, GeneratorFit, measured_limits
 from synthaug.fitting.image_sequence import ImageSequenceGame, image_sequence_turns
 from synthaug.fitting.mask_sequence import MaskSequenceLoss, survey_sequences
 from synthaug.fitting.sequence_settings import SequenceSettings
@@ -26,7 +23,6 @@ from synthaug.generators.sequence_config import SequenceConfig
 from synthaug.generators.sequence_generator import SequenceGenerator, SequenceNetworks
 from synthaug.generators.vid2vid import Vid2Vid
 from synthaug.generators.weight_files import build_networks
-from synthaug.labels import LabelScheme
 from synthaug.networks.image_sequence import ImageSequenceGenerator
 from synthaug.networks.mask_sequence import MaskSequenceUNet
 from synthaug.networks.sequence_discriminators import ImageDiscriminator, SequenceDiscriminator
@@ -38,24 +34,12 @@ class SequenceFit(GeneratorFit[SequenceConfig, SequenceSettings]):
 
     generator: ClassVar[type[SequenceGenerator]]
 
-    def __init__(
-        self,
-        name: str,
-        cases: Sequence[FittingCase],
-        scheme: LabelScheme,
-        channels: Sequence[str],
-        settings: SequenceSettings,
-        folder: Path,
-        *,
-        budget_seconds: float,
-        accelerator: Accelerator,
-    ) -> None:
-        super().__init__(
-            name, cases, scheme, channels, settings, folder, budget_seconds=budget_seconds, accelerator=accelerator
-        )
-        self._seconds = settings.stage_seconds(self.generator.system, self._training_seconds)
+    def __init__(self, task: FitTask[SequenceSettings]) -> None:
+        super().__init__(task)
+        settings = task.settings
+        self._seconds = settings.stage_seconds(self.generator.system, task.training_seconds)
         self._config = SequenceConfig(
-            **self._common,
+            **task.common(),
             system=self.generator.system,
             mask_sequence=settings.mask_sequence.network,
             image_sequence=settings.image_sequence.network,
@@ -77,9 +61,6 @@ class SequenceFit(GeneratorFit[SequenceConfig, SequenceSettings]):
         )
         self._calibrate(networks)
         return networks.by_name()
-
-    def _config_dict(self) -> dict[str, Any]:
-        return self._config.to_dict()
 
     def _fit_mask_sequence(self, deadline: float | None) -> MaskSequenceUNet:
         controls, grid = self._settings.controls, self._config.grid

@@ -12,8 +12,9 @@ from synthaug.fitting.mask_sequence import MaskSequenceBatch
 from synthaug.fitting.settings import FitSettings, divide
 from synthaug.fitting.slice_diffusion import SliceDiffusionBatch
 from synthaug.fitting.stage import StageSettings
-from synthaug.generators.sequence_config import IMAGE_SECTIONS, VIEWS, SequenceSampling
+from synthaug.generators.sequence_config import IMAGE_SECTIONS, SequenceSampling
 from synthaug.labels import LabelScheme
+from synthaug.volumes.views import VIEWS
 
 SLICES, JUDGED_TOGETHER = 6, 3
 """Of a subsequence, and before the sequence discriminator, where the settings do not say."""

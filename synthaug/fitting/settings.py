@@ -19,7 +19,8 @@ class FitSettings:
     """What fits of all systems can be told.
 
     Attributes:
-        shape: voxels of the field of view along x, y, z (RAS+); multiples of 32.
+        shape: voxels of the field of view along x, y, z (RAS+); multiples of 32, for some systems
+            of 16.
         spacing_mm: isotropic voxel spacing in mm.
         mirror: whether the mirror image of a case is one, too; not in trunks.
         unlabelled_classes: classes by intensity that tissue without a label is split into; 0: it becomes background.

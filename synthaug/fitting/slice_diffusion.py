@@ -12,7 +12,8 @@ from torch.nn import functional
 from synthaug.configuration.limits import allowed
 from synthaug.fitting.bank import Bank
 from synthaug.fitting.crops import LabelMirror, draw_bool, draw_crop, draw_index
-from synthaug.networks.slice_diffusion import NOISING_STEPS, VIEWS, SliceDiffusionUNet, to_slices, to_states
+from synthaug.networks.slice_diffusion import NOISING_STEPS, SliceDiffusionUNet, to_slices, to_states
+from synthaug.volumes.views import VIEWS
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from synthaug.errors import ConfigurationError, did_you_mean
 from synthaug.fitting.alpha_wgan_fit import AlphaWGANFit, AlphaWGANSettings, alpha_wgan_settings
 from synthaug.fitting.generator_fit import GeneratorFit
 from synthaug.fitting.guided_ldm import GuidedLDMFit
@@ -15,7 +14,7 @@ from synthaug.fitting.guided_ldm_settings import GuidedLDMSettings
 from synthaug.fitting.sequence_fit import DDPM2DFit, MedGen3DFit, Vid2VidFit
 from synthaug.fitting.sequence_settings import SequenceSettings, sequence_settings
 from synthaug.fitting.settings import FitSettings
-from synthaug.generators.registry import WITHOUT_WEIGHTS
+from synthaug.generators.registry import refuse_unfitted
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,5 @@ def find_system(name: str) -> FittedSystem:
     Raises:
         ConfigurationError: there is none, or it has no weights.
     """
-    if name in WITHOUT_WEIGHTS:
-        raise ConfigurationError(
-            f"--generator {name}: has no weights, so there is nothing to fit; use it with `synthaug sample` and "
-            f"`precompute`, or fit one of: {', '.join(SYSTEMS)}"
-        )
-    if name not in SYSTEMS:
-        raise ConfigurationError(f"--generator {name}{did_you_mean(name, SYSTEMS)}: one of {', '.join(SYSTEMS)}")
+    refuse_unfitted(name)
     return SYSTEMS[name]

@@ -18,10 +18,12 @@ from torch import nn
 from synthaug.configuration import load_config
 from synthaug.configuration.limits import allowed
 from synthaug.generators.config_checks import check_format, check_keys, check_values, told_with_file
-from synthaug.generators.generator_config import CONFIG_NAME, GeneratorConfig, read_common, read_config_file
+from synthaug.generators.config_file import CONFIG_NAME, read_config_file
+from synthaug.generators.generator_config import GeneratorConfig, read_common
+from synthaug.generators.kept_labels import MadeLabel
 from synthaug.generators.volume_decision import decide_labels, largest_component
 from synthaug.generators.weight_files import build_networks, read_weights
-from synthaug.generators.weights_generator import MadeLabel, WeightsGenerator
+from synthaug.generators.weights_generator import WeightsGenerator
 from synthaug.networks.alpha_wgan import AlphaWGAN
 from synthaug.networks.condition_encoder import condition_vector
 from synthaug.networks.precision import autocast
@@ -155,10 +157,7 @@ class AlphaWGANGenerator(WeightsGenerator):
 
     def _nearest(self, targets_ml: Mapping[str, float], generator: torch.Generator) -> MadeLabel:
         """Of the candidates, the label map with its image whose volumes come nearest to those asked for."""
-        limits_ml = dict(self.config.limits_ml)
-        for name, target_ml in targets_ml.items():  # an extrapolated target widens what a condition may be
-            low, high = limits_ml[name]
-            limits_ml[name] = (min(low, target_ml), max(high, target_ml))
+        limits_ml = self.config.widened_limits(targets_ml)
         condition = condition_vector(targets_ml, tuple(limits_ml), limits_ml)[None].to(self.device)
         best, least = None, np.inf
         for _ in range(self.config.sampling.candidates if targets_ml else 1):
@@ -175,19 +174,15 @@ class AlphaWGANGenerator(WeightsGenerator):
 
     def _decide(self, logits: torch.Tensor, targets_ml: Mapping[str, float]) -> torch.Tensor:
         """Label map ``(X, Y, Z)`` of logits ``(K, X, Y, Z)``, borders moved towards volumes asked for."""
-        voxel_ml = self.config.grid.voxel_volume_ml
-        voxels = {tuple(self.scheme.resolve(name)): round(one / voxel_ml) for name, one in targets_ml.items()}
-        label = decide_labels(logits, voxels, largest_shift=self.config.sampling.volume_shift)
+        label = decide_labels(
+            logits, self.config.voxels_of(targets_ml), largest_shift=self.config.sampling.volume_shift
+        )
         return largest_component(label.to(torch.uint8))
 
     def _error(self, label: torch.Tensor, targets_ml: Mapping[str, float]) -> float:
         """Largest error of a label map's volumes, as the logarithm of their ratio."""
-        counts = torch.bincount(label.flatten().long(), minlength=self.scheme.num_classes).tolist()
-        voxel_ml = self.config.grid.voxel_volume_ml
-        errors = [
-            abs(np.log(max(sum(counts[one] for one in self.scheme.resolve(name)), 1) * voxel_ml / target_ml))
-            for name, target_ml in targets_ml.items()
-        ]
+        made_ml = self.config.volumes_ml(torch.bincount(label.flatten()), targets_ml)
+        errors = [abs(np.log(made_ml[name] / target_ml)) for name, target_ml in targets_ml.items()]
         return float(max(errors, default=0.0))
 
 

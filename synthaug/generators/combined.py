@@ -11,13 +11,14 @@ import inspect
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from synthaug.conditions import Condition
 from synthaug.errors import AmbiguousMappingError, ConfigurationError, GeometryError, LabelError
+from synthaug.generators.kept_labels import KeptLabels, MadeLabel
 from synthaug.generators.own_labels import EQUAL_SPACING, PlacedLabel
 from synthaug.generators.protocol import ImageForLabelGenerator, LabelFirstGenerator, PairGenerator
 from synthaug.labels import LabelMapping, is_tissue_class, propose_mapping
@@ -27,14 +28,6 @@ from synthaug.volumes.geometry import spacing_of
 from synthaug.volumes.grid import Grid
 
 SYSTEM = "combined"
-
-
-@dataclass(frozen=True, eq=False)
-class _TimedLabel:
-    """A label map ``(X, Y, Z)``, and the seconds that it took."""
-
-    label: np.ndarray
-    seconds: float
 
 
 class CombinedGenerator:
@@ -86,7 +79,7 @@ class CombinedGenerator:
         self.fingerprint = self._fingerprint()
         self._grid = _grid_of(masks)
         self._image_grid = _grid_of(images)
-        self._last_labels: dict[tuple[str, int], _TimedLabel] = {}
+        self._kept = KeptLabels(self._make_labels)
 
     @classmethod
     def of(
@@ -102,12 +95,12 @@ class CombinedGenerator:
         if not isinstance(masks, LabelFirstGenerator):
             raise ConfigurationError(
                 f"{SYSTEM}: masks={_name_of(masks)!r} makes no label maps alone (it lacks "
-                f"{_lacking(masks, LabelFirstGenerator)}); take a generator that does, such as a guided-ldm one"
+                f"{_lacking(masks, LabelFirstGenerator)}); take one that does, such as a guided-ldm or medgen3d one"
             )
         if not isinstance(images, ImageForLabelGenerator):
             raise ConfigurationError(
                 f"{SYSTEM}: images={_name_of(images)!r} makes no images for given label maps (it lacks "
-                f"{_lacking(images, ImageForLabelGenerator)}); take a generator that does, such as a guided-ldm one"
+                f"{_lacking(images, ImageForLabelGenerator)}); take one that does, such as a guided-ldm or medgen3d one"
             )
         return cls(masks, images, mapping=mapping)
 
@@ -131,13 +124,13 @@ class CombinedGenerator:
             GeometryError: as :meth:`generate_images`.
             LabelError: as :meth:`generate_images`.
         """
-        timed = self._timed_labels(conditions, seeds)
+        made = self._labels(conditions, seeds)
         started = time.perf_counter()
-        images = self.generate_images([one.label for one in timed], seeds)
+        images = self.generate_images([one.label for one in made], seeds)
         seconds = (time.perf_counter() - started) / max(len(images), 1)
         return [
             self._pair(image, one, condition, seed, seconds)
-            for image, one, condition, seed in zip(images, timed, conditions, seeds, strict=True)
+            for image, one, condition, seed in zip(images, made, conditions, seeds, strict=True)
         ]
 
     def sample_labels(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[np.ndarray]:
@@ -148,7 +141,7 @@ class CombinedGenerator:
         Raises:
             BoundsError: a target outside ``bounds``, unless its condition asks for extrapolation.
         """
-        return [one.label.copy() for one in self._timed_labels(conditions, seeds)]
+        return [one.label.copy() for one in self._labels(conditions, seeds)]
 
     def generate_images(self, labels: Sequence[np.ndarray], seeds: Sequence[int]) -> list[np.ndarray]:
         """Images ``(C, X, Y, Z)`` float32 for label maps ``(X, Y, Z)`` of the pairs' scheme and grid.
@@ -188,27 +181,18 @@ class CombinedGenerator:
             )
         return mapped
 
-    def _timed_labels(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[_TimedLabel]:
+    def _labels(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[MadeLabel]:
         for condition in conditions:
             self.bounds.check(condition)
-        keys = [(condition.key(), seed) for condition, seed in zip(conditions, seeds, strict=True)]
-        missing = {
-            key: condition for key, condition in zip(keys, conditions, strict=True) if key not in self._last_labels
-        }
-        if missing:
-            started = time.perf_counter()
-            labels = self.masks.sample_labels(list(missing.values()), [seed for _, seed in missing])
-            seconds = (time.perf_counter() - started) / len(missing)
-            made = {
-                key: _TimedLabel(label.astype(np.int16), seconds) for key, label in zip(missing, labels, strict=True)
-            }
-            self._last_labels = {key: made[key] if key in made else self._last_labels[key] for key in keys}
-        return [self._last_labels[key] for key in keys]
+        return self._kept.get(conditions, seeds)
+
+    def _make_labels(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[MadeLabel]:
+        return [MadeLabel(label.astype(np.int16)) for label in self.masks.sample_labels(conditions, seeds)]
 
     def _pair(
-        self, image: np.ndarray, timed: _TimedLabel, condition: Condition, seed: int, image_seconds: float
+        self, image: np.ndarray, made: MadeLabel, condition: Condition, seed: int, image_seconds: float
     ) -> LabeledVolume:
-        pair = LabeledVolume(image, timed.label.copy(), self.affine.copy(), self.scheme, self.channels, {})
+        pair = LabeledVolume(image, made.label.copy(), self.affine.copy(), self.scheme, self.channels, {})
         pair.provenance.update(
             generator=self.name,
             generator_sha256=self.fingerprint,
@@ -220,8 +204,8 @@ class CombinedGenerator:
             seed=int(seed),
             requested_ml=dict(condition.targets_ml),
             realised_ml=pair.volumes_ml(),
-            seconds=round(timed.seconds + image_seconds, 3),
-            seconds_label=round(timed.seconds, 3),
+            seconds=round(made.seconds + image_seconds, 3),
+            seconds_label=round(made.seconds, 3),
             **self.computed_with,
         )
         return pair

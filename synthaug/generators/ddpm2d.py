@@ -6,6 +6,8 @@ follow the mean of their views, since a volume is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from synthaug.generators.sequence_generator import SequenceGenerator
@@ -19,6 +21,11 @@ class DDPM2D(SequenceGenerator):
 
     system = "ddpm2d"
 
-    def _make_image(self, label: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def _normalised_images(
+        self, labels: Sequence[torch.Tensor], generators: Sequence[torch.Generator]
+    ) -> list[torch.Tensor]:
         sampling = self.config.sampling
-        return self._slices.generate(label, generator, steps=sampling.image_steps, views=sampling.views)
+        return [
+            self._slices.generate(label, generator, steps=sampling.image_steps, views=sampling.views)
+            for label, generator in zip(labels, generators, strict=True)
+        ]

@@ -81,8 +81,8 @@ class DomainRandomization:
         """Make the generator of the label maps that the options name, and draw images for these.
 
         Args:
-            options: ``masks``, the name or folder of a guided LDM whose label maps are taken, with its own options;
-                without it the cases' label maps are warped. Fields of
+            options: ``masks``, the name or folder of a generator with weights whose label maps are taken, with its own
+                options; without it the cases' label maps are warped. Fields of
                 :class:`~synthaug.generators.random_contrast.RandomContrast`.
             cases: real pairs, whose label maps are warped where ``masks`` is not given.
             scheme: of the cases.
@@ -232,11 +232,11 @@ def _load_masks(name: str, options: Mapping[str, Any], device: str, *, with_case
     if name in WITHOUT_WEIGHTS:
         raise ConfigurationError(
             f"{NAME}: masks={name} has no label maps of its own; leave masks out for those of real cases, or name a "
-            "guided-ldm generator"
+            "folder of weights"
         )
     if with_cases:
         raise ConfigurationError(f"{NAME}: both cases and masks={name}; label maps come from one of them: give one")
     masks = load_generator(name, device=device, **options)
     if not isinstance(masks, LabelFirstGenerator):
-        raise ConfigurationError(f"{NAME}: masks={name} makes no label maps alone; take a guided-ldm generator")
+        raise ConfigurationError(f"{NAME}: masks={name} makes no label maps alone; take one with weights")
     return masks

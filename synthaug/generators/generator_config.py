@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
+import torch
+
 from synthaug.conditions import VolumeBounds
-from synthaug.errors import BoundsError, ConfigurationError
+from synthaug.errors import BoundsError
 from synthaug.generators.intensity_scale import IntensityScale
 from synthaug.labels import LabelScheme
 from synthaug.volumes import CaseRecord
 from synthaug.volumes.grid import Grid
-
-CONFIG_NAME = "config.json"
 
 
 def refuse_no_volume(name: str, volume_ml: float) -> None:
@@ -29,7 +28,7 @@ def refuse_no_volume(name: str, volume_ml: float) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GeneratorConfig:
+class GeneratorConfig(ABC):
     """Everything but the weights and the networks' sizes.
 
     Attributes:
@@ -65,6 +64,33 @@ class GeneratorConfig:
         """Bounds of the controls in mL."""
         return VolumeBounds(dict(self.limits_ml))
 
+    def widened_limits(self, targets_ml: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+        """What a condition may be, in mL by control: the limits, widened by targets that are extrapolated."""
+        return {
+            name: (min(low, targets_ml.get(name, low)), max(high, targets_ml.get(name, high)))
+            for name, (low, high) in self.limits_ml.items()
+        }
+
+    def voxels_of(self, volumes_ml: Mapping[str, float]) -> dict[tuple[int, ...], int]:
+        """Volumes in mL by structure or group as voxels by label ids."""
+        voxel_ml = self.grid.voxel_volume_ml
+        return {tuple(self.scheme.resolve(name)): round(one / voxel_ml) for name, one in volumes_ml.items()}
+
+    def volumes_ml(self, counts: torch.Tensor, names: Iterable[str]) -> dict[str, float]:
+        """Volumes in mL of structures or groups, above 0, since they are taken the logarithm of.
+
+        Args:
+            counts: voxels by label id, ``(K,)`` or fewer.
+            names: of the structures or groups.
+        """
+        found = dict(enumerate(counts.tolist()))
+        voxels = {name: sum(found.get(one, 0) for one in self.scheme.resolve(name)) for name in names}
+        return {name: max(count, 1) * self.grid.voxel_volume_ml for name, count in voxels.items()}
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+
     def common_dict(self) -> dict[str, Any]:
         """JSON form of what all systems have."""
         return {
@@ -93,25 +119,3 @@ def read_common(content: Mapping[str, Any]) -> dict[str, Any]:
         "training_cases": tuple(CaseRecord(**case) for case in content["training_cases"]),
         "versions": content["versions"],
     }
-
-
-def read_config_file(folder: Path) -> dict[str, Any]:
-    """The JSON object in ``config.json`` of a generator's folder.
-
-    Raises:
-        ConfigurationError: it is missing, cannot be read, or is none.
-    """
-    path = folder / CONFIG_NAME
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigurationError(f"{path} is missing; name a folder that `synthaug fit` wrote") from error
-    except OSError as error:
-        raise ConfigurationError(
-            f"{path} cannot be read ({error.strerror or error}); check the path and its permissions"
-        ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} is not valid JSON ({error}); fit or fetch the generator again") from error
-    if not isinstance(content, dict):
-        raise ConfigurationError(f"{path} holds no JSON object; fit or fetch the generator again")
-    return content

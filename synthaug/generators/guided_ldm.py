@@ -19,13 +19,14 @@ from torch import nn
 
 from synthaug.conditions import Condition
 from synthaug.errors import ConfigurationError
-from synthaug.generators.generator_config import CONFIG_NAME
+from synthaug.generators.config_file import CONFIG_NAME
 from synthaug.generators.guided_ldm_checks import NetworkSizes, check_sizes
 from synthaug.generators.guided_ldm_config import GuidedLDMConfig
 from synthaug.generators.image_stage import ImageStage
+from synthaug.generators.kept_labels import MadeLabel
 from synthaug.generators.mask_stage import MaskStage
 from synthaug.generators.weight_files import build_networks, read_weights
-from synthaug.generators.weights_generator import IMAGE_STREAM, MadeLabel, TwoStageGenerator
+from synthaug.generators.weights_generator import IMAGE_STREAM, TwoStageGenerator
 from synthaug.networks.image_autoencoder import ImageAutoencoder
 from synthaug.networks.image_diffusion import ImageDiffusionUNet
 from synthaug.networks.label_autoencoder import LabelAutoencoder

@@ -9,7 +9,8 @@ from typing import Any
 
 from synthaug.errors import ConfigurationError, did_you_mean
 from synthaug.generators.config_checks import check_format, told_with_file
-from synthaug.generators.generator_config import CONFIG_NAME, GeneratorConfig, read_common, read_config_file
+from synthaug.generators.config_file import CONFIG_NAME, read_config_file
+from synthaug.generators.generator_config import GeneratorConfig, read_common
 from synthaug.generators.guided_ldm_checks import SECTIONS, check_keys, check_values
 from synthaug.generators.latent_scale import LatentScale
 from synthaug.generators.sampling_config import SamplingConfig

@@ -34,6 +34,8 @@ class ImageSequenceStage:
         Args:
             labels: label maps ``(X, Y, Z)`` of one shape; their axial slices are made in order along z.
         """
+        if not labels:
+            return []
         label = torch.stack([one.long() for one in labels]).movedim(-1, 1).to(self.device)
         with autocast(self.device, self.dtype):
             slices = generate_slices(self.generator, pad_ends(label, slices=self.generator.slices))

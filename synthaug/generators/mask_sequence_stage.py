@@ -108,7 +108,7 @@ class MaskSequenceStage:
         while unfinished := [draw for draw in draws if not draw.search.done]:
             for draw, logits in zip(unfinished, self._grow(unfinished), strict=True):
                 label = self._decide(logits, draw.asked_ml)
-                draw.search.observe(label, self._volumes_ml(label, tuple(draw.asked_ml)))
+                draw.search.observe(label, self.config.volumes_ml(torch.bincount(label.flatten()), draw.asked_ml))
         return [GrownLabel(draw.search.best, self._joins(draw)) for draw in draws]
 
     def _draw(self, targets_ml: Mapping[str, float], generator: torch.Generator) -> _Draw:
@@ -116,10 +116,7 @@ class MaskSequenceStage:
         sampling = self.config.sampling
         start = int(torch.randint(self.network.shape[2] - self.network.slices + 1, (1,), generator=generator))
         seed = int(torch.randint(2**53, (1,), generator=generator))
-        limits_ml = dict(self.config.limits_ml)
-        for name, target_ml in targets_ml.items():  # an extrapolated target widens what a condition may be
-            low, high = limits_ml[name]
-            limits_ml[name] = (min(low, target_ml), max(high, target_ml))
+        limits_ml = self.config.widened_limits(targets_ml)
         search = VolumeSearch(targets_ml, sampling.volume_tolerance, sampling.volume_rounds if targets_ml else 0)
         return _Draw(search, limits_ml, dict(targets_ml), start, seed)
 
@@ -202,16 +199,7 @@ class MaskSequenceStage:
 
     def _decide(self, logits: torch.Tensor, asked_ml: Mapping[str, float]) -> torch.Tensor:
         """Label map ``(X, Y, Z)`` of logits ``(K, x, y, z)``, borders moved a little towards volumes asked for."""
-        voxel_ml = self.config.grid.voxel_volume_ml
-        voxels = {
-            tuple(self.config.scheme.resolve(name)): round(volume_ml / voxel_ml) for name, volume_ml in asked_ml.items()
-        }
         full = to_full_size(logits.float(), self.config.grid.shape)
+        voxels = self.config.voxels_of(asked_ml)
         label = decide_labels(full, voxels, largest_shift=self.config.sampling.volume_shift)
         return largest_component(label.to(torch.uint8))
-
-    def _volumes_ml(self, label: torch.Tensor, names: Sequence[str]) -> dict[str, float]:
-        """Volumes in mL; above 0, since they are taken the logarithm of."""
-        counts = torch.bincount(label.flatten().long(), minlength=self.config.scheme.num_classes).tolist()
-        voxels = {name: sum(counts[one] for one in self.config.scheme.resolve(name)) for name in names}
-        return {name: max(count, 1) * self.config.grid.voxel_volume_ml for name, count in voxels.items()}

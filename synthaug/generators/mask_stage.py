@@ -76,7 +76,7 @@ class MaskStage:
             for draw, coarse, latent in zip(unfinished, coarsest.split(1), latents.split(1), strict=True):
                 label = self._decide(coarse, latent, draw.settled_ml)
                 counts = torch.bincount(label.flatten())
-                draw.search.observe(label, self._volumes_ml(counts, tuple(draw.search.aims_ml)))
+                draw.search.observe(label, self.config.volumes_ml(counts, tuple(draw.search.aims_ml)))
         return [draw.search.best for draw in draws]
 
     def _draw(self, targets_ml: Mapping[str, float], generator: torch.Generator) -> _Draw:
@@ -86,10 +86,7 @@ class MaskStage:
         detail_noises = tuple(
             sampling.detail_temperature * self._draw_noise(level + 1, generator) for level in range(DETAIL_LEVELS)
         )
-        limits_ml = dict(self.config.limits_ml)
-        for name, target_ml in targets_ml.items():  # an extrapolated target widens what a condition may be
-            low, high = limits_ml[name]
-            limits_ml[name] = (min(low, target_ml), max(high, target_ml))
+        limits_ml = self.config.widened_limits(targets_ml)
         volume_seed = int(torch.randint(2**53, (1,), generator=generator))
 
         def aims_of(asked_ml: Mapping[str, float]) -> dict[str, float]:
@@ -159,7 +156,7 @@ class MaskStage:
                 voxels = (self.autoencoder.label_shares(data) * math.prod(self.config.grid.shape)).cpu()
                 for one, held in zip(feedbacks, voxels, strict=True):
                     if one.active:
-                        one.observe(self._volumes_ml(held, one.controls))
+                        one.observe(self.config.volumes_ml(held, one.controls))
             return outcome
 
         return integrate_flow(velocity, noise, steps=sampling.mask_steps, shift=sampling.mask_shift)
@@ -193,8 +190,7 @@ class MaskStage:
         for ids, shares in self._thin_shares(coarsest).items():
             settle_neighbourhoods(logits, ids, shares, largest_shift=sampling.volume_shift)
             voxels[ids] = round(float(shares.double().mean()) * math.prod(self.config.grid.shape))
-        for name, volume_ml in volumes_ml.items():
-            voxels[tuple(scheme.resolve(name))] = round(volume_ml / self.config.grid.voxel_volume_ml)
+        voxels |= self.config.voxels_of(volumes_ml)
         label = LabelAutoencoder.unfold(logits.argmax(dim=0, keepdim=True))[0].cpu().numpy()
         for name in sampling.one_piece:
             for one in scheme.resolve(name):
@@ -210,9 +206,3 @@ class MaskStage:
         (shares,) = self.autoencoder.shares_in_blocks(coarsest, neighbourhood_edges(coarsest.shape[2:]))
         found = [tuple(self.config.scheme.resolve(name)) for name in self.config.sampling.thin]
         return {ids: shares[list(ids)].sum(dim=0) for ids in found}
-
-    def _volumes_ml(self, voxels: torch.Tensor, controls: tuple[str, ...]) -> dict[str, float]:
-        """Volumes in mL of controls from voxels by label id; above 0, since they are taken the logarithm of."""
-        counts = [*voxels.tolist(), *[0] * (self.config.scheme.num_classes - len(voxels))]
-        found = {name: sum(counts[one] for one in self.config.scheme.resolve(name)) for name in controls}
-        return {name: max(count, 1) * self.config.grid.voxel_volume_ml for name, count in found.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from synthaug.generators.sequence_generator import SequenceGenerator
@@ -14,12 +16,10 @@ class MedGen3D(SequenceGenerator):
 
     system = "medgen3d"
 
-    def _make_image(self, label: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def _normalised_images(
+        self, labels: Sequence[torch.Tensor], generators: Sequence[torch.Generator]
+    ) -> list[torch.Tensor]:
         sampling = self.config.sampling
-        return self._slices.refine(
-            self._sequence_images(label),
-            label,
-            generator,
-            noising_steps=sampling.noising_steps,
-            steps=sampling.refine_steps,
-        )
+        steps = {"noising_steps": sampling.noising_steps, "steps": sampling.refine_steps}
+        drafts = zip(self._sequence_images(labels), labels, generators, strict=True)
+        return [self._slices.refine(image, label, generator, **steps) for image, label, generator in drafts]

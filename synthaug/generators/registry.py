@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthaug.errors import ConfigurationError, did_you_mean
+from synthaug.generators.config_file import CONFIG_NAME, read_config_file
 
 if TYPE_CHECKING:
     from synthaug.generators.cases import CasePaths
     from synthaug.generators.protocol import PairGenerator
     from synthaug.labels import LabelScheme
 
-CONFIG_FILE = "config.json"
 COUNTERFACTUAL = "counterfactual"
 DOMAIN_RANDOMIZATION = "domain-randomization"
 WITHOUT_WEIGHTS = (COUNTERFACTUAL, DOMAIN_RANDOMIZATION)
@@ -53,52 +53,61 @@ class GeneratorInfo:
     summary: str
 
 
-def _load_guided_ldm(folder: Path, device: str, options: dict[str, Any]) -> PairGenerator:
-    from synthaug.generators.guided_ldm import GuidedLDM
+@dataclass(frozen=True)
+class _System:
+    """A system with weights.
 
-    return GuidedLDM.load(folder, device=device, **options)
+    Attributes:
+        loader: module and class that load a folder; imported when a generator is loaded.
+        summary: one line for lists.
+    """
 
+    loader: tuple[str, str]
+    summary: str
 
-def _load_medgen3d(folder: Path, device: str, options: dict[str, Any]) -> PairGenerator:
-    from synthaug.generators.medgen3d import MedGen3D
-
-    return MedGen3D.load(folder, device=device, **options)
-
-
-def _load_vid2vid(folder: Path, device: str, options: dict[str, Any]) -> PairGenerator:
-    from synthaug.generators.vid2vid import Vid2Vid
-
-    return Vid2Vid.load(folder, device=device, **options)
-
-
-def _load_ddpm2d(folder: Path, device: str, options: dict[str, Any]) -> PairGenerator:
-    from synthaug.generators.ddpm2d import DDPM2D
-
-    return DDPM2D.load(folder, device=device, **options)
+    def load(self, folder: Path, device: str, options: Mapping[str, Any]) -> PairGenerator:
+        module, name = self.loader
+        generator: PairGenerator = getattr(import_module(module), name).load(folder, device=device, **options)
+        return generator
 
 
-def _load_alpha_wgan(folder: Path, device: str, options: dict[str, Any]) -> PairGenerator:
-    from synthaug.generators.alpha_wgan import AlphaWGANGenerator
-
-    return AlphaWGANGenerator.load(folder, device=device, **options)
-
-
-_SYSTEMS: dict[str, Callable[[Path, str, dict[str, Any]], PairGenerator]] = {
-    "guided-ldm": _load_guided_ldm,
-    "medgen3d": _load_medgen3d,
-    "vid2vid": _load_vid2vid,
-    "ddpm2d": _load_ddpm2d,
-    "alpha-wgan": _load_alpha_wgan,
+_SYSTEMS = {
+    "guided-ldm": _System(
+        ("synthaug.generators.guided_ldm", "GuidedLDM"),
+        "guided mask latent diffusion, then SPADE image latent diffusion",
+    ),
+    "medgen3d": _System(
+        ("synthaug.generators.medgen3d", "MedGen3D"),
+        "label slices by diffusion, image slices by Vid2Vid, refined in three views",
+    ),
+    "vid2vid": _System(
+        ("synthaug.generators.vid2vid", "Vid2Vid"), "label slices by diffusion, image slices by Vid2Vid"
+    ),
+    "ddpm2d": _System(
+        ("synthaug.generators.ddpm2d", "DDPM2D"),
+        "label slices by diffusion, image slices by diffusion in three views",
+    ),
+    "alpha-wgan": _System(
+        ("synthaug.generators.alpha_wgan", "AlphaWGANGenerator"),
+        "label map and image at once, by a generative adversarial network",
+    ),
 }
-"""``system`` of a configuration -> how its folder is loaded."""
+"""By the ``system`` of a configuration."""
 
-_SUMMARIES = {
-    "guided-ldm": "guided mask latent diffusion, then SPADE image latent diffusion",
-    "medgen3d": "label slices by diffusion, image slices by Vid2Vid, refined in three views",
-    "vid2vid": "label slices by diffusion, image slices by Vid2Vid",
-    "ddpm2d": "label slices by diffusion, image slices by diffusion in three views",
-    "alpha-wgan": "label map and image at once, by a generative adversarial network",
-}
+
+def refuse_unfitted(system: str) -> None:
+    """Refuse a system that cannot be fitted.
+
+    Raises:
+        ConfigurationError: there is no such system, or it has no weights.
+    """
+    if system in WITHOUT_WEIGHTS:
+        raise ConfigurationError(
+            f"--generator {system}: has no weights, so there is nothing to fit; use it with `synthaug sample` and "
+            f"`precompute`, or fit one of: {', '.join(_SYSTEMS)}"
+        )
+    if system not in _SYSTEMS:
+        raise ConfigurationError(f"--generator {system}{did_you_mean(system, _SYSTEMS)}: one of {', '.join(_SYSTEMS)}")
 
 
 def pretrained_folders() -> dict[str, Path]:
@@ -108,7 +117,7 @@ def pretrained_folders() -> dict[str, Path]:
     for parent in (package / "pretrained", package.parent / "pretrained"):
         if parent.is_dir():
             for folder in sorted(parent.iterdir()):
-                if (folder / CONFIG_FILE).is_file():
+                if (folder / CONFIG_NAME).is_file():
                     found.setdefault(folder.name, folder)
     return found
 
@@ -121,7 +130,7 @@ def list_generators() -> list[GeneratorInfo]:
             system = _system_of(folder)
         except ConfigurationError:
             system = "unknown"
-        summary = _SUMMARIES.get(system, f"{folder / CONFIG_FILE} cannot be read")
+        summary = _SYSTEMS[system].summary if system in _SYSTEMS else f"{folder / CONFIG_NAME} cannot be read"
         infos.append(GeneratorInfo(name, system, folder, False, summary))
     summary = "a real pair with its ventricles taken to a volume by a diffeomorphic warp; no weights"
     infos.append(GeneratorInfo(COUNTERFACTUAL, COUNTERFACTUAL, None, True, summary))
@@ -154,8 +163,8 @@ def load_generator(
         channels: names of the cases' image channels.
         **options: the generator's own options, for example ``steps`` or ``guidance_scale``. ``masks`` names another
             generator, whose label maps its images are made for; options of label maps are that generator's then.
-            ``label_mapping`` says what the structures of these become
-            where their names do not tell: see :class:`~synthaug.generators.combined.CombinedGenerator`.
+            ``label_mapping`` says what the structures of these become where their names do not tell: see
+            :class:`~synthaug.generators.combined.CombinedGenerator`.
 
     Raises:
         ConfigurationError: an unknown name, a folder without configuration, an unknown option, or cases given to a
@@ -184,16 +193,20 @@ def load_generator(
     system = _system_of(folder)
     if system not in _SYSTEMS:
         raise ConfigurationError(
-            f"{folder / CONFIG_FILE}: system {system!r}{did_you_mean(system, _SYSTEMS)}; "
+            f"{folder / CONFIG_NAME}: system {system!r}{did_you_mean(system, _SYSTEMS)}; "
             f"this version of synthaug has: {', '.join(_SYSTEMS)}"
         )
     if not set(COMBINING_OPTIONS) & set(options):
-        return _SYSTEMS[system](folder, device, options)
+        return _SYSTEMS[system].load(folder, device, options)
     if "masks" not in options:
         raise ConfigurationError(f"generator {name!r}: option 'label_mapping' is for label maps of another: give masks")
+    if str(options["masks"]) == COUNTERFACTUAL:
+        raise ConfigurationError(
+            f"option 'masks': {COUNTERFACTUAL} makes no label maps without images of its own; name a folder of weights"
+        )
     of_labels = {key: value for key, value in options.items() if key in LABEL_MAP_OPTIONS or key == "steps"}
     of_images = {key: value for key, value in options.items() if key not in (*LABEL_MAP_OPTIONS, *COMBINING_OPTIONS)}
-    images = _SYSTEMS[system](folder, device, of_images)
+    images = _SYSTEMS[system].load(folder, device, of_images)
     masks = load_generator(str(options["masks"]), device=device, **of_labels)
     return _with_masks(images, masks, options.get("label_mapping"))
 
@@ -260,11 +273,11 @@ def find_generator(name: str) -> Path:
     if name in shipped:
         return shipped[name]
     folder = Path(name).expanduser()
-    if (folder / CONFIG_FILE).is_file():
+    if (folder / CONFIG_NAME).is_file():
         return folder
     if folder.is_dir():
         raise ConfigurationError(
-            f"{folder} holds no {CONFIG_FILE}, so it is no generator; name a folder that `synthaug fit` wrote"
+            f"{folder} holds no {CONFIG_NAME}, so it is no generator; name a folder that `synthaug fit` wrote"
         )
     if name in WITHOUT_WEIGHTS:
         raise ConfigurationError(
@@ -278,18 +291,10 @@ def find_generator(name: str) -> Path:
 
 
 def _system_of(folder: Path) -> str:
-    path = folder / CONFIG_FILE
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(
-            f"{path}: cannot be read ({error.strerror}); check the path and its permissions"
-        ) from error
-    except ValueError as error:
-        raise ConfigurationError(f"{path}: is not JSON ({error}); fit or fetch the generator again") from error
-    system = content.get("system") if isinstance(content, dict) else None
+    system = read_config_file(folder).get("system")
     if not isinstance(system, str):
         raise ConfigurationError(
-            f"{path}: names no 'system' (one of {', '.join(_SYSTEMS)}); name a folder that `synthaug fit` wrote"
+            f"{folder / CONFIG_NAME}: names no 'system' (one of {', '.join(_SYSTEMS)}); name a folder that "
+            "`synthaug fit` wrote"
         )
     return system

@@ -11,12 +11,13 @@ from synthaug.configuration import load_config
 from synthaug.configuration.limits import allowed
 from synthaug.errors import ConfigurationError
 from synthaug.generators.config_checks import check_format, check_keys, check_values, told_with_file
-from synthaug.generators.generator_config import CONFIG_NAME, GeneratorConfig, read_common, read_config_file
+from synthaug.generators.config_file import CONFIG_NAME, read_config_file
+from synthaug.generators.generator_config import GeneratorConfig, read_common
+from synthaug.volumes.views import VIEWS
 
 FORMAT_VERSION = 1
 SECTIONS = ("mask_sequence", "image_sequence", "slice_diffusion")
 INFORMATIVE = ("system", "null_condition", "noise_schedule", "weights")
-VIEWS = ("axial", "coronal", "sagittal")
 
 IMAGE_SECTIONS = {
     "medgen3d": ("image_sequence", "slice_diffusion"),
@@ -57,7 +58,7 @@ class SequenceSampling:
     noising_steps: int = field(default=10, metadata=allowed(low=0, high=1000))
     refine_steps: int = field(default=3, metadata=allowed(low=1, high=1000))
     image_steps: int = field(default=20, metadata=allowed(low=1, high=1000))
-    views: tuple[str, ...] = field(default=VIEWS, metadata=allowed(choices=VIEWS))
+    views: tuple[str, ...] = field(default=tuple(VIEWS), metadata=allowed(choices=tuple(VIEWS)))
 
     def __post_init__(self) -> None:
         if not self.views or len(set(self.views)) < len(self.views):

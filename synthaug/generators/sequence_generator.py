@@ -14,17 +14,19 @@ from torch import nn
 from torch.nn import functional
 
 from synthaug.errors import ConfigurationError
-from synthaug.generators.generator_config import CONFIG_NAME
+from synthaug.generators.config_file import CONFIG_NAME
 from synthaug.generators.image_sequence_stage import ImageSequenceStage
+from synthaug.generators.kept_labels import MadeLabel
 from synthaug.generators.mask_sequence_stage import MaskSequenceStage
-from synthaug.generators.sequence_config import VIEWS, SequenceConfig
+from synthaug.generators.sequence_config import SequenceConfig
 from synthaug.generators.slice_refiner import SliceRefiner
 from synthaug.generators.slice_size import working_shape
 from synthaug.generators.weight_files import build_networks, read_weights
-from synthaug.generators.weights_generator import IMAGE_STREAM, MadeLabel, TwoStageGenerator
+from synthaug.generators.weights_generator import IMAGE_STREAM, TwoStageGenerator
 from synthaug.networks.image_sequence import ImageSequenceGenerator
 from synthaug.networks.mask_sequence import MaskSequenceUNet
 from synthaug.networks.slice_diffusion import SliceDiffusionUNet
+from synthaug.volumes.views import VIEWS
 
 System = TypeVar("System", bound="SequenceGenerator")
 
@@ -52,7 +54,7 @@ class SequenceNetworks:
         image_sequence = None
         if "image_sequence" in sections:
             image_sequence = ImageSequenceGenerator(channels, classes, **config.image_sequence)
-        views = VIEWS if "slice_diffusion" in sections else ()
+        views = tuple(VIEWS) if "slice_diffusion" in sections else ()
         slices = {view: SliceDiffusionUNet(channels, classes, **config.slice_diffusion) for view in views}
         return cls(mask_sequence, image_sequence, slices)
 
@@ -111,8 +113,10 @@ class SequenceGenerator(TwoStageGenerator):
         return cls(config, networks, fingerprint=fingerprint, device=device)
 
     @abstractmethod
-    def _make_image(self, label: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Image ``(C, X, Y, Z)`` in normalised units for a label map ``(X, Y, Z)``, on the CPU."""
+    def _normalised_images(
+        self, labels: Sequence[torch.Tensor], generators: Sequence[torch.Generator]
+    ) -> list[torch.Tensor]:
+        """Images ``(C, X, Y, Z)`` in normalised units for label maps ``(X, Y, Z)``, on the CPU."""
 
     def _make_labels(self, targets_ml: Sequence[Mapping[str, float]], seeds: Sequence[int]) -> list[MadeLabel]:
         grown = self._masks.sample(targets_ml, [torch.Generator().manual_seed(int(seed)) for seed in seeds])
@@ -121,22 +125,19 @@ class SequenceGenerator(TwoStageGenerator):
     def _make_images(
         self, labels: Sequence[np.ndarray], seeds: Sequence[int], patch: tuple[slice, slice, slice]
     ) -> list[np.ndarray]:
+        given = [torch.from_numpy(np.ascontiguousarray(label)) for label in labels]
+        generators = [torch.Generator().manual_seed(int(seed) ^ IMAGE_STREAM) for seed in seeds]
         images = []
-        for label, seed in zip(labels, seeds, strict=True):
-            whole = torch.from_numpy(np.ascontiguousarray(label))
-            made = self._with_offsets(
-                self._make_image(whole, torch.Generator().manual_seed(int(seed) ^ IMAGE_STREAM)), whole
-            )
-            shown, tissue = made.numpy()[(slice(None), *patch)], label[patch] > 0
+        for label, made in zip(given, self._normalised_images(given, generators), strict=True):
+            shown, tissue = self._with_offsets(made, label).numpy()[(slice(None), *patch)], label.numpy()[patch] > 0
             scaled = zip(self.config.intensities, shown, strict=True)
             images.append(np.stack([scale.restore(channel, tissue) for scale, channel in scaled]))
         return images
 
-    def _sequence_images(self, label: torch.Tensor) -> torch.Tensor:
-        """Image ``(C, X, Y, Z)`` of the image sequence generator."""
+    def _sequence_images(self, labels: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Images ``(C, X, Y, Z)`` of the image sequence generator."""
         assert self._sequence is not None
-        (image,) = self._sequence.sample([label])
-        return image
+        return self._sequence.sample(labels)
 
     def _with_offsets(self, image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         if not self.config.label_offsets:

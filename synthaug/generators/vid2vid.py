@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from synthaug.generators.sequence_generator import SequenceGenerator
@@ -15,5 +17,7 @@ class Vid2Vid(SequenceGenerator):
 
     system = "vid2vid"
 
-    def _make_image(self, label: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        return self._sequence_images(label)
+    def _normalised_images(
+        self, labels: Sequence[torch.Tensor], generators: Sequence[torch.Generator]
+    ) -> list[torch.Tensor]:
+        return self._sequence_images(labels)

@@ -14,7 +14,7 @@ from torch import nn
 from synthaug.errors import ConfigurationError
 from synthaug.files.compact_weights import expand
 from synthaug.generators.config_checks import MEND
-from synthaug.generators.generator_config import CONFIG_NAME
+from synthaug.generators.config_file import CONFIG_NAME
 
 Networks = TypeVar("Networks")
 

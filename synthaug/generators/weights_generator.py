@@ -6,7 +6,7 @@ import platform
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch import nn
 from synthaug.conditions import Condition
 from synthaug.errors import GeometryError
 from synthaug.generators.generator_config import GeneratorConfig, refuse_no_volume
+from synthaug.generators.kept_labels import KeptLabels, MadeLabel
 from synthaug.networks.memory_format import with_channels_last
 from synthaug.networks.precision import choose_device, choose_dtype
 from synthaug.volumes import LabeledVolume
@@ -24,23 +25,6 @@ EVERYWHERE = (slice(None), slice(None), slice(None))
 
 IMAGE_STREAM = 0x5EED
 """Keeps the noise of an image apart from that of its label map, so that either can be made without the other."""
-
-
-@dataclass(frozen=True)
-class MadeLabel:
-    """A label map that a generator made.
-
-    Attributes:
-        label: ``(X, Y, Z)`` int16.
-        details: of how it was made, for the provenance; JSON-ready.
-        image: ``(C, X, Y, Z)`` that was made with it, where one was.
-        seconds: that it took.
-    """
-
-    label: np.ndarray
-    details: Mapping[str, Any] = field(default_factory=dict)
-    image: np.ndarray | None = None
-    seconds: float = 0.0
 
 
 class WeightsGenerator(ABC):
@@ -72,7 +56,7 @@ class WeightsGenerator(ABC):
         self.dtype = choose_dtype(self.device)
         for network in networks:
             with_channels_last(network.to(self.device)).eval().requires_grad_(False)
-        self._last_labels: dict[tuple[str, int], MadeLabel] = {}
+        self._kept = KeptLabels(self._make_for)
 
     @abstractmethod
     def _make_labels(self, targets_ml: Sequence[Mapping[str, float]], seeds: Sequence[int]) -> list[MadeLabel]:
@@ -99,7 +83,7 @@ class WeightsGenerator(ABC):
             BoundsError: a target outside ``bounds``, unless its condition asks for extrapolation; one that is not
                 above 0.
         """
-        return [one.label.copy() for one in self._kept_labels(conditions, seeds)]
+        return [one.label.copy() for one in self._labels(conditions, seeds)]
 
     @property
     def computed_with(self) -> dict[str, Any]:
@@ -110,30 +94,20 @@ class WeightsGenerator(ABC):
             "versions": {"python": platform.python_version(), "torch": torch.__version__},
         }
 
-    def _kept_labels(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[MadeLabel]:
+    def _labels(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[MadeLabel]:
         for condition in conditions:
-            self._check(condition)
-        asked = {(condition.key(), seed): condition for condition, seed in zip(conditions, seeds, strict=True)}
-        missing = {key: condition for key, condition in asked.items() if key not in self._last_labels}
-        if missing:
-            started = time.perf_counter()
-            labels = self._make_labels(
-                [condition.targets_ml for condition in missing.values()], [seed for _, seed in missing]
-            )
-            seconds = (time.perf_counter() - started) / len(labels)
-            made = {key: replace(label, seconds=seconds) for key, label in zip(missing, labels, strict=True)}
-            self._last_labels = {key: self._last_labels.get(key) or made[key] for key in asked}
-        return [self._last_labels[key] for key in zip([one.key() for one in conditions], seeds, strict=True)]
+            self.bounds.check(condition)
+            for name, volume_ml in condition.targets_ml.items():
+                refuse_no_volume(name, volume_ml)
+        return self._kept.get(conditions, seeds)
 
-    def _check(self, condition: Condition) -> None:
-        self.bounds.check(condition)
-        for name, volume_ml in condition.targets_ml.items():
-            refuse_no_volume(name, volume_ml)
+    def _make_for(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[MadeLabel]:
+        return self._make_labels([condition.targets_ml for condition in conditions], seeds)
 
     def _generate(
         self, conditions: Sequence[Condition], seeds: Sequence[int], patch: tuple[slice, slice, slice]
     ) -> list[LabeledVolume]:
-        made = self._kept_labels(conditions, seeds)
+        made = self._labels(conditions, seeds)
         started = time.perf_counter()
         images = self._images_for(made, seeds, patch)
         seconds = (time.perf_counter() - started) / max(len(images), 1)

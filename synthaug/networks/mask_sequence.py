@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -63,8 +64,9 @@ class MaskSequenceUNet(nn.Module):
         super().__init__()
         multiple = FOLD * 2 ** (len(channels) - 1)
         pooled = [size // pool for size, pool in zip(shape, PRIOR_POOL, strict=True)]
-        if any(size % max(multiple, pool) for size, pool in zip(shape[:2], PRIOR_POOL, strict=False)) or shape[2] % 2:
-            raise ValueError(f"slices of {tuple(shape)} voxels; x and y must be multiples of {multiple}, z of 2")
+        multiples = (math.lcm(multiple, PRIOR_POOL[0]), math.lcm(multiple, PRIOR_POOL[1]), PRIOR_POOL[2])
+        if any(size % one for size, one in zip(shape, multiples, strict=True)):
+            raise ValueError(f"slices of {tuple(shape)} voxels; x, y and z must be multiples of {multiples}")
         self.num_classes, self.slices = num_classes, slices
         self.shape = tuple(shape)
         self.log_prior: torch.Tensor

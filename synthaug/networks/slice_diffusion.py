@@ -13,9 +13,7 @@ from torch.nn import functional
 
 from synthaug.networks.label_modulation import modulate_by_label
 from synthaug.networks.voxel_norm import normalise_each_voxel
-
-VIEWS: Mapping[str, int] = {"axial": 2, "coronal": 1, "sagittal": 0}
-"""Axis of x, y, z along which the slices of a view follow each other."""
+from synthaug.volumes.views import VIEWS
 
 NOISING_STEPS = 1000
 """Steps from an image to noise (Ho et al. 2020)."""

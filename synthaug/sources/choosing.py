@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from synthaug.errors import ConfigurationError
+from synthaug.generators.config_file import CONFIG_NAME
 from synthaug.generators.protocol import PairGenerator
-from synthaug.generators.registry import CONFIG_FILE, list_generators
+from synthaug.generators.registry import list_generators
 from synthaug.schedules import VolumeSchedule, parse_schedule
 from synthaug.sources.generator_source import GeneratorSource
 from synthaug.sources.source import Source
@@ -46,7 +47,7 @@ def as_source(
 def _open_cache(given: str | Path) -> Store:
     folder = Path(given)
     names = {one.name for one in list_generators()}
-    if (folder / CONFIG_FILE).is_file() or (not folder.exists() and str(given) in names):
+    if (folder / CONFIG_NAME).is_file() or (not folder.exists() and str(given) in names):
         raise ConfigurationError(
             f"source_or_generator: {str(given)!r} is a generator, not a cache; "
             f"give synthaug.load_generator({str(given)!r})"

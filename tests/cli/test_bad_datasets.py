@@ -16,6 +16,7 @@ import pytest
 from synthaug.cli.app import run
 from synthaug.conditions import Condition
 from synthaug.fitting.cases import FittingCase
+from synthaug.fitting.generator_fit import FitTask
 from synthaug.volumes import write_image, write_label
 from tests import stand_in_generator
 from tests.generators.tiny_guided_ldm import write_tiny_generator
@@ -216,8 +217,8 @@ def test_a_fit_takes_cases_of_different_spacing(raw: Path, tmp_path: Path, monke
     given: list[FittingCase] = []
 
     class Recorded:
-        def __init__(self, name: str, cases: Sequence[FittingCase], *arguments: Any, **named: Any) -> None:
-            given.extend(cases)
+        def __init__(self, task: FitTask[Any]) -> None:
+            given.extend(task.cases)
 
         def run(self, **named: Any) -> None:
             write_tiny_generator(tmp_path / "out")

@@ -18,6 +18,7 @@ from synthaug.conditions import Condition
 from synthaug.errors import ConfigurationError
 from synthaug.fitting.bank import Bank, BankSettings
 from synthaug.fitting.cases import FittingCase
+from synthaug.fitting.generator_fit import FitTask
 from synthaug.fitting.guided_ldm import GuidedLDMFit
 from synthaug.fitting.guided_ldm_settings import (
     GuidedLDMSettings,
@@ -83,7 +84,18 @@ def make_fit(
     cases: list[FittingCase], scheme: LabelScheme, settings: GuidedLDMSettings, folder: Path, precision: str = "no"
 ) -> GuidedLDMFit:
     accelerator = Accelerator(cpu=True, mixed_precision=precision)
-    return GuidedLDMFit("tiny", cases, scheme, ("T1",), settings, folder, budget_seconds=4000, accelerator=accelerator)
+    return GuidedLDMFit(
+        FitTask(
+            name="tiny",
+            cases=cases,
+            scheme=scheme,
+            channels=("T1",),
+            settings=settings,
+            folder=folder,
+            budget_seconds=4000,
+            accelerator=accelerator,
+        )
+    )
 
 
 @pytest.fixture(scope="module")
@@ -151,18 +163,17 @@ def test_a_fit_goes_on_from_a_generator(
     begun = GuidedLDM.read(fitted)
     other = [replace(case, identifier=f"other_{case.identifier}", record=OTHER) for case in cases[:1]]
     like = settings.like(begun.config, masks=train_masks)
-    fit = GuidedLDMFit(
-        "further",
-        other,
-        scheme,
-        ("T1",),
-        like,
-        tmp_path / "further",
+    task = FitTask(
+        name="further",
+        cases=other,
+        scheme=scheme,
+        channels=("T1",),
+        settings=like,
+        folder=tmp_path / "further",
         budget_seconds=4000,
         accelerator=Accelerator(cpu=True),
-        begun=begun,
-        train_masks=train_masks,
     )
+    fit = GuidedLDMFit(task, begun=begun, train_masks=train_masks)
     further = fit.run()
     config = GuidedLDM.read(further).config
     for name in ("limits_ml", "mask_latent", "volume_prior", "required_structures", "grid"):
@@ -232,17 +243,17 @@ def test_a_fit_on_anothers_masks_changes_the_images_alone(
                 record=CaseRecord(f"other_{case.identifier}", "2" * 64, "3" * 64))
         for case in cases
     ]  # fmt: skip
-    again = GuidedLDMFit(
-        "again",
-        brighter,
-        begun.config.scheme,
-        ("FLAIR",),
-        settings.like(begun.config),
-        tmp_path / "again",
+    task = FitTask(
+        name="again",
+        cases=brighter,
+        scheme=begun.config.scheme,
+        channels=("FLAIR",),
+        settings=settings.like(begun.config),
+        folder=tmp_path / "again",
         budget_seconds=4000,
         accelerator=Accelerator(cpu=True),
-        begun=begun,
-    ).run()
+    )
+    again = GuidedLDMFit(task, begun=begun).run()
     old, new = (GuidedLDM.load(folder, device="cpu", steps=2) for folder in (fitted, again))
     condition = Condition({"ventricles": 25.0})
     before, after = (one.generate([condition], [3])[0] for one in (old, new))

@@ -11,7 +11,8 @@ from synthaug.files.tensors import write_tensors
 from synthaug.fitting.class_intensities import measure_classes
 from synthaug.fitting.crops import LabelMirror
 from synthaug.fitting.slice_diffusion import SliceDiffusionBatch, SliceDiffusionLoss
-from synthaug.networks.slice_diffusion import VIEWS, SliceDiffusionUNet, to_slices, to_states
+from synthaug.networks.slice_diffusion import SliceDiffusionUNet, to_slices, to_states
+from synthaug.volumes.views import VIEWS
 
 CLASSES = 4
 SHAPE = (16, 24, 32)

@@ -16,7 +16,7 @@ from synthaug.configuration import load_config
 from synthaug.errors import ConfigurationError
 from synthaug.fitting.alpha_wgan_fit import AlphaWGANSettings
 from synthaug.fitting.bank import BankSettings
-from synthaug.fitting.generator_fit import GeneratorFit
+from synthaug.fitting.generator_fit import FitTask, GeneratorFit
 from synthaug.fitting.image_sequence import ImageSequenceBatch
 from synthaug.fitting.sequence_settings import (
     ImageSequenceSettings,
@@ -74,16 +74,17 @@ FILES = {
 
 def make_fit(system: str, folder: Path, settings: FitSettings | None = None) -> GeneratorFit[Any, Any]:
     scheme = LabelScheme.load("ventricles-t1")
-    return find_system(system).fit(
-        "tiny",
-        small_cases(),
-        scheme,
-        ("T1",),
-        settings or SETTINGS[system],
-        folder,
+    task = FitTask(
+        name="tiny",
+        cases=small_cases(),
+        scheme=scheme,
+        channels=("T1",),
+        settings=settings or SETTINGS[system],
+        folder=folder,
         budget_seconds=4000,
         accelerator=Accelerator(cpu=True, mixed_precision="no"),
     )
+    return find_system(system).fit(task)
 
 
 def test_every_system_is_tried_here_or_beside() -> None:

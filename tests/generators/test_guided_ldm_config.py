@@ -10,7 +10,7 @@ import pytest
 
 from synthaug.errors import SynthAugError
 from synthaug.files.canonical_json import canonical_json
-from synthaug.generators.generator_config import CONFIG_NAME
+from synthaug.generators.config_file import CONFIG_NAME
 from synthaug.generators.guided_ldm_config import GuidedLDMConfig
 from tests.generators.tiny_guided_ldm import tiny_config
 

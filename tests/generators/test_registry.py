@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ import pytest
 from synthaug import list_generators, load_generator
 from synthaug.errors import ConfigurationError
 from synthaug.generators import registry
+from synthaug.generators.alpha_wgan import AlphaWGANSampling
 from synthaug.generators.counterfactual import CounterfactualGenerator
 from synthaug.generators.guided_ldm import GuidedLDM
+from synthaug.generators.sampling_config import SamplingConfig
+from synthaug.generators.sequence_config import IMAGE_OPTIONS, SequenceSampling
 from tests.generators.real_cases import SCHEME, write_case
 from tests.generators.tiny_guided_ldm import write_tiny_generator
 
@@ -78,11 +82,23 @@ def test_a_folder_without_configuration_and_an_unknown_system_say_so(tmp_path: P
     with pytest.raises(ConfigurationError, match="did you mean 'guided-ldm'"):
         load_generator(tmp_path)
     (tmp_path / "config.json").write_text("[]")
-    with pytest.raises(ConfigurationError, match="names no 'system'"):
+    with pytest.raises(ConfigurationError, match="holds no JSON object"):
         load_generator(tmp_path)
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ConfigurationError, match="is not JSON"):
+    with pytest.raises(ConfigurationError, match="is not valid JSON"):
         load_generator(tmp_path)
+
+
+def test_options_of_label_maps_are_known_from_those_of_images() -> None:
+    of_images = {"image_steps", "image_shift", *(one for names in IMAGE_OPTIONS.values() for one in names)}
+    of_samplers = {one.name for kind in (SamplingConfig, SequenceSampling, AlphaWGANSampling) for one in fields(kind)}
+    assert set(registry.LABEL_MAP_OPTIONS) == of_samplers - of_images
+
+
+def test_counterfactuals_have_no_label_maps_for_the_images_of_others(tmp_path: Path) -> None:
+    folder = write_tiny_generator(tmp_path / "mine")
+    with pytest.raises(ConfigurationError, match="'masks': counterfactual makes no label maps"):
+        load_generator(folder, masks="counterfactual")
 
 
 def test_cases_are_refused_by_a_generator_that_draws_from_none(tmp_path: Path) -> None:

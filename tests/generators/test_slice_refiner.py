@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from synthaug.generators.slice_refiner import SliceRefiner
-from synthaug.networks.slice_diffusion import VIEWS, SliceDiffusionUNet
+from synthaug.networks.slice_diffusion import SliceDiffusionUNet
+from synthaug.volumes.views import VIEWS
 
 CLASSES = 4
 SHAPE = (20, 28, 36)

@@ -97,7 +97,7 @@ def test_a_sample_does_not_depend_on_what_else_is_in_the_batch(network: MaskSequ
 
 
 def test_sizes_that_cannot_be_folded_are_refused() -> None:
-    with pytest.raises(ValueError, match="multiples of 8"):
+    with pytest.raises(ValueError, match=r"multiples of \(8, 8, 2\)"):
         MaskSequenceUNet(CLASSES, 1, (30, 16, 8))
-    with pytest.raises(ValueError, match="z of 2"):
+    with pytest.raises(ValueError, match=r"multiples of \(8, 8, 2\)"):
         MaskSequenceUNet(CLASSES, 1, (32, 16, 7))

@@ -9,13 +9,13 @@ import torch
 
 from synthaug.networks.precision import autocast
 from synthaug.networks.slice_diffusion import (
-    VIEWS,
     SliceDiffusionUNet,
     from_slices,
     to_image,
     to_slices,
     to_states,
 )
+from synthaug.volumes.views import VIEWS
 
 CLASSES = 4
 
