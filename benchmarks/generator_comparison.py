@@ -199,7 +199,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "ms_ssim": ("MS-SSIM", ".3f"),
     "neighbour_dice": ("Dice of neighbouring slices", ".3f"),
     "dice_at_joins": ("at joins", ".3f"),
-    "dice_between_joins": ("between joins", ".3f"),
+    "dice_beside_joins": ("at the same heights without a join", ".3f"),
     "volume_error": ("volume error", ".1%"),
     "attempts": ("attempts", ".1f"),
     "seconds_per_pair": ("s a pair", ".2f"),

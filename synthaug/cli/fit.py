@@ -8,13 +8,16 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from synthaug.cli.fit_wishes import Wishes
 from synthaug.errors import ConfigurationError
 from synthaug.generators.registry import refuse_unfitted
+
+if TYPE_CHECKING:
+    from synthaug.fitting.generator_fit import GeneratorFit
 
 EXIT_STOPPED = 3
 """The deadline came before the budget was spent: run the same command again."""
@@ -101,7 +104,6 @@ def fit(
     from synthaug.configuration import config_to_dict, load_config
     from synthaug.fitting.generator_fit import FitTask
     from synthaug.fitting.systems import find_system
-    from synthaug.generators.config_file import CONFIG_NAME, read_config_file
     from synthaug.integrations.nnunet.dataset import NnunetDataset
     from synthaug.integrations.nnunet.prepare import training_case_paths
     from synthaug.labels import LabelMapping
@@ -153,7 +155,6 @@ def fit(
         raise ConfigurationError(
             f"{accelerator.num_processes} processes, but a fit uses one device: start it without accelerate launch"
         )
-    goes_on = {"begun": prepared.begun, "train_masks": train_masks} if prepared.begun else {}
     task = FitTask(
         name=name or out.resolve().name,
         cases=[*pairs, *further],
@@ -164,12 +165,17 @@ def fit(
         budget_seconds=budget_seconds,
         accelerator=accelerator,
     )
-    work = system.fit(task, **goes_on)
+    goes_on = {"begun": prepared.begun, "train_masks": train_masks} if prepared.begun else {}
+    _run(system.fit(task, **goes_on), out, started + stop_after if stop_after else None)
+
+
+def _run(work: GeneratorFit[Any, Any], out: Path, deadline: float | None) -> None:
+    """Fit until the generator is there or the deadline comes, and say what to do next."""
+    from synthaug.generators.config_file import CONFIG_NAME, read_config_file
+
     complete = (out / CONFIG_NAME).exists()
     try:
-        work.run(
-            deadline=started + stop_after if stop_after else None, progress=_log_progress("augmentation bank, variants")
-        )
+        work.run(deadline=deadline, progress=_log_progress("augmentation bank, variants"))
     except TimeoutError as stopped:
         typer.echo(f"{stopped}; run the same command again to continue")
         raise typer.Exit(EXIT_STOPPED) from None

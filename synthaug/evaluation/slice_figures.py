@@ -37,8 +37,8 @@ def neighbour_dice(pair: LabeledVolume, structures: Sequence[str]) -> np.ndarray
     return np.where(present > 0, total / np.maximum(present, 1), np.nan)
 
 
-def join_dice(name: str, pair: LabeledVolume, structures: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The same across each join of a sequence generator's slices, and at all other places.
+def join_dice(name: str, pair: LabeledVolume, structures: Sequence[str]) -> np.ndarray | None:
+    """The same, apart for the joins of a sequence generator's slices.
 
     Args:
         name: of the pair.
@@ -46,14 +46,15 @@ def join_dice(name: str, pair: LabeledVolume, structures: Sequence[str]) -> tupl
         structures: as those of `neighbour_dice`.
 
     Returns:
-        ``(N,)`` and ``(M,)`` without NaN; both are empty for a pair whose provenance holds no joins.
+        ``(2, Z - 1)``: across joins, NaN elsewhere; and elsewhere, NaN across joins. None for a pair whose provenance
+        holds no joins.
 
     Raises:
         ConfigurationError: a join that lies between no two slices.
     """
     joins = pair.provenance.get("joins")
     if joins is None:
-        return np.empty(0), np.empty(0)
+        return None
     slices = pair.label.shape[2]
     if not all(isinstance(one, int) and 0 < one < slices for one in joins):
         raise ConfigurationError(
@@ -61,7 +62,28 @@ def join_dice(name: str, pair: LabeledVolume, structures: Sequence[str]) -> tupl
         )
     dice = neighbour_dice(pair, structures)
     across = np.isin(np.arange(1, slices), joins)
-    return dice[across & ~np.isnan(dice)], dice[~across & ~np.isnan(dice)]
+    return np.stack([np.where(across, dice, np.nan), np.where(across, np.nan, dice)])
+
+
+def dice_at_joins(pairs: Sequence[np.ndarray]) -> tuple[float | None, float | None]:
+    """Mean Dice across joins, and at the same heights of the pairs that have none there.
+
+    Slices differ more at some heights than at others, whoever made them, and joins lie anywhere: only heights where
+    some pairs have a join and others have none are compared.
+
+    Args:
+        pairs: those of `join_dice`, all of one generator.
+    """
+    if not pairs:
+        return None, None
+    at, beside = np.stack(pairs, axis=1)  # (pairs, Z - 1) each
+    shared = ~np.isnan(at).all(axis=0) & ~np.isnan(beside).all(axis=0)
+    if not shared.any():
+        return None, None
+    weights = (~np.isnan(at[:, shared])).sum(axis=0)
+    both = (np.average(np.nanmean(one[:, shared], axis=0), weights=weights) for one in (at, beside))
+    across, elsewhere = (float(one) for one in both)
+    return across, elsewhere
 
 
 def slice_frechet(one: Sequence[Appearance], other: Sequence[Appearance], count: int) -> float | None:

@@ -17,6 +17,7 @@ from synthaug.evaluation.fidelity import Appearance, mean_similarity
 from synthaug.evaluation.slice_extractors import PerceptualMaps, SliceStatistics
 from synthaug.evaluation.slice_figures import (
     block_frechet,
+    dice_at_joins,
     diversity,
     join_dice,
     neighbour_dice,
@@ -136,14 +137,12 @@ class ViewSurvey:
     Attributes:
         appearances: of the images.
         neighbours: Dice between neighbouring axial slices on the common grid.
-        at_joins: Dice across each join of a sequence generator's slices, on its own grid.
-        between_joins: the same at all other places.
+        joins: by pair of a sequence generator, Dice across joins and elsewhere, on its own grid: see `join_dice`.
     """
 
     appearances: list[Appearance] = field(default_factory=list)
     neighbours: list[float] = field(default_factory=list)
-    at_joins: list[float] = field(default_factory=list)
-    between_joins: list[float] = field(default_factory=list)
+    joins: list[np.ndarray] = field(default_factory=list)
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[str, LabeledVolume]], look: Look, *, is_real: bool) -> ViewSurvey:
@@ -160,9 +159,9 @@ class ViewSurvey:
             )
             dice = neighbour_dice(placed, look.structures)
             seen.neighbours += dice[~np.isnan(dice)].tolist()
-            across, between = join_dice(name, pair, look.structures)
-            seen.at_joins += across.tolist()
-            seen.between_joins += between.tolist()
+            dice_apart = join_dice(name, pair, look.structures)
+            if dice_apart is not None:
+                seen.joins.append(dice_apart)
         return seen
 
     def figures(self, real: ViewSurvey, count: int) -> dict[str, Any]:
@@ -172,6 +171,7 @@ class ViewSurvey:
             real: pairs that images are compared with.
             count: pairs of this set to compare with them: see `slice_frechet`.
         """
+        at_joins, beside_joins = dice_at_joins(self.joins)
         return {
             "cases": len(self.appearances),
             "fid": slice_frechet(self.appearances, real.appearances, count),
@@ -179,8 +179,8 @@ class ViewSurvey:
             "lpips": diversity(self.appearances),
             "ms_ssim": mean_similarity(self.appearances),
             "neighbour_dice": _mean(self.neighbours),
-            "dice_at_joins": _mean(self.at_joins),
-            "dice_between_joins": _mean(self.between_joins),
+            "dice_at_joins": at_joins,
+            "dice_beside_joins": beside_joins,
         }
 
 

@@ -17,6 +17,15 @@ from synthaug.networks.mask_sequence import MaskSequenceUNet, as_signal, expecte
 from synthaug.networks.precision import autocast
 from synthaug.networks.rectified_flow import LEAST_NOISE, TIME_SCALE, integrate_flow
 
+OVERLAP_STRIDE = 1
+"""Slices from one overlapping subsequence to the next."""
+
+OVERLAP_BATCH = 8
+"""Overlapping subsequences that the network sees at once."""
+
+OVERLAP_STREAM = 0x0E71A
+"""Keeps their noise apart from that of the subsequences that a label map grows by."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -107,7 +116,7 @@ class MaskSequenceStage:
         draws = [self._draw(targets, generator) for targets, generator in zip(targets_ml, generators, strict=True)]
         while unfinished := [draw for draw in draws if not draw.search.done]:
             for draw, logits in zip(unfinished, self._grow(unfinished), strict=True):
-                label = self._decide(logits, draw.asked_ml)
+                label = self._decide(self._reconciled(logits, draw), draw.asked_ml)
                 draw.search.observe(label, self.config.volumes_ml(torch.bincount(label.flatten()), draw.asked_ml))
         return [GrownLabel(draw.search.best, self._joins(draw)) for draw in draws]
 
@@ -153,16 +162,14 @@ class MaskSequenceStage:
         self, batch: Sequence[tuple[int, Window]], labels: Sequence[torch.Tensor], draws: Sequence[_Draw]
     ) -> torch.Tensor:
         """Logits ``(B, m, K, x, y)`` of subsequences, on the CPU, for slices ``(z, x, y)`` that are known so far."""
-        slices, controls = self.network.slices, tuple(self.config.limits_ml)
+        slices = self.network.slices
         first = torch.tensor([window.first for _, window in batch])
         given = torch.tensor([window.given for _, window in batch]).float()
         known = torch.stack([labels[number][one.first : one.first + slices] for number, one in batch])
         clean = as_signal(known, self.network.num_classes).to(self.device)
         noise = torch.stack([self._noise(draws[number], one, clean.shape[1:]) for number, one in batch])
-        conditions = [
-            condition_vector(draws[number].search.aims_ml, controls, draws[number].limits_ml) for number, _ in batch
-        ]
-        inputs = (first.to(self.device), given.to(self.device), torch.stack(conditions).to(self.device))
+        condition = torch.stack([self._condition(draws[number]) for number, _ in batch])
+        inputs = (first.to(self.device), given.to(self.device), condition.to(self.device))
         fixed = (given > 0)[:, :, None, None, None].to(self.device)
         last = torch.empty(0)
 
@@ -175,6 +182,43 @@ class MaskSequenceStage:
         start = sampling.mask_temperature * noise.to(self.device)
         integrate_flow(velocity, start, steps=sampling.mask_steps, shift=sampling.mask_shift)
         return last.cpu()
+
+    def _reconciled(self, grown: torch.Tensor, draw: _Draw) -> torch.Tensor:
+        """Logits ``(K, x, y, z)`` of slices that were noised and denoised once more, in all subsequences of each.
+
+        Where a subsequence followed another one, its slices fit what was given less well than each other. Here nothing
+        is given, and no slice is the border of all that it is in.
+        """
+        fraction = self.config.sampling.overlap_noise
+        if fraction == 0:
+            return grown
+        slices, depth = self.network.slices, self.network.shape[2]
+        clean = as_signal(grown.argmax(dim=0).movedim(-1, 0)[None], self.network.num_classes)[0]
+        starts = list(range(0, depth - slices, OVERLAP_STRIDE)) + [depth - slices]
+        mean = torch.zeros(grown.movedim(-1, 0).shape, dtype=grown.dtype)
+        covers = [sum(first <= place < first + slices for first in starts) for place in range(depth)]
+        for firsts in (starts[at : at + OVERLAP_BATCH] for at in range(0, len(starts), OVERLAP_BATCH)):
+            noise = torch.stack([self._slice_noises(draw, first, clean.shape[1:]) for first in firsts])
+            state = torch.stack([clean[first : first + slices] for first in firsts])
+            state = (1 - fraction) * state + fraction * noise
+            given = torch.zeros(len(firsts), slices)
+            condition = self._condition(draw).expand(len(firsts), -1, -1)
+            inputs = (torch.tensor(firsts).to(self.device), given.to(self.device), condition.to(self.device))
+            logits = self._guided_logits(state.to(self.device), torch.tensor(fraction), inputs).cpu()
+            for first, found in zip(firsts, logits.float().log_softmax(dim=2), strict=True):
+                for place, one in enumerate(found, start=first):
+                    mean[place] += (one / covers[place]).to(mean.dtype)
+        return mean.movedim(0, -1)
+
+    def _slice_noises(self, draw: _Draw, first: int, shape: torch.Size) -> torch.Tensor:
+        """Noise ``(m, *shape)`` of slices, the same for a slice in whatever subsequence it is."""
+        seeds = range(first, first + self.network.slices)
+        stream = draw.seed ^ OVERLAP_STREAM
+        return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(stream + one)) for one in seeds])
+
+    def _condition(self, draw: _Draw) -> torch.Tensor:
+        """Condition ``(controls, 2)`` for the volumes that are aimed at."""
+        return condition_vector(draw.search.aims_ml, tuple(self.config.limits_ml), draw.limits_ml)
 
     def _guided_logits(
         self,

@@ -24,9 +24,9 @@ COMBINING_OPTIONS = ("masks", "label_mapping")
 """Options that take the label maps of another generator, and say what its structures become."""
 
 LABEL_MAP_OPTIONS = (
-    "mask_steps", "mask_shift", "mask_temperature", "detail_steps", "detail_temperature", "given_slices", "candidates",
-    "guidance_scale", "guidance_interval", "complete_volumes", "volume_feedback", "volume_shift", "volume_rounds",
-    "volume_tolerance", "thin", "one_piece",
+    "mask_steps", "mask_shift", "mask_temperature", "detail_steps", "detail_temperature", "given_slices",
+    "overlap_noise", "candidates", "guidance_scale", "guidance_interval", "complete_volumes", "volume_feedback",
+    "volume_shift", "volume_rounds", "volume_tolerance", "thin", "one_piece",
 )  # fmt: skip
 """Options that say how label maps are made: with ``masks``, those of the generator that makes them."""
 

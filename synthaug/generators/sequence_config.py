@@ -36,6 +36,8 @@ class SequenceSampling:
         mask_shift: above 1 spends more of them at high noise.
         mask_temperature: deviation of the noise that label slices begin from; below 1 they are more typical.
         given_slices: slices that each further subsequence is given (n in the paper).
+        overlap_noise: noise fraction that a grown label map is given before overlapping subsequences denoise it once
+            more, all together, so that slices agree across joins as within; the more, the smoother; 0: as it was grown.
         guidance_scale: classifier-free guidance of label maps; 1 is the conditional model alone.
         volume_shift: up to so much is added to the logits of a structure when its label is decided, which moves its
             border by fractions of a voxel towards the volume asked for; 0 decides for the most probable label.
@@ -51,6 +53,7 @@ class SequenceSampling:
     mask_shift: float = field(default=6.0, metadata=allowed(low=0.01, high=100))
     mask_temperature: float = field(default=1.0, metadata=allowed(low=0, high=2))
     given_slices: int = field(default=2, metadata=allowed(low=1))
+    overlap_noise: float = field(default=0.7, metadata=allowed(low=0, high=0.95))
     guidance_scale: float = field(default=1.0, metadata=allowed(low=0, high=20))
     volume_shift: float = field(default=4.0, metadata=allowed(low=0, high=20))
     volume_rounds: int = field(default=2, metadata=allowed(low=0, high=20))

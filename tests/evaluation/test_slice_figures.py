@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from synthaug.errors import ConfigurationError
-from synthaug.evaluation.slice_figures import join_dice, neighbour_dice
+from synthaug.evaluation.slice_figures import dice_at_joins, join_dice, neighbour_dice
 from synthaug.labels import LabelScheme, Structure
 from synthaug.volumes import LabeledVolume
 
@@ -30,14 +30,25 @@ def test_neighbouring_slices_are_compared_by_the_structures_of_the_dataset() -> 
 
 def test_joins_of_a_sequence_are_told_from_the_rest() -> None:
     pair = stack([[1, 1], [1, 1], [0, 1], [0, 1]], joins=[2])
-    across, between = join_dice("pair", pair, ("one", "other"))
-    assert across == pytest.approx([2 / 3])
-    assert between == pytest.approx([1, 1])
+    nan = np.nan
+    np.testing.assert_allclose(join_dice("pair", pair, ("one", "other")), [[nan, 2 / 3, nan], [1, nan, 1]])
 
 
 def test_a_pair_without_joins_has_no_figure_of_them() -> None:
-    across, between = join_dice("pair", stack([[1, 1]] * 4), ("one", "other"))
-    assert (len(across), len(between)) == (0, 0)
+    assert join_dice("pair", stack([[1, 1]] * 4), ("one", "other")) is None
+    assert dice_at_joins([]) == (None, None)
+
+
+def test_joins_are_compared_with_the_same_heights_of_other_pairs() -> None:
+    nan = np.nan
+    pairs = [
+        np.array([[0.5, nan, nan, nan], [nan, 0.9, 0.2, nan]]),
+        np.array([[0.7, nan, 0.1, 0.4], [nan, 0.8, nan, nan]]),
+        np.array([[nan, nan, nan, nan], [0.8, nan, 0.3, nan]]),
+    ]
+    # heights 0 (twice a join) and 2 (once); at height 1 no pair has a join, at height 3 no other pair has slices
+    assert dice_at_joins(pairs) == pytest.approx(((2 * 0.6 + 0.1) / 3, (2 * 0.8 + 0.25) / 3))
+    assert dice_at_joins(pairs[:1]) == (None, None)
 
 
 @pytest.mark.parametrize("join", [0, 4, 1.5])

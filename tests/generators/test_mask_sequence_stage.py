@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -82,3 +83,39 @@ def test_the_provenance_names_the_joins(generator: Vid2Vid) -> None:
     assert joins == sorted(set(joins))
     assert len(joins) >= (SHAPE[2] - 6) // 4
     assert all(0 < one < SHAPE[2] for one in joins)
+
+
+def labels_with(folder: Path, noise: float) -> np.ndarray:
+    generator = Vid2Vid.load(folder, overlap_noise=noise, volume_shift=0.0)
+    (label,) = generator.sample_labels([Condition({"ventricles": 20.0})], [4])
+    return label
+
+
+def test_slices_are_denoised_once_more_as_much_as_they_are_noised(tmp_path: Path) -> None:
+    folder = write_tiny_sequences(tmp_path, tiny_sequence_config("vid2vid"))
+    grown, faint, strong = (labels_with(folder, noise) for noise in (0.0, 0.05, 0.9))
+    np.testing.assert_array_equal(faint, grown)  # a pixel that is hardly noisy says what it is
+    assert 0.01 < (strong != grown).mean() < 0.5
+
+
+def test_a_slice_is_the_mean_of_all_subsequences_that_it_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = Vid2Vid.load(write_tiny_sequences(tmp_path, tiny_sequence_config("vid2vid")), overlap_noise=0.5)
+    stage = generator._masks
+    seen: list[int] = []
+
+    def told_apart(state: torch.Tensor, fraction: torch.Tensor, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """Logits for label 1 that rise with the first slice of a subsequence."""
+        seen.extend(inputs[0].tolist())
+        logits = torch.zeros_like(state)
+        logits[:, :, 1] = inputs[0][:, None, None, None]
+        return logits
+
+    monkeypatch.setattr(type(stage), "_guided_logits", lambda self, *arguments: told_apart(*arguments))
+    depth, slices, classes = SHAPE[2], stage.network.slices, generator.scheme.num_classes
+    draw = stage._draw({}, torch.Generator().manual_seed(0))
+    found = stage._reconciled(torch.zeros(classes, *SHAPE), draw)
+    assert seen == list(range(depth - slices + 1))
+    for place in (0, 3, 10, depth - 1):
+        firsts = [one for one in seen if one <= place < one + slices]
+        each = [torch.tensor([0.0, one, *[0.0] * (classes - 2)]).log_softmax(0) for one in firsts]
+        torch.testing.assert_close(found[:, 0, 0, place], torch.stack(each).mean(0))
