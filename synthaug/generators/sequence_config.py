@@ -53,7 +53,7 @@ class SequenceSampling:
     mask_shift: float = field(default=6.0, metadata=allowed(low=0.01, high=100))
     mask_temperature: float = field(default=1.0, metadata=allowed(low=0, high=2))
     given_slices: int = field(default=2, metadata=allowed(low=1))
-    overlap_noise: float = field(default=0.7, metadata=allowed(low=0, high=0.95))
+    overlap_noise: float = field(default=0.55, metadata=allowed(low=0, high=0.95))
     guidance_scale: float = field(default=1.0, metadata=allowed(low=0, high=20))
     volume_shift: float = field(default=4.0, metadata=allowed(low=0, high=20))
     volume_rounds: int = field(default=2, metadata=allowed(low=0, high=20))
