@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -129,7 +129,14 @@ class RoundTripReport:
         return "\n".join(lines) + "\n"
 
 
-def reconstruct(generator: Reconstructor, path: Path, grid: Grid, mapping: LabelMapping | None = None) -> RoundTrip:
+def reconstruct(
+    generator: Reconstructor,
+    path: Path,
+    grid: Grid,
+    mapping: LabelMapping | None = None,
+    *,
+    seen: Callable[[str, np.ndarray, np.ndarray], None] | None = None,
+) -> RoundTrip:
     """Send one label map through the autoencoder.
 
     Args:
@@ -137,6 +144,7 @@ def reconstruct(generator: Reconstructor, path: Path, grid: Grid, mapping: Label
         path: NIfTI label map.
         grid: the generator's grid; the map is placed on it first, so that resampling is not counted.
         mapping: from the file's scheme to the generator's.
+        seen: is called with the case's name and the label maps ``(X, Y, Z)`` before and after.
 
     Raises:
         SynthAugError: the file cannot be read, holds labels outside the scheme, or does not fit the field of view.
@@ -148,6 +156,8 @@ def reconstruct(generator: Reconstructor, path: Path, grid: Grid, mapping: Label
     case = load_label_case(path, CaseForm.plain(generator.scheme, (), grid), mapping)
     before = case.label.numpy().astype(np.int16)
     after = generator.reconstruct_label(case.label).numpy().astype(np.int16)
+    if seen is not None:
+        seen(case.identifier, before, after)
     fitted_on = {record.label_sha256 for record in generator.training_cases if record.label_sha256 is not None}
     own = {case.record.label_sha256}
     if mapping:  # it may have been fitted on the mapped file
