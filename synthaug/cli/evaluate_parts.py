@@ -216,7 +216,10 @@ class EvaluationParts:
         }
         self.result["control"] = {}
         for schedule, requests in zip(schedules, planned, strict=True):
-            self._add_one_control(generator, schedule, requests, real, plan.seed, new_look(SeenPairs()))
+            look = new_look(SeenPairs())
+            found = self._add_one_control(generator, schedule, requests, real, plan.seed, look)
+            which = f"pairs with {schedule.structure} asked for" if len(schedules) > 1 else ""
+            self.page.add_pairs(found, look.seen, which)
 
     def _add_one_control(
         self,
@@ -226,7 +229,7 @@ class EvaluationParts:
         real: Sequence[MeasuredCase],
         seed: int,
         look: PairLook,
-    ) -> None:
+    ) -> dict[str, Any]:
         from synthaug.cli.progress import track
         from synthaug.evaluation.control import ControlReport, sample_control, spread_indices
         from synthaug.evaluation.volume_table import VolumeTable
@@ -244,7 +247,12 @@ class EvaluationParts:
                 pairs[index] = pair
         report: ControlReport = ControlReport(structure, tuple(points))
         table = VolumeTable(volumes, [one.volumes_ml for one in real])
-        found = {**report.to_dict(), "schedule": schedule.to_dict(), "seed": seed, "volumes": table.to_dict()}
+        found: dict[str, Any] = {
+            **report.to_dict(),
+            "schedule": schedule.to_dict(),
+            "seed": seed,
+            "volumes": table.to_dict(),
+        }
         self.result["control"][structure] = found
         before = len(self.text)
         self.text += [report.to_markdown(), table.to_markdown()]
@@ -255,7 +263,7 @@ class EvaluationParts:
         replace_file(self.out / f"control_{stem}.json", canonical_json(found).encode())
         replace_file(self.out / f"control_{stem}.md", "\n".join(self.text[before:]).encode())
         self.page.add_control(report, look.seen, "They were made once each, and none was left out.")
-        self.page.add_pairs(found, look.seen)
+        return found
 
     def plan_round_trip(self, generator: PairGenerator, folder: Path) -> Callable[[], None]:
         """Check that a round trip can be made; the result makes it.

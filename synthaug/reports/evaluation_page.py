@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -95,28 +95,15 @@ class EvaluationPage:
             dark_png=control_chart(report, DARK),
             wide=True,
         )
-        shown = spread_indices([point.requested_ml for point in report.points], PAIRS_SHOWN)
-        errors = np.abs(report.errors_ml) / [point.requested_ml for point in report.points]
-        worst = np.argsort(-errors, kind="stable")[:WORST_SHOWN]
-        beside = [
-            one for index in shown for one in self._beside_real(seen[report.points[index].name], report, int(index))
-        ]
+        worst = sorted(facts["pairs"], key=lambda pair: -abs(pair["error_percent"]))[:WORST_SHOWN]
+        errors = [(seen[pair["name"]], "", {"error": f"{pair['error_percent']:+.2f} %"}) for pair in worst]
+        beside = ", each before a real case of nearly its volume" if self.real else ""
         galleries = [
             Gallery("Requested and realised volumes", [chart]),
             slices_gallery(
-                "Pairs over the range of targets"
-                + (", each before the real case nearest in volume" if self.real else ""),
-                beside,
-                report.structure,
+                f"Pairs over the range of targets{beside}", list(self._beside_real(report, seen)), report.structure
             ),
-            slices_gallery(
-                "Largest errors",
-                [
-                    (seen[report.points[index].name], "", {"error": f"{100 * errors[index]:.2f} %"})
-                    for index in worst.tolist()
-                ],
-                report.structure,
-            ),
+            slices_gallery("Largest errors", errors, report.structure),
         ]
         self.sections.append(control_section(facts, note, galleries))
         error, slope = (facts["intervals_95"][key] for key in ("mae_percent", "slope_through_origin"))
@@ -126,29 +113,36 @@ class EvaluationPage:
             f"({interval_text(slope, '.4f')}), {facts['count']} pairs."
         )
 
-    def add_pairs(self, found: Mapping[str, Any], seen: SeenPairs) -> None:
+    def add_pairs(self, found: Mapping[str, Any], seen: SeenPairs, which: str = "") -> None:
         """Volumes, and what else was looked at: anatomy, fidelity, memorisation.
 
         Args:
             found: figures by part, as ``evaluation.json`` has them.
             seen: the pairs.
+            which: of several sets of pairs, for the headings.
         """
-        self.sections.append(volumes_section(found["volumes"]))
+        self.sections += [
+            replace(section, title=f"{section.title}, {which}" if which else section.title)
+            for section in self._sections_of_pairs(found, seen)
+        ]
+
+    def _sections_of_pairs(self, found: Mapping[str, Any], seen: SeenPairs) -> Iterator[Section]:
+        yield volumes_section(found["volumes"])
         if "anatomy" in found:
             cases = found["anatomy"]["label_maps"][:WORST_SHOWN]
             worst = [(seen[one["name"]], "", {"badness": f"{one['badness']:.1f}"}) for one in cases]
-            self.sections.append(anatomy_section(found["anatomy"], [slices_gallery("Worst anatomy", worst)]))
+            yield anatomy_section(found["anatomy"], [slices_gallery("Worst anatomy", worst)])
         if "fidelity" in found:
             cases = found["fidelity"]["samples_by_distance"][:WORST_SHOWN]
             worst = [(seen[one["name"]], "", {"distance": f"{one['distance']:.2f}"}) for one in cases]
             gallery = slices_gallery("Intensities farthest from real ones", worst)
-            self.sections.append(fidelity_section(found["fidelity"], [gallery]))
+            yield fidelity_section(found["fidelity"], [gallery])
         if "memorisation" in found:
             galleries = [
                 slices_gallery(f"Nearest to a training case: {kind}", list(self._beside_training(one["nearest"], seen)))
                 for kind, one in found["memorisation"].items()
             ]
-            self.sections.append(memorisation_section(found["memorisation"], galleries))
+            yield memorisation_section(found["memorisation"], galleries)
 
     def add_round_trip(self, report: RoundTripReport, seen: Mapping[str, tuple[PairSlices, ...]]) -> None:
         """Overlap with the reconstructions, the worst of them in pictures.
@@ -170,14 +164,16 @@ class EvaluationPage:
         """The page; ``facts`` tell what was evaluated and how."""
         return Page("Evaluation", facts, self.sections, self.lead, FOOTNOTES)
 
-    def _beside_real(self, slices: PairSlices, report: ControlReport, index: int) -> Iterator[Shown]:
-        """A pair, then the real case whose volume is nearest."""
-        yield slices, "", {}
-        point = report.points[index]
-        alike = [one for one in self.real if report.structure in one.volumes_ml]
-        if alike:
-            real = min(alike, key=lambda one: abs(one.volumes_ml[report.structure] - point.realised_ml))
-            yield real_slices(real, report.structure), f"{real.identifier} (real)", {}
+    def _beside_real(self, report: ControlReport, seen: SeenPairs) -> Iterator[Shown]:
+        """Pairs from the smallest target to the largest, each before the nearest real case that is not shown yet."""
+        structure, left = report.structure, [one for one in self.real if report.structure in one.volumes_ml]
+        for index in spread_indices([point.requested_ml for point in report.points], PAIRS_SHOWN):
+            point = report.points[index]
+            yield seen[point.name], "", {}
+            if left:
+                distances = [abs(one.volumes_ml[structure] - point.realised_ml) for one in left]
+                real = left.pop(distances.index(min(distances)))
+                yield real_slices(real, structure), f"{real.identifier} (real)", {}
 
     def _beside_training(self, nearest: Iterable[Mapping[str, Any]], seen: SeenPairs) -> Iterator[Shown]:
         """A sample, then the training case that is nearest to it."""

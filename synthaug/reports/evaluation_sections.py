@@ -91,7 +91,7 @@ def anatomy_section(facts: Facts, galleries: Sequence[Gallery]) -> Section:
         rows.append(
             (
                 SHARE_TITLES[key],
-                f"{share:.1%}",
+                _value(share, ".1%"),
                 interval_text(intervals["shares"][key], ".1%"),
                 _value(real, ".1%"),
                 interval_text(intervals["real_shares"].get(key), ".1%"),
@@ -221,7 +221,7 @@ def memorisation_section(facts: Facts, galleries: Sequence[Gallery]) -> Section:
                 f"{found['threshold']:.3f}",
                 f"{found['sample_distances']['median']:.3f}",
                 f"{interval_text(intervals['sample_median'], '.3f')} (n = {found['samples']})",
-                f"{found['copies']} ({found['copied_share']:.1%})",
+                f"{found['copies']} ({_value(found['copied_share'], '.1%')})",
                 interval_text(intervals["copied_share"], ".1%"),
             )
         )
@@ -284,11 +284,11 @@ def interval_text(interval: Facts | None, form: str) -> str:
 
 
 def _range(ends: Sequence[float] | None, form: str) -> str:
-    return "-" if ends is None else f"{ends[0]:{form}} to {ends[1]:{form}}"
+    return "-" if ends is None else f"{_value(ends[0], form)} to {_value(ends[1], form)}"
 
 
 def _value(value: float | None, form: str, unit: str = "") -> str:
-    return "-" if value is None else f"{value:{form}}{unit}"
+    return "-" if value is None else f"{value:{form}}{unit}".replace("%", " %" if form.endswith("%") else "%")
 
 
 def _figure_row(
