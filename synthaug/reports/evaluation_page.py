@@ -21,6 +21,7 @@ from synthaug.reports.evaluation_sections import (
     memorisation_section,
     round_trip_section,
     volumes_section,
+    wrong_with,
 )
 from synthaug.reports.page import Gallery, Page, Picture, Section
 from synthaug.reports.pair_slices import PairSlices
@@ -130,7 +131,10 @@ class EvaluationPage:
         yield volumes_section(found["volumes"])
         if "anatomy" in found:
             cases = found["anatomy"]["label_maps"][:WORST_SHOWN]
-            worst = [(seen[one["name"]], "", {"badness": f"{one['badness']:.1f}"}) for one in cases]
+            worst = [
+                (seen[one["name"]], "", {"badness": f"{one['badness']:.1f}", "wrong": "; ".join(wrong_with(one)[:3])})
+                for one in cases
+            ]
             yield anatomy_section(found["anatomy"], [slices_gallery("Worst anatomy", worst)])
         if "fidelity" in found:
             cases = found["fidelity"]["samples_by_distance"][:WORST_SHOWN]

@@ -108,7 +108,8 @@ def anatomy_section(facts: Facts, galleries: Sequence[Gallery]) -> Section:
     if facts["asymmetry"]:
         tables.append(_asymmetry_table(facts["asymmetry"]))
     worst = [
-        (case["name"], f"{case['badness']:.1f}", "; ".join(_wrong(case)) or "nothing") for case in facts["label_maps"]
+        (case["name"], f"{case['badness']:.1f}", "; ".join(wrong_with(case)) or "nothing")
+        for case in facts["label_maps"]
     ]
     caption = f"All {facts['count']} label maps, the worst first"
     tables.append(Table(("label map", "badness", "what is wrong"), worst, caption, folded=True))
@@ -118,7 +119,8 @@ def anatomy_section(facts: Facts, galleries: Sequence[Gallery]) -> Section:
     return Section("Anatomy", notes, tables, galleries)
 
 
-def _wrong(case: Facts) -> list[str]:
+def wrong_with(case: Facts) -> list[str]:
+    """Faults of a label map, then its volumes and contacts out of range, the farthest first."""
     beyond = [f"{what} ({excess:.1f} times its range)" for what, excess in case["out_of_range"].items()]
     return [*case["faults"], *beyond]
 
