@@ -171,7 +171,7 @@ class EvaluationParts:
                 controls[name] = report.to_dict()
                 draw_control(self.out / f"cache_control_{file_name(name)}.png", report, [])
                 self.text.append(report.to_markdown())
-                self.page.add_control(report, look.seen, "They have passed quality control.")
+                self.page.add_control(report, look.seen, unfiltered=False)
         found = self.result["generated"] = {
             "cache": str(cache),
             "generator": made_by,
@@ -262,7 +262,7 @@ class EvaluationParts:
         # one by one: hours of sampling are not lost to what comes after them
         replace_file(self.out / f"control_{stem}.json", canonical_json(found).encode())
         replace_file(self.out / f"control_{stem}.md", "\n".join(self.text[before:]).encode())
-        self.page.add_control(report, look.seen, "They were made once each, and none was left out.")
+        self.page.add_control(report, look.seen, unfiltered=True)
         return found
 
     def plan_round_trip(self, generator: PairGenerator, folder: Path) -> Callable[[], None]:

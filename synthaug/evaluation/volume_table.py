@@ -39,7 +39,7 @@ class VolumeTable:
             raise ConfigurationError("volumes: no generated label map; make some with `synthaug precompute` first")
         names = list(self.generated[0])
         if self.real:
-            common = [name for name in names if name in self.real[0]]
+            common = [name for name in names if all(name in one for one in self.real)]
             if not common:
                 raise ConfigurationError(
                     f"volumes: generated label maps have {', '.join(names)}, real ones {', '.join(self.real[0])}: "

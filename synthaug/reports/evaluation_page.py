@@ -81,13 +81,13 @@ class EvaluationPage:
     lead: list[str] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
 
-    def add_control(self, report: ControlReport, seen: SeenPairs, note: str) -> None:
+    def add_control(self, report: ControlReport, seen: SeenPairs, *, unfiltered: bool) -> None:
         """Volume control: a chart, pairs over the range of targets beside real cases as large, the largest errors.
 
         Args:
             report: the figures.
             seen: the pairs.
-            note: how the pairs came about.
+            unfiltered: the pairs are as the generator made them; else they have passed quality control.
         """
         facts = report.to_dict()
         chart = Picture(
@@ -106,7 +106,7 @@ class EvaluationPage:
             ),
             slices_gallery("Largest errors", errors, report.structure),
         ]
-        self.sections.append(control_section(facts, note, galleries))
+        self.sections.append(control_section(facts, galleries, unfiltered=unfiltered))
         error, slope = (facts["intervals_95"][key] for key in ("mae_percent", "slope_through_origin"))
         self.lead.append(
             f"Control of {report.structure}: mean absolute error {facts['mae_percent']:.2f} % "

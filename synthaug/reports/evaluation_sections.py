@@ -28,14 +28,23 @@ CONTROL_FIGURES = (
 )
 
 
-def control_section(facts: Facts, note: str, galleries: Sequence[Gallery]) -> Section:
-    """Requested and realised volumes of one structure or group; the pairs with the largest errors come first."""
+def control_section(facts: Facts, galleries: Sequence[Gallery], *, unfiltered: bool) -> Section:
+    """Requested and realised volumes of one structure or group; the pairs with the largest errors come first.
+
+    Args:
+        facts: the figures, as ``evaluation.json`` has them.
+        galleries: pictures.
+        unfiltered: the pairs are as the generator made them; else they have passed quality control.
+    """
     count, intervals = facts["count"], facts["intervals_95"]
     rows = [
         _figure_row(title, facts[key], form, unit, intervals, key, count) for key, title, form, unit in CONTROL_FIGURES
     ]
-    rejected = facts["would_be_rejected"] / count
-    rows.append(_figure_row("quality control would reject", rejected, ".1%", "", intervals, "would_be_rejected", count))
+    if unfiltered:
+        rejected = facts["would_be_rejected"] / count
+        rows.append(
+            _figure_row("quality control would reject", rejected, ".1%", "", intervals, "would_be_rejected", count)
+        )
     tables = [Table(FIGURE_COLUMNS, rows)]
     if facts["reject_reasons"]:
         reasons = [(reason, str(number)) for reason, number in facts["reject_reasons"].items()]
@@ -52,9 +61,10 @@ def control_section(facts: Facts, note: str, galleries: Sequence[Gallery]) -> Se
         for pair in worst_first
     ]
     columns = ("pair", "requested, mL", "realised, mL", "error, %", "reasons to reject")
-    tables.append(Table(columns, pairs, f"All {count} pairs, the largest error first", folded=True))
+    tables.append(Table(columns, pairs, f"All {count} pairs, the largest error first", folded=True, prose=True))
     low, high = facts["requested_range_ml"]
-    asked = f"{count} pairs, {low:.1f} to {high:.1f} mL of {facts['structure']} asked for. {note}"
+    origin = "They were made once each, and none was left out." if unfiltered else "They have passed quality control."
+    asked = f"{count} pairs, {low:.1f} to {high:.1f} mL of {facts['structure']} asked for. {origin}"
     return Section(f"Control of {facts['structure']}", (asked,), tables, galleries)
 
 
@@ -112,7 +122,7 @@ def anatomy_section(facts: Facts, galleries: Sequence[Gallery]) -> Section:
         for case in facts["label_maps"]
     ]
     caption = f"All {facts['count']} label maps, the worst first"
-    tables.append(Table(("label map", "badness", "what is wrong"), worst, caption, folded=True))
+    tables.append(Table(("label map", "badness", "what is wrong"), worst, caption, folded=True, prose=True))
     notes = ["Real brains are measured in the same way, each against the range of the others."]
     if not facts["real"]:
         notes = ["No real label maps were given: volumes and contacts are not looked at."]

@@ -21,12 +21,14 @@ class Table:
         rows: as many cells each as there are columns.
         caption: line above it.
         folded: shown only when opened.
+        prose: the last column holds sentences, not figures.
     """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     caption: str = ""
     folded: bool = False
+    prose: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,11 @@ def evaluated(out: Path, *arguments: object) -> tuple[ParsedPage, dict[str, Any]
     return ParsedPage.checked((out / "report.html").read_text()), json.loads((out / "evaluation.json").read_text())
 
 
+def titles_below(page: ParsedPage, gallery: str) -> list[str]:
+    """Names of the pairs below the heading of a gallery, and of all galleries after it."""
+    return re.findall(r"^\d{3}$", page.text.partition(f"\n{gallery}\n")[2], re.MULTILINE)
+
+
 def test_control_pairs_are_shown_with_intervals_worst_cases_and_real_cases(tmp_path: Path) -> None:
     real = tmp_path / "Dataset001_Heads"
     write_raw_dataset(real, [f"head_{index}" for index in range(6)])
@@ -38,10 +44,14 @@ def test_control_pairs_are_shown_with_intervals_worst_cases_and_real_cases(tmp_p
     assert "head_0 (real)" in page.text
     interval = control["intervals_95"]["mae_percent"]
     assert f"{interval['low']:.2f} to {interval['high']:.2f}" in page.text
-    worst = max(control["pairs"], key=lambda pair: abs(pair["error_percent"]))
-    assert f"Axial, coronal and sagittal slice of {worst['name']}: image and label map" in page.attribute("img", "alt")
-    for name in (control["anatomy"]["label_maps"][0]["name"], control["fidelity"]["samples_by_distance"][0]["name"]):
-        assert f"Axial, coronal and sagittal slice of {name}: image and label map" in page.attribute("img", "alt")
+    by_error = sorted(control["pairs"], key=lambda pair: -abs(pair["error_percent"]))
+    for gallery, worst_first in (
+        ("Largest errors", by_error),
+        ("Worst anatomy", control["anatomy"]["label_maps"]),
+        ("Intensities farthest from real ones", control["fidelity"]["samples_by_distance"]),
+    ):
+        assert titles_below(page, gallery)[:3] == [one["name"] for one in worst_first[:3]]
+    assert "quality control would reject" in page.text
     assert "synthaug evaluate" in page.text
     assert f"--real {real}" in page.text
     assert facts["run"]["options"]["--control"] == ["9"]
@@ -63,6 +73,8 @@ def test_the_pairs_of_a_cache_are_shown_with_their_provenance(tmp_path: Path) ->
     assert run(["precompute", *make]) == 0
     page, facts = evaluated(tmp_path / "out", "--generated", cache, "--anatomy")
     assert facts["generated"]["generator_sha256"] in page.text
+    assert "They have passed quality control" in page.text
+    assert "quality control would reject" not in page.text
     for pair in facts["generated"]["control"]["ventricles"]["pairs"]:
         assert f"Axial, coronal and sagittal slice of {pair['name']}: image and label map" in page.attribute(
             "img", "alt"
