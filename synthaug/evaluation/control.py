@@ -92,11 +92,15 @@ class ControlReport:
         """The same for the line ``y = x``, with nothing fitted: lower than `r_squared` where there is a bias."""
         return _finite(_explained(*self._arrays))
 
+    @property
+    def _rejected(self) -> int:
+        return sum(bool(point.failures) for point in self.points)
+
     @cached_property
     def intervals(self) -> dict[str, Interval]:
         """95 % confidence intervals of those of the figures in `to_dict` that have one, over pairs.
 
-        The largest error has none: resamples never hold a larger one. That of ``would_be_rejected`` is of the share.
+        The largest error has none: resamples never hold a larger one.
         """
         requested, realised = self._arrays
         errors, percent = self.errors_ml, 100 * self.errors_ml / requested
@@ -111,7 +115,7 @@ class ControlReport:
             "mae_percent": mean_interval(np.abs(percent)),
             "bias_ml": mean_interval(errors),
             "bias_percent": mean_interval(percent),
-            "would_be_rejected": share_interval(sum(bool(point.failures) for point in self.points), len(self.points)),
+            "rejected_share": share_interval(self._rejected, len(self.points)),
         }
         return {**found, "seconds_per_pair": mean_interval(seconds)} if seconds else found
 
@@ -138,7 +142,8 @@ class ControlReport:
             "requested_range_ml": [float(requested.min()), float(requested.max())],
             "realised_range_ml": [float(realised.min()), float(realised.max())],
             "seconds_per_pair": float(np.mean(seconds)) if seconds else None,
-            "would_be_rejected": sum(bool(point.failures) for point in self.points),
+            "would_be_rejected": self._rejected,
+            "rejected_share": self._rejected / len(self.points),
             "reject_reasons": dict(sorted(failures.items())),
             "intervals_95": {name: one.to_dict() for name, one in self.intervals.items()},
             "pairs": [

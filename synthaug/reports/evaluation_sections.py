@@ -41,9 +41,10 @@ def control_section(facts: Facts, galleries: Sequence[Gallery], *, unfiltered: b
         _figure_row(title, facts[key], form, unit, intervals, key, count) for key, title, form, unit in CONTROL_FIGURES
     ]
     if unfiltered:
-        rejected = facts["would_be_rejected"] / count
         rows.append(
-            _figure_row("quality control would reject", rejected, ".1%", "", intervals, "would_be_rejected", count)
+            _figure_row(
+                "quality control would reject", facts["rejected_share"], ".1%", "", intervals, "rejected_share", count
+            )
         )
     tables = [Table(FIGURE_COLUMNS, rows)]
     if facts["reject_reasons"]:

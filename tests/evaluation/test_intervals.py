@@ -127,6 +127,7 @@ def test_control_figures_have_the_intervals_of_resampled_fits() -> None:
     for key in ("slope_through_origin", "r_squared_identity", "mae_ml", "mae_percent", "bias_ml", "bias_percent"):
         found = facts["intervals_95"][key]
         assert found["low"] < facts[key] < found["high"], key
+    assert facts["intervals_95"]["rejected_share"] == share_interval(0, 12).to_dict()
     assert "largest_error_percent" not in facts["intervals_95"]
     json.dumps(facts, allow_nan=False)
 
