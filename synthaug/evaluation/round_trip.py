@@ -85,7 +85,7 @@ class RoundTripReport:
         return {
             "held_out": len(held_out),
             "fitted_on": [trip.name for trip in self.trips if not trip.held_out],
-            "mean_dice": _mean([value for trip in held_out for value in self._structure_dice(trip)]),
+            "mean_dice": _mean([value for trip in held_out for value in self.structure_dice(trip)]),
             "intervals_95": {"mean_dice": self._mean_dice_interval(held_out).to_dict()},
             "by_structure": by_structure,
             "maps": [
@@ -102,15 +102,16 @@ class RoundTripReport:
 
     def worst(self, count: int) -> list[str]:
         """Names of the held-out label maps with the lowest mean Dice over structures, the lowest first."""
-        found = [(_mean(self._structure_dice(trip)), trip.name) for trip in self.trips if trip.held_out]
+        found = [(_mean(self.structure_dice(trip)), trip.name) for trip in self.trips if trip.held_out]
         return [name for _, name in sorted((value, name) for value, name in found if value is not None)][:count]
 
-    def _structure_dice(self, trip: RoundTrip) -> list[float]:
+    def structure_dice(self, trip: RoundTrip) -> list[float]:
+        """Dice of each structure, groups left out; NaN where both label maps have none of it."""
         return [trip.dice[name] for name in self.structures[: self.num_structures]]
 
     def _mean_dice_interval(self, trips: Sequence[RoundTrip]) -> Interval:
         """Over label maps, which may lack structures."""
-        dice = np.array([self._structure_dice(trip) for trip in trips]).reshape(len(trips), self.num_structures)
+        dice = np.array([self.structure_dice(trip) for trip in trips]).reshape(len(trips), self.num_structures)
         return ratio_interval(np.nansum(dice, axis=1), np.isfinite(dice).sum(axis=1))
 
     def to_markdown(self) -> str:

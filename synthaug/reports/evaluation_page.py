@@ -20,6 +20,7 @@ from synthaug.reports.evaluation_sections import (
     interval_text,
     memorisation_section,
     round_trip_section,
+    share_text,
     volumes_section,
     wrong_with,
 )
@@ -110,8 +111,8 @@ class EvaluationPage:
         error, slope = (facts["intervals_95"][key] for key in ("mae_percent", "slope_through_origin"))
         self.lead.append(
             f"Control of {report.structure}: mean absolute error {facts['mae_percent']:.2f} % "
-            f"({interval_text(error, '.2f')}), slope {facts['slope_through_origin']:.4f} "
-            f"({interval_text(slope, '.4f')}), {facts['count']} pairs."
+            f"({_interval_in_words(error, '.2f')}), slope {facts['slope_through_origin']:.4f} "
+            f"({_interval_in_words(slope, '.4f')}), {facts['count']} pairs."
         )
 
     def add_pairs(self, found: Mapping[str, Any], seen: SeenPairs, which: str = "") -> None:
@@ -126,6 +127,8 @@ class EvaluationPage:
             replace(section, title=f"{section.title}, {which}" if which else section.title)
             for section in self._sections_of_pairs(found, seen)
         ]
+
+        self.lead += _lead_of_pairs(found, which)
 
     def _sections_of_pairs(self, found: Mapping[str, Any], seen: SeenPairs) -> Iterator[Section]:
         yield volumes_section(found["volumes"])
@@ -156,13 +159,19 @@ class EvaluationPage:
             seen: slices before and after, by name of the case.
         """
         facts = report.to_dict()
+        trips = {trip.name: trip for trip in report.trips}
         worst: list[Shown] = [
-            (slices, f"{name}, {when}", {})
+            (slices, f"{name}, {when}", {"mean Dice": f"{np.nanmean(report.structure_dice(trips[name])):.4f}"})
             for name in report.worst(WORST_SHOWN)
             for slices, when in zip(seen[name], ("before", "after"), strict=True)
         ]
         galleries = [slices_gallery("Lowest mean Dice", worst)] if worst else []
         self.sections.append(round_trip_section(facts, galleries))
+        if facts["mean_dice"] is not None:
+            interval = _interval_in_words(facts["intervals_95"]["mean_dice"], ".4f")
+            self.lead.append(
+                f"Round trip: mean Dice {facts['mean_dice']:.4f} ({interval}), {facts['held_out']} label maps."
+            )
 
     def to_page(self, facts: Mapping[str, str]) -> Page:
         """The page; ``facts`` tell what was evaluated and how."""
@@ -189,6 +198,23 @@ class EvaluationPage:
                 mirrored = one["training_case"].endswith(MIRRORED) and one["training_case"] not in known
                 case = known[identifier]
                 yield real_slices(case, mirrored=mirrored), f"{one['training_case']} (training case)", {}
+
+
+def _lead_of_pairs(found: Mapping[str, Any], which: str) -> Iterator[str]:
+    """What a reader should know at a glance of anatomy and memorisation."""
+    of = f", {which}" if which else ""
+    if "anatomy" in found:
+        share = share_text(found["anatomy"]["shares"]["all"])
+        interval = _interval_in_words(found["anatomy"]["intervals_95"]["shares"]["all"], ".1%")
+        yield f"Anatomy{of}: {share} of {found['anatomy']['count']} label maps pass in everything ({interval})."
+    for kind, one in found.get("memorisation", {}).items():
+        interval = _interval_in_words(one["intervals_95"]["copied_share"], ".1%")
+        copies = f"{one['copies']} of {one['samples']} count as copies"
+        yield f"Memorisation, {kind}{of}: {copies} ({interval} of the share)."
+
+
+def _interval_in_words(interval: Mapping[str, Any], form: str) -> str:
+    return "too few for an interval" if interval["low"] is None else f"95 % interval {interval_text(interval, form)}"
 
 
 def slices_gallery(title: str, shown: Sequence[Shown], subject: str | None = None) -> Gallery:

@@ -296,6 +296,11 @@ def interval_text(interval: Facts | None, form: str) -> str:
     return _range((interval["low"], interval["high"]), form)
 
 
+def share_text(share: float) -> str:
+    """``98.5 %``."""
+    return _value(share, ".1%")
+
+
 def _range(ends: Sequence[float] | None, form: str) -> str:
     return "-" if ends is None else f"{_value(ends[0], form)} to {_value(ends[1], form)}"
 

@@ -43,7 +43,9 @@ def test_control_pairs_are_shown_with_intervals_worst_cases_and_real_cases(tmp_p
     assert all(picture.width > 600 for picture in page.pictures())
     assert "head_0 (real)" in page.text
     interval = control["intervals_95"]["mae_percent"]
-    assert f"{interval['low']:.2f} to {interval['high']:.2f}" in page.text
+    assert (
+        f"{control['mae_percent']:.2f} % (95 % interval {interval['low']:.2f} to {interval['high']:.2f})" in page.text
+    )
     by_error = sorted(control["pairs"], key=lambda pair: -abs(pair["error_percent"]))
     for gallery, worst_first in (
         ("Largest errors", by_error),
@@ -100,6 +102,7 @@ def test_samples_are_shown_before_the_nearest_training_case(tmp_path: Path) -> N
     weights = write_tiny_generator(tmp_path / "weights")
     asked = ("--generator", weights, "--device", "cpu", "--control", 2, "--schedule", "uniform:20:40")
     page, facts = evaluated(tmp_path / "out", *asked, "--memorisation", "--real", real)
+    assert page.text.count("of 2 count as copies") == 2
     for kind in ("masks", "images"):
         nearest = facts["control"]["ventricles"]["memorisation"][kind]["nearest"][0]
         assert f"{nearest['training_case']} (training case)" in page.text
@@ -115,6 +118,7 @@ def test_the_worst_round_trips_are_shown_before_and_after(tmp_path: Path) -> Non
     weights = write_tiny_generator(tmp_path / "weights")
     page, facts = evaluated(tmp_path / "out", "--generator", weights, "--device", "cpu", "--round-trip", maps)
     assert facts["round_trip"]["intervals_95"]["mean_dice"]["count"] == 2
+    assert f"mean Dice {facts['round_trip']['mean_dice']:.4f} (too few for an interval), 2 label maps" in page.text
     for name in ("one", "two"):
         assert f"{name}, before" in page.text
         assert f"{name}, after" in page.text
