@@ -118,7 +118,7 @@ class EvaluationParts:
     result: dict[str, Any] = field(default_factory=dict)
     text: list[str] = field(default_factory=list)
     evaluated: dict[str, str] = field(default_factory=dict)
-    _page: EvaluationPage | None = None
+    _page: EvaluationPage | None = field(default=None, init=False, repr=False)
 
     @property
     def page(self) -> EvaluationPage:
@@ -195,7 +195,7 @@ class EvaluationParts:
             "made by": f"{made_by}, sha256 {store.info.fingerprint}",
             "pairs": f"{len(entries)}, from {found['attempts']} attempts; rejected: {rejected or 'none'}",
         }
-        self.page.add_pairs(found, look.seen)
+        self.page.add_pairs(found, look.seen, "pairs of the cache")
 
     def add_control(self, generator: PairGenerator, schedules: Sequence[VolumeSchedule], plan: ControlPlan) -> None:
         """Volume control, one structure or group after the other, each asked for alone."""

@@ -99,7 +99,7 @@ class EvaluationPage:
         )
         worst = sorted(facts["pairs"], key=lambda pair: -abs(pair["error_percent"]))[:WORST_SHOWN]
         errors = [(seen[pair["name"]], "", {"error": f"{pair['error_percent']:+.2f} %"}) for pair in worst]
-        beside = ", each before a real case of nearly its volume" if self.real else ""
+        beside = ", each before the nearest in volume of the real cases not shown yet" if self.real else ""
         galleries = [
             Gallery("Requested and realised volumes", [chart]),
             slices_gallery(
@@ -107,10 +107,11 @@ class EvaluationPage:
             ),
             slices_gallery("Largest errors", errors, report.structure),
         ]
-        self.sections.append(control_section(facts, galleries, unfiltered=unfiltered))
+        section = control_section(facts, galleries, unfiltered=unfiltered)
+        self.sections.append(section)
         error, slope = (facts["intervals_95"][key] for key in ("mae_percent", "slope_through_origin"))
         self.lead.append(
-            f"Control of {report.structure}: mean absolute error {facts['mae_percent']:.2f} % "
+            f"{section.title}: mean absolute error {facts['mae_percent']:.2f} % "
             f"({_interval_in_words(error, '.2f')}), slope {facts['slope_through_origin']:.4f} "
             f"({_interval_in_words(slope, '.4f')}), {facts['count']} pairs."
         )
@@ -127,7 +128,6 @@ class EvaluationPage:
             replace(section, title=f"{section.title}, {which}" if which else section.title)
             for section in self._sections_of_pairs(found, seen)
         ]
-
         self.lead += _lead_of_pairs(found, which)
 
     def _sections_of_pairs(self, found: Mapping[str, Any], seen: SeenPairs) -> Iterator[Section]:

@@ -66,7 +66,8 @@ def control_section(facts: Facts, galleries: Sequence[Gallery], *, unfiltered: b
     low, high = facts["requested_range_ml"]
     origin = "They were made once each, and none was left out." if unfiltered else "They have passed quality control."
     asked = f"{count} pairs, {low:.1f} to {high:.1f} mL of {facts['structure']} asked for. {origin}"
-    return Section(f"Control of {facts['structure']}", (asked,), tables, galleries)
+    where = "" if unfiltered else ", pairs of the cache"
+    return Section(f"Control of {facts['structure']}{where}", (asked,), tables, galleries)
 
 
 def volumes_section(table: Facts) -> Section:

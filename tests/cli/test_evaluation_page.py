@@ -76,6 +76,8 @@ def test_the_pairs_of_a_cache_are_shown_with_their_provenance(tmp_path: Path) ->
     page, facts = evaluated(tmp_path / "out", "--generated", cache, "--anatomy")
     assert facts["generated"]["generator_sha256"] in page.text
     assert "They have passed quality control" in page.text
+    for part in ("Control of ventricles", "Structure volumes", "Anatomy"):
+        assert f"{part}, pairs of the cache" in page.text
     assert "quality control would reject" not in page.text
     for pair in facts["generated"]["control"]["ventricles"]["pairs"]:
         assert f"Axial, coronal and sagittal slice of {pair['name']}: image and label map" in page.attribute(
