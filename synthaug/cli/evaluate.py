@@ -32,6 +32,7 @@ DEFAULT_TARGETS = "log-uniform:8:120"
 
 
 def evaluate(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder for tables and pictures; made if it is not there.")],
     generated: Annotated[Path | None, typer.Option(metavar="CACHE", help="Evaluate the pairs of this cache.")] = None,
     real: Annotated[
@@ -106,8 +107,9 @@ def evaluate(
 ) -> None:
     """Measure what a generator or a cache is worth; parts can be combined.
 
-    Control, volumes by structure, anatomy, fidelity, memorisation, round trip. Writes evaluation.json and
-    evaluation.md, and for each control measurement a picture.
+    Control, volumes by structure, anatomy, fidelity, memorisation, round trip. Writes evaluation.json, evaluation.md,
+    report.html (one file with figures, their 95 % intervals, pairs and worst cases), and for each control measurement
+    a picture.
 
     Example: synthaug evaluate --generator ventricles-t1-1mm --control 32 --schedule log-uniform:8:120 --out report
     """
@@ -142,7 +144,14 @@ def evaluate(
     if len(set(structures)) < len(structures):
         raise ConfigurationError(f"--schedule: names {', '.join(structures)}; give each structure once")
     parts = EvaluationParts(
-        out, real or [], mapping, anatomy=anatomy, memorisation=memorisation, fidelity=fidelity, quiet=as_json
+        out,
+        real or [],
+        mapping,
+        anatomy=anatomy,
+        memorisation=memorisation,
+        fidelity=fidelity,
+        quiet=as_json,
+        options=given_options(context),
     )
     if generated is not None:
         parts.add_cache(generated)
@@ -170,4 +179,17 @@ def evaluate(
         from rich.markdown import Markdown
 
         Console().print(Markdown(text))
-        typer.echo(f"written to {out}")
+        typer.echo(f"written to {out}; to read: {out / 'report.html'}")
+
+
+def given_options(context: typer.Context) -> dict[str, list[str]]:
+    """Values, as text, of the options that the command line gives; none for a flag."""
+    given = {}
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name) if parameter.name else None
+        if source is None or source.name != "COMMANDLINE":
+            continue
+        value = context.params[parameter.name]
+        several = value if isinstance(value, (list, tuple)) else [value]
+        given[parameter.opts[0]] = [] if value is True else [str(one) for one in several]
+    return given

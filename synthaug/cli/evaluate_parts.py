@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from synthaug.diagnosis.versions import versions_in_use
 from synthaug.errors import ConfigurationError, StoreError
 from synthaug.files.atomic import replace_file
 from synthaug.files.canonical_json import canonical_json
@@ -20,9 +23,11 @@ if TYPE_CHECKING:
     from synthaug.evaluation.fidelity import Appearance, RealAppearances
     from synthaug.evaluation.label_maps import LabelMaps
     from synthaug.evaluation.memorisation import MemorisationAudit
+    from synthaug.evaluation.real_cases import MeasuredCase
     from synthaug.generators.guided_ldm import GuidedLDM
     from synthaug.generators.protocol import PairGenerator
     from synthaug.labels import LabelMapping, LabelScheme
+    from synthaug.reports.evaluation_page import EvaluationPage, SeenPairs
     from synthaug.schedules import VolumeSchedule
     from synthaug.volumes import CaseRecord, LabeledVolume
     from synthaug.volumes.grid import Grid
@@ -56,6 +61,7 @@ class PairLook:
         audit: of their likeness to training cases, or None.
         real_images: to compare their images with, or None.
         extractors: of the images' features.
+        seen: slices of the pairs, for the report.
         appearances: of the images seen so far.
     """
 
@@ -65,6 +71,7 @@ class PairLook:
     audit: MemorisationAudit | None
     real_images: RealAppearances | None
     extractors: Mapping[str, Extractor]
+    seen: SeenPairs
     appearances: list[Appearance] = field(default_factory=list)
 
     def add(self, name: str, pair: LabeledVolume) -> None:
@@ -72,6 +79,7 @@ class PairLook:
         from synthaug.evaluation.fidelity import Appearance
         from synthaug.evaluation.memorisation import CaseFeatures
 
+        self.seen.add(name, pair)
         if self.survey is not None:
             self.survey.add(name, pair)
         if self.real_images is not None and (pair.label > 0).any():
@@ -93,8 +101,10 @@ class EvaluationParts:
         memorisation: compare the pairs with what the generator was fitted on.
         fidelity: compare their images with real ones.
         quiet: no progress.
+        options: values of those that the command line gives, for the report.
         result: figures so far, JSON-ready.
         text: Markdown so far.
+        evaluated: what was evaluated, for the report: facts by name.
     """
 
     out: Path
@@ -104,8 +114,20 @@ class EvaluationParts:
     memorisation: bool
     fidelity: bool
     quiet: bool
+    options: Mapping[str, Sequence[str]] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
     text: list[str] = field(default_factory=list)
+    evaluated: dict[str, str] = field(default_factory=dict)
+    _page: EvaluationPage | None = field(default=None, init=False, repr=False)
+
+    @property
+    def page(self) -> EvaluationPage:
+        """The report so far."""
+        from synthaug.reports.evaluation_page import EvaluationPage
+
+        if self._page is None:
+            self._page = EvaluationPage()
+        return self._page
 
     def add_cache(self, cache: Path) -> None:
         """Control and volumes of a cache's pairs: they have passed quality control, the generator's own are worse."""
@@ -113,6 +135,7 @@ class EvaluationParts:
         from synthaug.evaluation.control import ControlPoint, ControlReport
         from synthaug.evaluation.volume_table import VolumeTable
         from synthaug.reports.control_picture import draw_control
+        from synthaug.reports.evaluation_page import SeenPairs
         from synthaug.store import Store
         from synthaug.volumes.grid import Grid
 
@@ -126,10 +149,13 @@ class EvaluationParts:
                 f"{cache}: files of {len(damaged)} case(s) are missing or truncated ({', '.join(damaged[:3])}); "
                 f"`synthaug cache verify {cache}` tells more, the same `synthaug precompute` again makes them anew"
             )
-        table = VolumeTable([entry.realised_ml for entry in entries], self._real_volumes(store.info.scheme))
+        real = self._measure_real(store.info.scheme)
+        table = VolumeTable([entry.realised_ml for entry in entries], [one.volumes_ml for one in real])
         volumes = table.to_dict()
         first = store.read(entries[0].name)
-        look = self._look(first.scheme, Grid(first.label.shape, first.spacing_mm), store.info.training_cases)()
+        look = self._look(first.scheme, Grid(first.label.shape, first.spacing_mm), store.info.training_cases)(
+            SeenPairs(store.read)
+        )
         self.out.mkdir(parents=True, exist_ok=True)
         made_by = store.info.generator
         self.text.append(f"{len(entries)} pairs of {cache}, made by {made_by}; they have passed quality control.\n")
@@ -143,8 +169,9 @@ class EvaluationParts:
             if points:
                 report = ControlReport(name, points)
                 controls[name] = report.to_dict()
-                draw_control(self.out / f"cache_control_{name}.png", report, [])
+                draw_control(self.out / f"cache_control_{file_name(name)}.png", report, [])
                 self.text.append(report.to_markdown())
+                self.page.add_control(report, look.seen, unfiltered=False)
         found = self.result["generated"] = {
             "cache": str(cache),
             "generator": made_by,
@@ -162,31 +189,47 @@ class EvaluationParts:
             for entry in track(entries, "looking at pairs", quiet=self.quiet):
                 look.add(entry.name, store.read(entry.name))
             self._add_look(look, self.out / "cache_worst_anatomy.png", found)
+        rejected = ", ".join(f"{reason} {count}" for reason, count in found["rejects"].items())
+        self.evaluated |= {
+            "cache": str(cache),
+            "made by": f"{made_by}, sha256 {store.info.fingerprint}",
+            "pairs": f"{len(entries)}, from {found['attempts']} attempts; rejected: {rejected or 'none'}",
+        }
+        self.page.add_pairs(found, look.seen, "pairs of the cache")
 
     def add_control(self, generator: PairGenerator, schedules: Sequence[VolumeSchedule], plan: ControlPlan) -> None:
         """Volume control, one structure or group after the other, each asked for alone."""
         from synthaug.evaluation.control import plan_control
+        from synthaug.reports.evaluation_page import SeenPairs
         from synthaug.volumes.grid import Grid
 
         planned = [plan_control(generator, schedule, **vars(plan)) for schedule in schedules]
-        real_volumes = self._real_volumes(generator.scheme)
+        real = self._measure_real(generator.scheme)
         x, y, z = np.linalg.norm(generator.affine[:3, :3], axis=0).tolist()
         new_look = self._look(generator.scheme, Grid(generator.shape, (x, y, z)), generator.training_cases)
         self.out.mkdir(parents=True, exist_ok=True)
         self.result["generator"] = {"name": generator.name, "sha256": generator.fingerprint}
+        self.evaluated |= {
+            "generator": f"{generator.name}, sha256 {generator.fingerprint}",
+            "sampled pairs": f"{plan.num} for each of {', '.join(one.structure for one in schedules)}, unfiltered, "
+            f"seed {plan.seed}",
+        }
         self.result["control"] = {}
         for schedule, requests in zip(schedules, planned, strict=True):
-            self._add_one_control(generator, schedule, requests, real_volumes, plan.seed, new_look())
+            look = new_look(SeenPairs())
+            found = self._add_one_control(generator, schedule, requests, real, plan.seed, look)
+            which = f"pairs with {schedule.structure} asked for" if len(schedules) > 1 else ""
+            self.page.add_pairs(found, look.seen, which)
 
     def _add_one_control(
         self,
         generator: PairGenerator,
         schedule: VolumeSchedule,
         requests: Sequence[Any],
-        real_volumes: Sequence[dict[str, float]],
+        real: Sequence[MeasuredCase],
         seed: int,
         look: PairLook,
-    ) -> None:
+    ) -> dict[str, Any]:
         from synthaug.cli.progress import track
         from synthaug.evaluation.control import ControlReport, sample_control, spread_indices
         from synthaug.evaluation.volume_table import VolumeTable
@@ -203,16 +246,24 @@ class EvaluationParts:
             if index in shown:
                 pairs[index] = pair
         report: ControlReport = ControlReport(structure, tuple(points))
-        table = VolumeTable(volumes, real_volumes)
-        found = {**report.to_dict(), "schedule": schedule.to_dict(), "seed": seed, "volumes": table.to_dict()}
+        table = VolumeTable(volumes, [one.volumes_ml for one in real])
+        found: dict[str, Any] = {
+            **report.to_dict(),
+            "schedule": schedule.to_dict(),
+            "seed": seed,
+            "volumes": table.to_dict(),
+        }
         self.result["control"][structure] = found
         before = len(self.text)
         self.text += [report.to_markdown(), table.to_markdown()]
-        self._add_look(look, self.out / f"worst_anatomy_{structure}.png", found)
-        draw_control(self.out / f"control_{structure}.png", report, [pairs[index] for index in shown])
+        stem = file_name(structure)
+        self._add_look(look, self.out / f"worst_anatomy_{stem}.png", found)
+        draw_control(self.out / f"control_{stem}.png", report, [pairs[index] for index in shown])
         # one by one: hours of sampling are not lost to what comes after them
-        replace_file(self.out / f"control_{structure}.json", canonical_json(found).encode())
-        replace_file(self.out / f"control_{structure}.md", "\n".join(self.text[before:]).encode())
+        replace_file(self.out / f"control_{stem}.json", canonical_json(found).encode())
+        replace_file(self.out / f"control_{stem}.md", "\n".join(self.text[before:]).encode())
+        self.page.add_control(report, look.seen, unfiltered=True)
+        return found
 
     def plan_round_trip(self, generator: PairGenerator, folder: Path) -> Callable[[], None]:
         """Check that a round trip can be made; the result makes it.
@@ -236,25 +287,47 @@ class EvaluationParts:
     def _add_round_trip(self, generator: GuidedLDM, maps: LabelMaps) -> None:
         from synthaug.cli.progress import track
         from synthaug.evaluation.round_trip import reconstruct, summarise
+        from synthaug.reports.pair_slices import PairSlices
+
+        slices = {}
+        grid = generator.config.grid
+
+        def keep(name: str, before: np.ndarray, after: np.ndarray) -> None:
+            slices[name] = tuple(PairSlices.of_label(name, one, generator.scheme, grid) for one in (before, after))
 
         trips = [
-            reconstruct(generator, path, generator.config.grid, maps.mapping)
+            reconstruct(generator, path, grid, maps.mapping, seen=keep)
             for path in track(maps.paths, "round trip", quiet=self.quiet)
         ]
         report = summarise(generator.scheme, trips)
+        self.evaluated["generator"] = f"{generator.name}, sha256 {generator.fingerprint}"
+        self.page.add_round_trip(report, slices)
         self.result["generator"] = {"name": generator.name, "sha256": generator.fingerprint}
         self.result["round_trip"] = report.to_dict()
         self.text.append(report.to_markdown())
 
     def write(self) -> str:
-        """Write ``evaluation.json`` and ``evaluation.md``, and give the text."""
+        """Write ``evaluation.json``, ``evaluation.md`` and ``report.html``, and give the text."""
+        versions = versions_in_use()
+        self.result["run"] = {"options": dict(self.options), "versions": versions}
         self.out.mkdir(parents=True, exist_ok=True)
         text = "\n".join(["# Evaluation", "", *self.text])
         replace_file(self.out / "evaluation.md", text.encode())
         replace_file(self.out / "evaluation.json", canonical_json(self.result).encode())
+        words = [
+            word for name, values in self.options.items() for one in values or [""] for word in (name, one) if word
+        ]
+        about = {
+            **self.evaluated,
+            "command": shlex.join(["synthaug", "evaluate", *words]),
+            "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
+        }
+        self.page.to_page(about).write(self.out / "report.html")
         return text
 
-    def _look(self, scheme: LabelScheme, grid: Grid, fitted_on: Sequence[CaseRecord]) -> Callable[[], PairLook]:
+    def _look(
+        self, scheme: LabelScheme, grid: Grid, fitted_on: Sequence[CaseRecord]
+    ) -> Callable[[SeenPairs], PairLook]:
         """Read the real cases, once; each call of the result begins to look at other pairs beside them."""
         from synthaug.evaluation.anatomy_survey import AnatomySurvey, real_anatomies
         from synthaug.evaluation.fidelity import Appearance, RealAppearances
@@ -262,6 +335,7 @@ class EvaluationParts:
         from synthaug.evaluation.offline_extractors import offline_extractors
         from synthaug.evaluation.real_cases import read_real_cases
         from synthaug.evaluation.seen_cases import seen_and_unseen
+        from synthaug.reports.evaluation_page import SeenPairs
 
         folders = self.real if self.anatomy else ()
         real = tuple(one for folder in folders for one in real_anatomies(folder, scheme, grid, self.mapping))
@@ -274,12 +348,12 @@ class EvaluationParts:
         )
         real_images = RealAppearances(scheme, appearances) if self.fidelity else None
 
-        def begin() -> PairLook:
+        def begin(seen: SeenPairs) -> PairLook:
             survey = AnatomySurvey(scheme, real) if self.anatomy else None
             audit = MemorisationAudit(scheme, *cases) if cases else None
-            return PairLook(scheme, grid, survey, audit, real_images, extractors)
+            return PairLook(scheme, grid, survey, audit, real_images, extractors, seen)
 
-        begin()  # tells at once what is missing, not after an hour of sampling
+        begin(SeenPairs())  # tells at once what is missing, not after an hour of sampling
         return begin
 
     def _add_look(self, look: PairLook, worst: Path, found: dict[str, Any]) -> None:
@@ -300,8 +374,16 @@ class EvaluationParts:
             found["memorisation"] = look.audit.to_dict()
             self.text.append(look.audit.to_markdown())
 
-    def _real_volumes(self, scheme: LabelScheme) -> list[dict[str, float]]:
-        from synthaug.evaluation.label_maps import LabelMaps
+    def _measure_real(self, scheme: LabelScheme) -> list[MeasuredCase]:
+        from synthaug.evaluation.real_cases import measure_real_cases
 
-        found = [LabelMaps.find(folder, scheme, self.mapping) for folder in self.real]
-        return [volumes for maps in found for _, volumes in maps.volumes_ml()]
+        found = measure_real_cases(self.real, scheme, self.mapping)
+        self.page.real = found
+        if found:
+            self.evaluated["real cases"] = f"{len(found)} in {', '.join(str(folder) for folder in self.real)}"
+        return found
+
+
+def file_name(structure: str) -> str:
+    """A structure's name as part of a file's: data sets name structures as they like, with slashes too."""
+    return re.sub(r"[^\w.-]", "_", structure)

@@ -12,7 +12,7 @@ def report(
     run: Annotated[Path, typer.Argument(help="Output folder of a fold (nnUNet_results/.../fold_0), or its metrics.")],
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for synthaug_report.md and .png; by default they lie beside the metrics."),
+        typer.Option(help="Folder for synthaug_report.html, .md and .png; by default they lie beside the metrics."),
     ] = None,
 ) -> None:
     """Show, epoch by epoch, what a training drew: shares, volumes against the schedule, reuse, age, waiting.
@@ -28,5 +28,7 @@ def report(
     text = found.to_markdown()
     replace_file(folder / "synthaug_report.md", text.encode())
     found.draw(folder / "synthaug_report.png")
+    found.to_page(run).write(folder / "synthaug_report.html")
     typer.echo(text)
     typer.echo(f"picture: {folder / 'synthaug_report.png'}")
+    typer.echo(f"page, with all of it: {folder / 'synthaug_report.html'}")

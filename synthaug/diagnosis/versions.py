@@ -31,6 +31,12 @@ def installed_version(package: str) -> str | None:
         return None
 
 
+def versions_in_use() -> dict[str, str]:
+    """Versions of Python, of synthaug and of the libraries that decide what is computed, as far as installed."""
+    found = {name: installed_version(name) for name in ("synthaug", *REPORTED)}
+    return {"python": platform.python_version(), **{name: number for name, number in found.items() if number}}
+
+
 def check_versions(installed: Installed = installed_version) -> list[Check]:
     """Versions of Python and of the libraries that matter; ``installed`` tells the version of a package."""
     found = {name: installed(name) for name in REPORTED}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from synthaug.evaluation.anatomy import MAIN_SHARE, MOST_EXPOSED, Anatomy
+from synthaug.evaluation.intervals import mean_interval, share_interval
 from synthaug.labels import LabelScheme
 
 
@@ -141,6 +143,10 @@ class AnatomyReport:
 
         Real brains are measured too, each against the range of the others: what they do not reach cannot be asked for.
         """
+        return self._facts
+
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
         whole_range = RealRange.of(self.real, self.scheme) if self.real else None
         verdicts = [Verdict.of(one, whole_range, self.scheme) for one in self.generated]
         of_real = []
@@ -152,6 +158,7 @@ class AnatomyReport:
             "real": len(self.real),
             "shares": _shares(verdicts),
             "real_shares": _shares(of_real),
+            "intervals_95": {"shares": _share_intervals(verdicts), "real_shares": _share_intervals(of_real)},
             "asymmetry": self._compare_asymmetries(),
             "label_maps": [one.to_dict() for one in sorted(verdicts, key=lambda one: -one.badness)],
         }
@@ -233,6 +240,15 @@ def _asymmetries(brains: Sequence[Anatomy], scheme: LabelScheme) -> dict[str, tu
 
 def _shares(verdicts: Sequence[Verdict]) -> dict[str, float]:
     """Share of the label maps that pass, by what they are looked at for."""
+    return {key: sum(flags) / len(flags) for key, flags in _passed(verdicts).items()}
+
+
+def _share_intervals(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    return {key: share_interval(sum(flags), len(flags)).to_dict() for key, flags in _passed(verdicts).items()}
+
+
+def _passed(verdicts: Sequence[Verdict]) -> dict[str, list[bool]]:
+    """Whether each label map passes, by what it is looked at for."""
     passed: dict[str, list[bool]] = {
         "every_structure_present": [not one.anatomy.missing for one in verdicts],
         "lateral_ventricles_whole": [
@@ -246,9 +262,14 @@ def _shares(verdicts: Sequence[Verdict]) -> dict[str, float]:
                 not any(key.startswith(what) for key in one.out_of_range or ()) for one in verdicts
             ]
     passed["all"] = [not one.anatomy.faults and not one.out_of_range for one in verdicts]
-    return {key: sum(flags) / len(flags) for key, flags in passed.items() if flags}
+    return {key: flags for key, flags in passed.items() if flags}
 
 
-def _mean_and_deviation(values: Sequence[float]) -> dict[str, float]:
+def _mean_and_deviation(values: Sequence[float]) -> dict[str, Any]:
     array = np.array(values, dtype=np.float64)
-    return {"mean": float(array.mean()), "sd": float(array.std(ddof=1)) if len(array) > 1 else 0.0}
+    return {
+        "count": len(array),
+        "mean": float(array.mean()),
+        "sd": float(array.std(ddof=1)) if len(array) > 1 else 0.0,
+        "intervals_95": {"mean": mean_interval(array).to_dict()},
+    }

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from synthaug.errors import ConfigurationError
+from synthaug.evaluation.intervals import Interval, bootstrap_interval, mean_interval, share_interval
 
 if TYPE_CHECKING:
     from synthaug.conditions import Condition
@@ -72,40 +74,53 @@ class ControlReport:
     @property
     def slope_through_origin(self) -> float:
         """Least-squares slope of ``y = slope * x``: 1 means no proportional error."""
-        requested, realised = self._arrays
-        return float(requested @ realised / (requested @ requested))
+        return float(_slopes_through_origin(*self._arrays))
 
     @property
     def line(self) -> tuple[float, float] | None:
         """Ordinary least squares: slope and intercept in mL; None without two different targets."""
-        requested, realised = self._arrays
-        spread = requested - requested.mean()
-        if not float(spread @ spread) > 0:
-            return None
-        slope = float(spread @ realised / (spread @ spread))
-        return slope, float(realised.mean() - slope * requested.mean())
+        slope, intercept = (float(one) for one in _lines(*self._arrays))
+        return None if np.isnan(slope) else (slope, intercept)
 
     @property
     def r_squared(self) -> float | None:
         """Share of the realised volumes' variance that the ordinary least-squares line explains."""
-        if self.line is None:
-            return None
-        slope, intercept = self.line
-        requested, _ = self._arrays
-        return self._explained(intercept + slope * requested)
+        return _finite(_r_squared(*self._arrays))
 
     @property
     def r_squared_identity(self) -> float | None:
         """The same for the line ``y = x``, with nothing fitted: lower than `r_squared` where there is a bias."""
-        return self._explained(self._arrays[0])
+        return _finite(_explained(*self._arrays))
 
-    def _explained(self, predicted: np.ndarray) -> float | None:
-        _, realised = self._arrays
-        total = float(((realised - realised.mean()) ** 2).sum())
-        return 1 - float(((realised - predicted) ** 2).sum()) / total if total > 0 else None
+    @property
+    def _rejected(self) -> int:
+        return sum(bool(point.failures) for point in self.points)
+
+    @cached_property
+    def intervals(self) -> dict[str, Interval]:
+        """95 % confidence intervals of those of the figures in `to_dict` that have one, over pairs.
+
+        The largest error has none: resamples never hold a larger one.
+        """
+        requested, realised = self._arrays
+        errors, percent = self.errors_ml, 100 * self.errors_ml / requested
+        seconds = [point.seconds for point in self.points if point.seconds is not None]
+        found = {
+            "slope_through_origin": bootstrap_interval(_slopes_through_origin, requested, realised),
+            "slope": bootstrap_interval(lambda x, y: _lines(x, y)[0], requested, realised),
+            "intercept_ml": bootstrap_interval(lambda x, y: _lines(x, y)[1], requested, realised),
+            "r_squared": bootstrap_interval(_r_squared, requested, realised),
+            "r_squared_identity": bootstrap_interval(_explained, requested, realised),
+            "mae_ml": mean_interval(np.abs(errors)),
+            "mae_percent": mean_interval(np.abs(percent)),
+            "bias_ml": mean_interval(errors),
+            "bias_percent": mean_interval(percent),
+            "rejected_share": share_interval(self._rejected, len(self.points)),
+        }
+        return {**found, "seconds_per_pair": mean_interval(seconds)} if seconds else found
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form: figures, then every pair."""
+        """JSON-ready form: figures, their intervals, then every pair."""
         requested, realised = self._arrays
         percent = 100 * self.errors_ml / requested
         line = self.line
@@ -127,8 +142,10 @@ class ControlReport:
             "requested_range_ml": [float(requested.min()), float(requested.max())],
             "realised_range_ml": [float(realised.min()), float(realised.max())],
             "seconds_per_pair": float(np.mean(seconds)) if seconds else None,
-            "would_be_rejected": sum(bool(point.failures) for point in self.points),
+            "would_be_rejected": self._rejected,
+            "rejected_share": self._rejected / len(self.points),
             "reject_reasons": dict(sorted(failures.items())),
+            "intervals_95": {name: one.to_dict() for name, one in self.intervals.items()},
             "pairs": [
                 {
                     "name": point.name,
@@ -224,6 +241,35 @@ def spread_indices(values: Sequence[float], count: int) -> list[int]:
     order = sorted(range(len(values)), key=lambda index: values[index])
     places = np.linspace(0, len(order) - 1, min(count, len(order)))
     return [order[round(float(place))] for place in places]
+
+
+def _slopes_through_origin(requested: np.ndarray, realised: np.ndarray) -> np.ndarray:
+    return np.asarray((requested * realised).sum(-1) / (requested**2).sum(-1))
+
+
+def _lines(requested: np.ndarray, realised: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Slopes and intercepts of least-squares lines, one for each row; NaN for a row with one target only."""
+    spread = requested - requested.mean(-1, keepdims=True)
+    total = (spread**2).sum(-1)
+    different = total > 1e-20 * (requested**2).sum(-1)  # above the rounding of the mean
+    slope = np.where(different, (spread * realised).sum(-1) / np.where(different, total, 1), np.nan)
+    return slope, realised.mean(-1) - slope * requested.mean(-1)
+
+
+def _r_squared(requested: np.ndarray, realised: np.ndarray) -> np.ndarray:
+    slope, intercept = _lines(requested, realised)
+    return _explained(intercept[..., None] + slope[..., None] * requested, realised)
+
+
+def _explained(predicted: np.ndarray, realised: np.ndarray) -> np.ndarray:
+    """Share of the variance of each row that a prediction explains; NaN for a row without variance."""
+    total = ((realised - realised.mean(-1, keepdims=True)) ** 2).sum(-1)
+    left = ((realised - predicted) ** 2).sum(-1)
+    return np.asarray(np.where(total > 0, 1 - left / np.where(total > 0, total, 1), np.nan))
+
+
+def _finite(value: np.ndarray) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _number(value: float | None, digits: int, unit: str = "") -> str:

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from synthaug.errors import ConfigurationError
 from synthaug.evaluation.extractors import Extractor, frechet_distance
+from synthaug.evaluation.intervals import Interval, couples_interval, median_interval, ratio_interval
 from synthaug.generators.intensity_scale import BRIGHT_PERCENTILE
 from synthaug.labels import LabelScheme
 from synthaug.volumes.grid import Grid, box_centre_mm, place_on_grid
@@ -33,6 +34,8 @@ LEAST_SIZE = 20
 
 MOST_PAIRS = 150
 SPLITS = 10
+
+Case = TypeVar("Case")
 
 
 @dataclass(frozen=True)
@@ -119,9 +122,9 @@ class RealAppearances:
             )
 
     @cached_property
-    def similarity(self) -> float | None:
-        """Mean MS-SSIM between two of them."""
-        return mean_similarity(self.cases)
+    def similarity(self) -> Similarity | None:
+        """MS-SSIM between two of them."""
+        return Similarity.of(self.cases)
 
     @cached_property
     def scales(self) -> dict[str, np.ndarray]:
@@ -129,17 +132,15 @@ class RealAppearances:
         return {name: _joined(self.cases, name).std(0) + 1e-6 for name in self.cases[0].features}
 
     @cached_property
-    def histogram_distances(self) -> list[float | None]:
-        """By structure: median distance of a case's histogram to that of all others."""
+    def histogram_distances(self) -> list[list[float | None]]:
+        """By structure: distance of each case's histogram to that of all others."""
         return [
-            _median(
-                [
-                    _histogram_distance(
-                        _shares(one.histograms[index]), _shares(self._pooled(index) - one.histograms[index])
-                    )
-                    for one in self.cases
-                ]
-            )
+            [
+                _histogram_distance(
+                    _shares(one.histograms[index]), _shares(self._pooled(index) - one.histograms[index])
+                )
+                for one in self.cases
+            ]
             for index in range(len(self.scheme.names))
         ]
 
@@ -147,34 +148,76 @@ class RealAppearances:
         """Compare synthetic images with the real ones."""
         if not samples:
             raise ConfigurationError("fidelity: no sample to compare")
-        structures = {}
+        structures, distances = {}, []
         for index, name in enumerate(self.scheme.names):
             pooled = _shares(self._pooled(index))
             found = [_histogram_distance(_shares(one.histograms[index]), pooled) for one in samples]
+            of_real = self.histogram_distances[index]
+            distances.append(found)
             structures[name] = {
                 "real_mean": _mean(pooled),
                 "sample_mean": _mean(_shares(sum(one.histograms[index] for one in samples))),
-                "real_distance": self.histogram_distances[index],
+                "real_distance": _median(of_real),
                 "sample_distance": _median(found),
+                "intervals_95": {
+                    "real_mean": _mean_interval([one.histograms[index] for one in self.cases]).to_dict(),
+                    "sample_mean": _mean_interval([one.histograms[index] for one in samples]).to_dict(),
+                    "real_distance": _median_interval(of_real).to_dict(),
+                    "sample_distance": _median_interval(found).to_dict(),
+                },
             }
+        frechet = {name: self._distances(name, samples) for name in self.scales}
+        similarity = {"samples": Similarity.of(samples), "real": self.similarity}
         return FidelityReport(
             {
                 "real_cases": len(self.cases),
                 "samples": len(samples),
-                "frechet_distance": {name: self._distances(name, samples) for name in self.scales},
-                "ms_ssim": {"samples": mean_similarity(samples), "real": self.similarity},
+                "frechet_distance": {
+                    name: {key: float(np.mean(found)) if found else None for key, found in one.items()}
+                    for name, one in frechet.items()
+                },
+                "frechet_distance_over_splits": {
+                    name: {key: [min(found), max(found)] if found else None for key, found in one.items()}
+                    for name, one in frechet.items()
+                },
+                "ms_ssim": {key: one.mean if one else None for key, one in similarity.items()},
+                "intervals_95": {
+                    "ms_ssim": {key: one.interval.to_dict() for key, one in similarity.items() if one is not None}
+                },
                 "intensity": structures,
+                "samples_by_distance": self._by_distance(samples, distances),
             }
         )
+
+    def _by_distance(
+        self, samples: Sequence[Appearance], distances: Sequence[Sequence[float | None]]
+    ) -> list[dict[str, Any]]:
+        """Samples by their intensities' distance from real ones, the farthest first.
+
+        The distance is in multiples of what it is among real cases; median over structures.
+        """
+        usual = [_median(found) for found in self.histogram_distances]
+        rows = []
+        for place, one in enumerate(samples):
+            found = [
+                distances[index][place] / scale  # type: ignore[operator]
+                for index, scale in enumerate(usual)
+                if scale and distances[index][place] is not None
+            ]
+            if found:
+                rows.append({"name": one.name, "distance": float(np.median(found))})
+        return sorted(rows, key=lambda row: -row["distance"])
 
     def _pooled(self, index: int) -> np.ndarray:
         """Histogram of a structure over all cases."""
         return np.sum([one.histograms[index] for one in self.cases], axis=0)
 
-    def _distances(self, extractor: str, samples: Sequence[Appearance]) -> dict[str, float | None]:
+    def _distances(self, extractor: str, samples: Sequence[Appearance]) -> dict[str, list[float]]:
         """From one random half of the real cases to samples, and to real cases of the other half, as many of each.
 
-        Small sets are far from each other whatever they hold: only sets of one size can be compared.
+        Small sets are far from each other whatever they hold: only sets of one size can be compared. For the same
+        reason there is no bootstrap interval: a resample holds fewer different cases, and is farther away. What there
+        is instead is one distance for each of some random halves, or none at all where one half has too few vectors.
         """
         rng = np.random.default_rng(0)
         count = min(len(self.cases) // 2, len(samples))
@@ -190,7 +233,7 @@ class RealAppearances:
                 distance = _distance_if_enough(_joined(cases, extractor) / scale, _joined(reference, extractor) / scale)
                 if distance is not None:
                     found[name].append(distance)
-        return {name: float(np.mean(values)) if len(values) == SPLITS else None for name, values in found.items()}
+        return {name: values if len(values) == SPLITS else [] for name, values in found.items()}
 
 
 @dataclass(frozen=True)
@@ -242,18 +285,38 @@ def _distance_if_enough(one: np.ndarray, other: np.ndarray) -> float | None:
     return frechet_distance(one, other)
 
 
+@dataclass(frozen=True)
+class Similarity:
+    """MS-SSIM between two cases of a set, at about 2 mm: 1 where they are alike.
+
+    Attributes:
+        mean: over couples.
+        interval: of the mean; cases are resampled.
+    """
+
+    mean: float
+    interval: Interval
+
+    @classmethod
+    def of(cls, cases: Sequence[Appearance]) -> Similarity | None:
+        """Compare cases; None where there are too few or they are too small."""
+        from monai.metrics import MultiScaleSSIMMetric
+
+        places = couples(range(len(cases)))
+        if not places or min(cases[0].small.shape[2:]) < LEAST_SIZE:
+            return None
+        metric = MultiScaleSSIMMetric(3, data_range=HIGHEST, kernel_size=5, weights=SIMILARITY_WEIGHTS)
+        values = [float(metric(cases[one].small, cases[other].small)) for one, other in places]
+        return cls(float(np.mean(values)), couples_interval(len(cases), places, values))
+
+
 def mean_similarity(cases: Sequence[Appearance]) -> float | None:
     """Mean MS-SSIM between two cases, at about 2 mm; None where there are too few or they are too small."""
-    from monai.metrics import MultiScaleSSIMMetric
-
-    pairs = couples(cases)
-    if not pairs or min(cases[0].small.shape[2:]) < LEAST_SIZE:
-        return None
-    metric = MultiScaleSSIMMetric(3, data_range=HIGHEST, kernel_size=5, weights=SIMILARITY_WEIGHTS)
-    return float(np.mean([float(metric(one.small, other.small)) for one, other in pairs]))
+    found = Similarity.of(cases)
+    return None if found is None else found.mean
 
 
-def couples(cases: Sequence[Appearance]) -> list[tuple[Appearance, Appearance]]:
+def couples(cases: Sequence[Case]) -> list[tuple[Case, Case]]:
     """All couples of cases, or a fixed random choice of them."""
     found = list(itertools.combinations(cases, 2))
     if len(found) <= MOST_PAIRS:
@@ -270,6 +333,17 @@ def _mean(shares: np.ndarray | None) -> float | None:
     if shares is None:
         return None
     return float((shares * (np.arange(BINS) + 0.5)).sum() * HIGHEST / BINS)
+
+
+def _mean_interval(histograms: Sequence[np.ndarray]) -> Interval:
+    """Of the mean over all voxels of all cases; cases without the structure are left out."""
+    found = [one for one in histograms if one.sum()]
+    middles = (np.arange(BINS) + 0.5) * HIGHEST / BINS
+    return ratio_interval([float(one @ middles) for one in found], [float(one.sum()) for one in found])
+
+
+def _median_interval(values: Sequence[float | None]) -> Interval:
+    return median_interval([value for value in values if value is not None])
 
 
 def _histogram_distance(one: np.ndarray | None, other: np.ndarray | None) -> float | None:

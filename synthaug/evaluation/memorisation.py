@@ -16,6 +16,7 @@ import torch
 from torch.nn import functional
 
 from synthaug.errors import ConfigurationError
+from synthaug.evaluation.intervals import median_interval, share_interval
 from synthaug.labels import LabelScheme
 from synthaug.volumes.grid import Grid, box_centre_mm, place_on_grid
 
@@ -160,6 +161,7 @@ class MemorisationAudit:
             real = [_nearest(one, training, distance) for one in held_out]
             made = sorted((_nearest(one, training, distance) for one in samples), key=lambda one: one.distance)
             threshold = float(np.percentile([one.distance for one in real], PERCENTILE))
+            copies = sum(one.distance < threshold for one in made)
             report[kind] = {
                 "training_cases": len(training) // 2,
                 "held_out_cases": len(held_out),
@@ -167,7 +169,13 @@ class MemorisationAudit:
                 "threshold": threshold,
                 "held_out_distances": _spread(real),
                 "sample_distances": _spread(made),
-                "copies": sum(one.distance < threshold for one in made),
+                "copies": copies,
+                "copied_share": copies / len(made),
+                "intervals_95": {
+                    "copied_share": share_interval(copies, len(made)).to_dict(),
+                    "held_out_median": median_interval([one.distance for one in real]).to_dict(),
+                    "sample_median": median_interval([one.distance for one in made]).to_dict(),
+                },
                 "nearest": [vars(one) for one in made[:5]],
             }
         return report

@@ -13,7 +13,7 @@ from synthaug.evaluation.label_maps import LabelMaps, case_identifier
 from synthaug.generators.cases import CasePaths
 from synthaug.integrations.nnunet.dataset import NnunetDataset
 from synthaug.labels import LabelMapping, LabelScheme
-from synthaug.volumes import CaseRecord, fingerprint_array, read_label, read_pair
+from synthaug.volumes import CaseRecord, LabeledVolume, fingerprint_array, read_label, read_pair
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,72 @@ def read_real_cases(folders: Sequence[Path], scheme: LabelScheme, mapping: Label
         refuse_other_labels(maps.scheme, scheme, str(folder))
         images = _images(folder)
         for path in maps.paths:
-            identifier = case_identifier(path)
-            image = None
-            if identifier in images.cases:
-                pair = read_pair(images.cases[identifier].images, path, maps.file_scheme, images.channels)
-                label, image, affine = pair.label, pair.image, pair.affine
-            else:
-                label, affine = read_label(path, maps.file_scheme)
-            mapped = maps.mapping.apply(label, str(path)) if maps.mapping else label
-            yield RealCase(identifier, mapped, image, affine, fingerprint_array(label))
+            yield _read_case(maps, path, images)
+
+
+@dataclass(frozen=True)
+class MeasuredCase:
+    """A real case whose volumes are known, to be read when it is to be seen.
+
+    Attributes:
+        identifier: of the case.
+        volumes_ml: by structure or group, in the scheme of ``maps``.
+        folder: that it was found in.
+        path: of its label map.
+        maps: the label maps of the folder.
+    """
+
+    identifier: str
+    volumes_ml: dict[str, float]
+    folder: Path
+    path: Path
+    maps: LabelMaps
+
+    def read(self) -> LabeledVolume:
+        """Image and label map; the image is all 0 where there is none.
+
+        Raises:
+            SynthAugError: a file that cannot be read, or an image that does not fit its label map.
+        """
+        images = _images(self.folder)
+        case = _read_case(self.maps, self.path, images)
+        image, channels = case.image, images.channels
+        if image is None:
+            image, channels = np.zeros((1, *case.label.shape), np.float32), ("none",)
+        return LabeledVolume(image, case.label, case.affine, self.maps.scheme, channels)
+
+
+def measure_real_cases(
+    folders: Sequence[Path], scheme: LabelScheme, mapping: LabelMapping | None
+) -> list[MeasuredCase]:
+    """Measure the structure volumes of all cases, read one by one.
+
+    Args:
+        folders: nnU-Net raw datasets or folders of label maps.
+        scheme: of the label maps where nothing else says one.
+        mapping: from the label maps' scheme, or None.
+
+    Raises:
+        SynthAugError: a folder without label maps, or a file that cannot be read or holds labels outside the scheme.
+    """
+    found = []
+    for folder in folders:
+        maps = LabelMaps.find(folder, scheme, mapping)
+        for path, (identifier, volumes_ml) in zip(maps.paths, maps.volumes_ml(), strict=True):
+            found.append(MeasuredCase(identifier, volumes_ml, folder, path, maps))
+    return found
+
+
+def _read_case(maps: LabelMaps, path: Path, images: _Images) -> RealCase:
+    identifier = case_identifier(path)
+    image = None
+    if identifier in images.cases:
+        pair = read_pair(images.cases[identifier].images, path, maps.file_scheme, images.channels)
+        label, image, affine = pair.label, pair.image, pair.affine
+    else:
+        label, affine = read_label(path, maps.file_scheme)
+    mapped = maps.mapping.apply(label, str(path)) if maps.mapping else label
+    return RealCase(identifier, mapped, image, affine, fingerprint_array(label))
 
 
 def refuse_other_labels(found: LabelScheme, wanted: LabelScheme, where: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+
+from synthaug.evaluation.intervals import Interval, mean_interval, ratio_interval
 
 if TYPE_CHECKING:
     import torch
@@ -73,15 +75,18 @@ class RoundTripReport:
             name: {
                 "dice": _mean([trip.dice[name] for trip in held_out]),
                 "volume_error_percent": _mean([trip.volume_error_percent(name) for trip in held_out]),
+                "intervals_95": {
+                    "dice": _interval([trip.dice[name] for trip in held_out]).to_dict(),
+                    "volume_error_percent": _interval([trip.volume_error_percent(name) for trip in held_out]).to_dict(),
+                },
             }
             for name in self.structures
         }
         return {
             "held_out": len(held_out),
             "fitted_on": [trip.name for trip in self.trips if not trip.held_out],
-            "mean_dice": _mean(
-                [trip.dice[name] for trip in held_out for name in self.structures[: self.num_structures]]
-            ),
+            "mean_dice": _mean([value for trip in held_out for value in self.structure_dice(trip)]),
+            "intervals_95": {"mean_dice": self._mean_dice_interval(held_out).to_dict()},
             "by_structure": by_structure,
             "maps": [
                 {
@@ -94,6 +99,20 @@ class RoundTripReport:
                 for trip in self.trips
             ],
         }
+
+    def worst(self, count: int) -> list[str]:
+        """Names of the held-out label maps with the lowest mean Dice over structures, the lowest first."""
+        found = [(_mean(self.structure_dice(trip)), trip.name) for trip in self.trips if trip.held_out]
+        return [name for _, name in sorted((value, name) for value, name in found if value is not None)][:count]
+
+    def structure_dice(self, trip: RoundTrip) -> list[float]:
+        """Dice of each structure, groups left out; NaN where both label maps have none of it."""
+        return [trip.dice[name] for name in self.structures[: self.num_structures]]
+
+    def _mean_dice_interval(self, trips: Sequence[RoundTrip]) -> Interval:
+        """Over label maps, which may lack structures."""
+        dice = np.array([self.structure_dice(trip) for trip in trips]).reshape(len(trips), self.num_structures)
+        return ratio_interval(np.nansum(dice, axis=1), np.isfinite(dice).sum(axis=1))
 
     def to_markdown(self) -> str:
         """Dice and volume error by structure."""
@@ -111,7 +130,14 @@ class RoundTripReport:
         return "\n".join(lines) + "\n"
 
 
-def reconstruct(generator: Reconstructor, path: Path, grid: Grid, mapping: LabelMapping | None = None) -> RoundTrip:
+def reconstruct(
+    generator: Reconstructor,
+    path: Path,
+    grid: Grid,
+    mapping: LabelMapping | None = None,
+    *,
+    seen: Callable[[str, np.ndarray, np.ndarray], None] | None = None,
+) -> RoundTrip:
     """Send one label map through the autoencoder.
 
     Args:
@@ -119,6 +145,7 @@ def reconstruct(generator: Reconstructor, path: Path, grid: Grid, mapping: Label
         path: NIfTI label map.
         grid: the generator's grid; the map is placed on it first, so that resampling is not counted.
         mapping: from the file's scheme to the generator's.
+        seen: is called with the case's name and the label maps ``(X, Y, Z)`` before and after.
 
     Raises:
         SynthAugError: the file cannot be read, holds labels outside the scheme, or does not fit the field of view.
@@ -130,6 +157,8 @@ def reconstruct(generator: Reconstructor, path: Path, grid: Grid, mapping: Label
     case = load_label_case(path, CaseForm.plain(generator.scheme, (), grid), mapping)
     before = case.label.numpy().astype(np.int16)
     after = generator.reconstruct_label(case.label).numpy().astype(np.int16)
+    if seen is not None:
+        seen(case.identifier, before, after)
     fitted_on = {record.label_sha256 for record in generator.training_cases if record.label_sha256 is not None}
     own = {case.record.label_sha256}
     if mapping:  # it may have been fitted on the mapped file
@@ -166,6 +195,10 @@ def _ids(scheme: LabelScheme, names: Sequence[str]) -> list[tuple[str, tuple[int
 def _mean(values: Sequence[float]) -> float | None:
     finite = [value for value in values if np.isfinite(value)]
     return float(np.mean(finite)) if finite else None
+
+
+def _interval(values: Sequence[float]) -> Interval:
+    return mean_interval([value for value in values if np.isfinite(value)])
 
 
 def _finite(value: float) -> float | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from synthaug.errors import ConfigurationError
+from synthaug.evaluation.intervals import mean_interval
 
 
 @dataclass(frozen=True)
@@ -24,16 +26,20 @@ class VolumeTable:
     real: Sequence[Mapping[str, float]] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Count, mean, standard deviation and range by structure, for those that both sets have.
+        """Count, mean with its 95 % interval, standard deviation and range by structure that both sets have.
 
         Raises:
             ConfigurationError: nothing was generated, or the sets have no structure in common.
         """
+        return self._table
+
+    @cached_property
+    def _table(self) -> dict[str, Any]:
         if not self.generated:
             raise ConfigurationError("volumes: no generated label map; make some with `synthaug precompute` first")
         names = list(self.generated[0])
         if self.real:
-            common = [name for name in names if name in self.real[0]]
+            common = [name for name in names if all(name in one for one in self.real)]
             if not common:
                 raise ConfigurationError(
                     f"volumes: generated label maps have {', '.join(names)}, real ones {', '.join(self.real[0])}: "
@@ -43,9 +49,12 @@ class VolumeTable:
             names = common
         table: dict[str, Any] = {}
         for name in names:
-            table[name] = {"generated": _statistics(self.generated, name)}
-            if self.real:
-                table[name]["real"] = _statistics(self.real, name)
+            sets = {"generated": self.generated, **({"real": self.real} if self.real else {})}
+            table[name] = {one: _statistics(volumes, name) for one, volumes in sets.items()}
+            table[name]["intervals_95"] = {
+                f"{one}_mean_ml": mean_interval([case[name] for case in volumes]).to_dict()
+                for one, volumes in sets.items()
+            }
         return table
 
     def to_markdown(self) -> str:

@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 import colorsys
+from dataclasses import dataclass
 from math import gcd
 
 import numpy as np
 
 from synthaug.labels import LabelScheme, is_tissue_class
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours of a chart, ``#rrggbb``.
+
+    Attributes:
+        background: behind it.
+        text: of titles and axes.
+        faint: of ticks, spines and lines that guide the eye.
+        accent: of what is measured.
+        second: of what it is compared with.
+    """
+
+    background: str
+    text: str
+    faint: str
+    accent: str
+    second: str
+
+
+DARK = Theme("#0b0d12", "#e8eaf0", "#8a90a0", "#ffb000", "#648fff")
+LIGHT = Theme("#ffffff", "#1b1e25", "#6a7080", "#b35900", "#2b59c3")
 
 VENTRICLE_COLOURS = ("#ffb000", "#fe6100", "#dc267f", "#f9e45b", "#ff8fa3", "#b3400a", "#ffe8c0")
 """Vivid; the first four lie apart for colour-blind readers too: ventricles are what a picture is looked at for."""

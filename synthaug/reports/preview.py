@@ -12,15 +12,13 @@ import numpy as np
 
 from synthaug.files.atomic import replace_file
 from synthaug.labels import LabelScheme
-from synthaug.reports.palette import colour_label, structure_colours
+from synthaug.reports.palette import DARK, colour_label, structure_colours
 from synthaug.volumes import LabeledVolume
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BACKGROUND = "#0b0d12"
-TEXT = "#e8eaf0"
-FAINT = "#8a90a0"
+BACKGROUND, TEXT, FAINT = DARK.background, DARK.text, DARK.faint
 
 VIEW_EDGES: tuple[tuple[str, str, str, str, str], ...] = (
     # view, and the patient's side at the left, right, top and bottom edge
@@ -33,6 +31,21 @@ MOST_IN_LEGEND = 24
 LEGEND_COLUMN, LEGEND_ROW = 1.75, 0.19
 """Room for a legend's entry, in inches."""
 CONVENTION = "Radiological convention: the patient's right is at the left. Slices through the centre of {}."
+
+
+@dataclass(frozen=True)
+class View:
+    """One slice of a pair, as it is shown.
+
+    Attributes:
+        grey: uint8 ``(rows, columns)``, from black to white.
+        label: int16 ``(rows, columns)``, ids of the pair's scheme.
+        pixel_mm: height and width of a pixel.
+    """
+
+    grey: np.ndarray
+    label: np.ndarray
+    pixel_mm: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -75,9 +88,14 @@ def picture_subject(pair: LabeledVolume) -> str | None:
     return None
 
 
-def picture_centre(pair: LabeledVolume) -> tuple[int, int, int]:
-    """Voxel at the centre of mass of `picture_subject`; of all structures without it, of the grid without any."""
-    subject = picture_subject(pair)
+def picture_centre(pair: LabeledVolume, subject: str | None = None) -> tuple[int, int, int]:
+    """Voxel at the centre of mass of a structure or group, by default `picture_subject`.
+
+    Of all structures where the pair has none of it, of the grid where it has no label at all.
+    """
+    known = subject in (*pair.scheme.names, *pair.scheme.groups)
+    if subject is None or not known or not np.isin(pair.label, pair.scheme.resolve(subject)).any():
+        subject = picture_subject(pair)
     inside = pair.label > 0 if subject is None else np.isin(pair.label, pair.scheme.resolve(subject))
     if not inside.any():
         inside = np.ones_like(inside)
@@ -126,13 +144,16 @@ def draw_pairs(
     figure = Figure(figsize=(width, height), dpi=110, facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
     if title:
-        figure.text(0.5, 1 - 0.42 / height, title, color=TEXT, fontsize=15, ha="center", va="center", weight="bold")
+        figure.text(
+            0.5, 1 - 0.42 / height, title,
+            color=TEXT, fontsize=15, ha="center", va="center", weight="bold", parse_math=False,
+        )  # fmt: skip
     for number, column in enumerate(columns):
         left = margin + number * (card_width + margin)
         if headings:
             figure.text(
                 (left + card_width / 2) / width, 1 - (top - 0.3) / height, headings[number],
-                color=TEXT, fontsize=12.5, ha="center", va="center",
+                color=TEXT, fontsize=12.5, ha="center", va="center", parse_math=False,
             )  # fmt: skip
         for row, card in enumerate(column):
             _draw_card(figure, card, left, height - top - (row + 1) * card_height, card_width, card_height)
@@ -140,7 +161,7 @@ def draw_pairs(
         middle = 0.42 + sum(legend_heights[:number]) + legend_heights[number] / 2
         _draw_legend(figure, entries, legend_columns, middle / height)
     convention = CONVENTION.format(" or ".join(name.replace("_", " ") or "all structures" for name in subjects))
-    figure.text(0.5, 0.22 / height, convention, color=FAINT, fontsize=8.5, ha="center", va="center")
+    figure.text(0.5, 0.22 / height, convention, color=FAINT, fontsize=8.5, ha="center", va="center", parse_math=False)
     content = io.BytesIO()
     figure.savefig(content, format="png", facecolor=BACKGROUND)
     replace_file(path, content.getvalue())
@@ -160,31 +181,59 @@ def _draw_card(figure: Figure, card: Card, left: float, bottom: float, width: fl
     caption = volume_caption(pair) if card.caption is None else card.caption
     for text, down, size, colour in ((card.title, 0.13, 10.5, TEXT), (caption, 0.35, 9.5, FAINT)):
         figure.text(
-            left / total_width, (bottom + height - down) / total_height, text, color=colour, fontsize=size, va="center"
-        )
-    centre = picture_centre(pair)
-    images = view_slices(pair.image[0], centre)
+            left / total_width, (bottom + height - down) / total_height, text,
+            color=colour, fontsize=size, va="center", parse_math=False,
+        )  # fmt: skip
+    draw_views(figure, cut_views(pair), pair.scheme, (left, bottom + 0.2, width, height - 0.75))
+
+
+def cut_views(pair: LabeledVolume, subject: str | None = None) -> tuple[View, ...]:
+    """Axial, coronal and sagittal slice through `picture_centre`, or through the centre of a structure or group."""
+    centre = picture_centre(pair, subject)
+    low, high = _window(pair.image[0])
+    images = view_slices(np.clip((pair.image[0] - low) / (high - low), 0, 1), centre)
     labels = view_slices(pair.label, centre)
     sx, sy, sz = pair.spacing_mm
-    pixels = ((sy, sx), (sz, sx), (sz, sy))  # mm per row and per column of each view
-    low, high = _window(pair.image[0])
-    cell_width, cell_height = width / 3, (height - 0.75) / 2
-    for view, (name, *edges) in enumerate(VIEW_EDGES):
-        grey = np.clip((images[view] - low) / (high - low), 0, 1)
+    pixels = ((sy, sx), (sz, sx), (sz, sy))
+    return tuple(
+        View(np.round(255 * image).astype(np.uint8), label.copy(), pixel_mm)
+        for image, label, pixel_mm in zip(images, labels, pixels, strict=True)
+    )
+
+
+def draw_views(
+    figure: Figure, views: Sequence[View], scheme: LabelScheme, box: tuple[float, float, float, float]
+) -> None:
+    """Draw three views beside each other: images above, below them the same with the label map.
+
+    Args:
+        figure: to draw on.
+        views: axial, coronal, sagittal; where all images are black, only label maps are drawn.
+        scheme: of the label maps.
+        box: left, bottom, width and height in inches.
+    """
+    left, bottom, width, height = box
+    total_width, total_height = figure.get_size_inches()
+    with_image = any(view.grey.any() for view in views)
+    cell_width, cell_height = width / 3, height / (2 if with_image else 1)
+    for column, (view, (name, *edges)) in enumerate(zip(views, VIEW_EDGES, strict=True)):
+        grey = view.grey / np.float32(255)
         overlay = np.repeat(grey[..., None], 3, axis=-1)
-        inside = labels[view] > 0
-        overlay[inside] = 0.45 * overlay[inside] + 0.55 * colour_label(labels[view], pair.scheme)[inside]
-        for row, shown in enumerate((grey, overlay)):
+        inside = view.label > 0
+        share = 0.55 if with_image else 1.0
+        overlay[inside] = (1 - share) * overlay[inside] + share * colour_label(view.label, scheme)[inside]
+        pictures = (grey, overlay) if with_image else (overlay,)
+        for row, shown in enumerate(pictures):
             axes = figure.add_axes(
                 (
-                    (left + view * cell_width + 0.02) / total_width,
-                    (bottom + 0.2 + (1 - row) * cell_height + 0.02) / total_height,
+                    (left + column * cell_width + 0.02) / total_width,
+                    (bottom + (len(pictures) - 1 - row) * cell_height + 0.02) / total_height,
                     (cell_width - 0.04) / total_width,
                     (cell_height - 0.04) / total_height,
                 ),
                 facecolor="black",
             )
-            rows_mm, columns_mm = pixels[view]
+            rows_mm, columns_mm = view.pixel_mm
             axes.imshow(shown, cmap="gray", vmin=0, vmax=1, aspect=rows_mm / columns_mm, interpolation="nearest")
             axes.set_axis_off()
             if row == 0:
@@ -218,7 +267,7 @@ def _draw_legend(figure: Figure, entries: dict[str, tuple[float, float, float]],
 
     if not entries:
         return
-    figure.legend(
+    legend = figure.legend(
         handles=[Patch(color=colour, label=name) for name, colour in entries.items()],
         loc="center",
         bbox_to_anchor=(0.5, height),
@@ -229,3 +278,5 @@ def _draw_legend(figure: Figure, entries: dict[str, tuple[float, float, float]],
         handlelength=1.0,
         columnspacing=1.2,
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)

@@ -1,4 +1,4 @@
-"""What a training with synthetic cases drew, epoch by epoch: a table and a picture."""
+"""What a training with synthetic cases drew, epoch by epoch: a table, a picture, and a page that holds both."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import numpy as np
 
 from synthaug.errors import ConfigurationError
 from synthaug.files.atomic import replace_file
-from synthaug.reports.preview import BACKGROUND, FAINT, TEXT
+from synthaug.reports.page import Gallery, Page, Picture, Section, Table
+from synthaug.reports.palette import DARK, LIGHT, Theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +22,16 @@ if TYPE_CHECKING:
 METRICS_PATTERN = "synthaug_metrics*.jsonl"
 """The first process of a DDP group writes the file without a number, the others one each."""
 
-ACCENT, SECOND, THIRD = "#ffb000", "#648fff", "#dc267f"
+CURVES = "progress.png"
+"""Losses and pseudo Dice as nnU-Net draws them, in the output folder of a fold."""
+
+THIRD = "#dc267f"
+"""Colour of what should be rare."""
+
+COLUMNS = (
+    "epoch", "share asked for", "realised", "fallbacks", "different cases", "drawn so often", "epochs old",
+    "volumes, mL", "distance from the schedule", "waiting, s",
+)  # fmt: skip
 SUMMED = ("draws", "synthetic", "real")
 NEEDED: dict[str, type | tuple[type, ...]] = {
     "epoch": int,
@@ -69,11 +79,42 @@ class TrainingReport:
 
     def to_markdown(self) -> str:
         """A row for each epoch, and what to look at."""
-        lines = [
-            "| epoch | share asked for | realised | fallbacks | different cases | drawn so often | epochs old | "
-            "volumes, mL | distance from the schedule | waiting, s |",
-            "|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        lines = [f"| {' | '.join(COLUMNS)} |", f"|{'--:|' * len(COLUMNS)}"]
+        lines += [f"| {' | '.join(cells)} |" for cells in self._rows()]
+        return "\n".join([*lines, "", *self._remarks()]) + "\n"
+
+    def to_page(self, run: Path) -> Page:
+        """The same as one HTML page, with nnU-Net's own curves where there are some.
+
+        Args:
+            run: output folder of the fold, or its metrics file.
+        """
+        pictures = [
+            Picture(
+                self.to_png(LIGHT),
+                "Shares, volumes against the schedule, reuse and waiting by epoch",
+                dark_png=self.to_png(DARK),
+                wide=True,
+            )
         ]
+        galleries = [Gallery("By epoch", pictures)]
+        curves = run / CURVES
+        if curves.is_file():
+            drawn = Picture(curves.read_bytes(), "Losses and pseudo Dice by epoch", wide=True)
+            galleries.append(Gallery("Losses and pseudo Dice, as nnU-Net draws them", [drawn]))
+        table = Table(
+            COLUMNS, self._rows(), "Drawn so often, epochs old: median (95th percentile); distance: Kolmogorov-Smirnov"
+        )
+        structure = self.epochs[-1]["volumes_ml"].get("structure", "-")
+        facts = {
+            "run": str(run),
+            "epochs": f"{len(self.epochs)}, {self._numbers[0]} to {self._numbers[-1]}",
+            "volumes": f"of {structure}",
+        }
+        return Page("Training with synthetic cases", facts, [Section("Draws", (), [table], galleries)], self._remarks())
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        rows: list[tuple[str, ...]] = []
         for one in self.epochs:
             volumes = one["volumes_ml"]
             drawn = f"{volumes['min']:.0f} to {volumes['max']:.0f}" if "min" in volumes else "-"
@@ -89,8 +130,8 @@ class TrainingReport:
                 _number(volumes.get("ks_distance"), ".3f"),
                 _number(one.get("loader_wait_s"), ".1f"),
             )
-            lines.append(f"| {' | '.join(cells)} |")
-        return "\n".join([*lines, "", *self._remarks()]) + "\n"
+            rows.append(cells)
+        return rows
 
     def _remarks(self) -> list[str]:
         """What a reader should know at a glance."""
@@ -110,33 +151,37 @@ class TrainingReport:
 
     def draw(self, path: Path) -> None:
         """Write the picture, a PNG; an existing one is replaced at once or not at all."""
+        replace_file(path, self.to_png(DARK))
+
+    def to_png(self, theme: Theme) -> bytes:
+        """The picture, a PNG."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(12, 8.4), dpi=110, facecolor=BACKGROUND, layout="constrained")
+        figure = Figure(figsize=(12, 8.4), dpi=110, facecolor=theme.background, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(2, 2)
-        self._draw_shares(axes[0, 0])
-        self._draw_volumes(axes[0, 1])
-        self._draw_reuse(axes[1, 0])
-        self._draw_pool(axes[1, 1])
+        self._draw_shares(axes[0, 0], theme)
+        self._draw_volumes(axes[0, 1], theme)
+        self._draw_reuse(axes[1, 0], theme)
+        self._draw_pool(axes[1, 1], theme)
         content = io.BytesIO()
-        figure.savefig(content, format="png", facecolor=BACKGROUND)
-        replace_file(path, content.getvalue())
+        figure.savefig(content, format="png", facecolor=theme.background)
+        return content.getvalue()
 
     @property
     def _numbers(self) -> list[int]:
         return [one["epoch"] for one in self.epochs]
 
-    def _draw_shares(self, axes: Axes) -> None:
+    def _draw_shares(self, axes: Axes, theme: Theme) -> None:
         fallbacks = [sum(one["fallbacks"].values()) / max(1, one["draws"]) for one in self.epochs]
-        _line(axes, self._numbers, [one["ratio"] for one in self.epochs], FAINT, "asked for", "--")
-        _line(axes, self._numbers, [one["realised_ratio"] for one in self.epochs], ACCENT, "realised")
+        _line(axes, self._numbers, [one["ratio"] for one in self.epochs], theme.faint, "asked for", "--")
+        _line(axes, self._numbers, [one["realised_ratio"] for one in self.epochs], theme.accent, "realised")
         _line(axes, self._numbers, fallbacks, THIRD, "real instead of synthetic")
         axes.set_ylim(-0.02, 1.05)
-        _finish(axes, "share of synthetic draws", "epoch")
+        _finish(axes, theme, "share of synthetic draws", "epoch")
 
-    def _draw_volumes(self, axes: Axes) -> None:
+    def _draw_volumes(self, axes: Axes, theme: Theme) -> None:
         """Drawn volumes as shades, the middle half of the schedule as lines."""
         volumes = [one["volumes_ml"] for one in self.epochs]
         edges = np.array(volumes[-1]["edges"])
@@ -149,30 +194,40 @@ class TrainingReport:
         axes.pcolormesh(sides, edges, shares.T, cmap="inferno", vmin=0, vmax=max(0.05, float(shares.max())))
         for share in (0.25, 0.5, 0.75):
             at = [_quantile(edges, one["scheduled_share"], share) for one in volumes]
-            _line(axes, self._numbers, at, "white" if share == 0.5 else FAINT, None, "--")
-        _finish(axes, f"{volumes[-1]['structure']} drawn, mL; lines: quartiles of the schedule", "epoch", legend=False)
-
-    def _draw_reuse(self, axes: Axes) -> None:
-        _line(
-            axes, self._numbers, [one["reuse"]["p50"] for one in self.epochs], ACCENT, "draws of a case so far, median"
+            _line(axes, self._numbers, at, "white" if share == 0.5 else theme.faint, None, "--")
+        _finish(
+            axes,
+            theme,
+            f"{volumes[-1]['structure']} drawn, mL; lines: quartiles of the schedule",
+            "epoch",
+            legend=False,
         )
-        _line(axes, self._numbers, [one["reuse"]["p95"] for one in self.epochs], ACCENT, "95th percentile", ":")
+
+    def _draw_reuse(self, axes: Axes, theme: Theme) -> None:
+        _line(
+            axes,
+            self._numbers,
+            [one["reuse"]["p50"] for one in self.epochs],
+            theme.accent,
+            "draws of a case so far, median",
+        )
+        _line(axes, self._numbers, [one["reuse"]["p95"] for one in self.epochs], theme.accent, "95th percentile", ":")
         ages = [one.get("age") for one in self.epochs]
         if any(ages):
-            _line(axes, self._numbers, [age and age["p50"] for age in ages], SECOND, "age in epochs, median")
-            _line(axes, self._numbers, [age and age["p95"] for age in ages], SECOND, "95th percentile", ":")
+            _line(axes, self._numbers, [age and age["p50"] for age in ages], theme.second, "age in epochs, median")
+            _line(axes, self._numbers, [age and age["p95"] for age in ages], theme.second, "95th percentile", ":")
         axes.set_ylim(bottom=0)
-        _finish(axes, "how often cases were drawn, and how old they were", "epoch")
+        _finish(axes, theme, "how often cases were drawn, and how old they were", "epoch")
 
-    def _draw_pool(self, axes: Axes) -> None:
+    def _draw_pool(self, axes: Axes, theme: Theme) -> None:
         live = [one.get("live") for one in self.epochs]
         waits = [one.get("loader_wait_s") for one in self.epochs]
         if any(live):
-            _line(axes, self._numbers, [one and one["inserts"] for one in live], ACCENT, "pairs made")
+            _line(axes, self._numbers, [one and one["inserts"] for one in live], theme.accent, "pairs made")
             _line(axes, self._numbers, [one and one["restarts"] for one in live], THIRD, "restarts so far")
-        _line(axes, self._numbers, waits, SECOND, "seconds waiting for the loader")
+        _line(axes, self._numbers, waits, theme.second, "seconds waiting for the loader")
         axes.set_ylim(bottom=0)
-        _finish(axes, "what was made, and what the loop waited", "epoch")
+        _finish(axes, theme, "what was made, and what the loop waited", "epoch")
 
 
 def _entries(path: Path) -> list[dict[str, Any]]:
@@ -219,15 +274,15 @@ def _line(
     )
 
 
-def _finish(axes: Axes, title: str, label: str, *, legend: bool = True) -> None:
-    axes.set_facecolor(BACKGROUND)
-    axes.set_title(title, color=TEXT, fontsize=10)
-    axes.set_xlabel(label, color=TEXT)
-    axes.tick_params(colors=FAINT)
+def _finish(axes: Axes, theme: Theme, title: str, label: str, *, legend: bool = True) -> None:
+    axes.set_facecolor(theme.background)
+    axes.set_title(title, color=theme.text, fontsize=10, parse_math=False)
+    axes.set_xlabel(label, color=theme.text)
+    axes.tick_params(colors=theme.faint)
     for spine in axes.spines.values():
-        spine.set_color(FAINT)
+        spine.set_color(theme.faint)
     if legend:
-        axes.legend(facecolor=BACKGROUND, edgecolor=FAINT, labelcolor=TEXT, fontsize=8)
+        axes.legend(facecolor=theme.background, edgecolor=theme.faint, labelcolor=theme.text, fontsize=8)
 
 
 def _number(value: float | None, form: str) -> str:

@@ -35,6 +35,12 @@ def test_statistics_of_both_sets_stand_side_by_side() -> None:
     assert "| a | 2.00 ± 1.41 | 1.00 to 3.00 | 4.00 ± 0.00 | 4.00 to 4.00 |" in table.to_markdown()
 
 
+def test_only_structures_that_all_real_label_maps_have_are_compared() -> None:
+    facts = VolumeTable([{"a": 1.0, "b": 5.0}], [{"a": 3.0, "b": 5.0}, {"a": 4.0}]).to_dict()
+    assert set(facts) == {"a"}
+    assert facts["a"]["real"]["count"] == 2
+
+
 def test_sets_without_a_common_structure_and_an_empty_set_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="label-mapping"):
         VolumeTable([{"a": 1.0}], [{"b": 1.0}]).to_dict()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from synthaug.cli import app
 from synthaug.errors import ConfigurationError
 from synthaug.reports.training_report import TrainingReport
+from tests.parsed_page import ParsedPage
 
 
 def entry(epoch: int, synthetic: int, **more: Any) -> dict[str, Any]:
@@ -69,6 +71,23 @@ def test_the_command_writes_table_and_picture(tmp_path: Path, capsys: pytest.Cap
     assert "| 0 | 0.50 | 0.40 | 1 | 100% | 1 (2) | 0 (1) | 11 to 19 | 0.500 | 0.2 |" in capsys.readouterr().out
     assert (tmp_path / "shown" / "synthaug_report.md").is_file()
     assert (tmp_path / "shown" / "synthaug_report.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_page_holds_table_remarks_and_pictures_and_nnunets_curves_if_there_are_any(tmp_path: Path) -> None:
+    run = tmp_path / "<script>alert(1)<"
+    run.mkdir()
+    write(run / "synthaug_metrics.jsonl", entry(0, 4), entry(1, 6))
+    assert app.run(["report", str(run)]) == 0
+    page = ParsedPage.checked((run / "synthaug_report.html").read_text())
+    assert [picture.size for picture in page.pictures()] == [(1320, 924)]
+    assert "10 of 20 draws were synthetic" in page.text
+    assert "11 to 19" in page.text
+    assert str(run) in page.text
+    shutil.copy(run / "synthaug_report.png", run / "progress.png")
+    assert app.run(["report", str(run)]) == 0
+    page = ParsedPage.checked((run / "synthaug_report.html").read_text())
+    assert len(page.pictures()) == 2
+    assert "Losses and pseudo Dice, as nnU-Net draws them" in page.text
 
 
 def test_a_folder_without_metrics_is_one_clear_line(tmp_path: Path) -> None:
