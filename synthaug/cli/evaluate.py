@@ -28,8 +28,6 @@ from synthaug.cli.generator_options import (
 from synthaug.errors import ConfigurationError
 from synthaug.files.canonical_json import canonical_json
 
-DEFAULT_TARGETS = "log-uniform:8:120"
-
 
 def evaluate(
     context: typer.Context,
@@ -50,8 +48,8 @@ def evaluate(
     schedule: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"Targets of --control: {DEFAULT_TARGETS} (the default), thalamus=uniform:10:16, or a JSON file; "
-            "repeats, and each structure gets its own N pairs."
+            help="Targets of --control: log-uniform:8:120, thalamus=uniform:10:16, or a JSON file; repeats, and each "
+            "structure gets its own N pairs. Default: all that the generator allows of its first control."
         ),
     ] = None,
     seed: Annotated[
@@ -115,6 +113,7 @@ def evaluate(
     """
     from synthaug.cli.evaluate_parts import ControlPlan, EvaluationParts
     from synthaug.labels import LabelMapping
+    from synthaug.precomputing.requests import default_schedule
     from synthaug.schedules import parse_schedule
 
     if generated is None and control is None and round_trip is None:
@@ -139,7 +138,7 @@ def evaluate(
     if out.exists() and not out.is_dir():
         raise ConfigurationError(f"--out {out}: is a file; give a folder, which is made if it is not there")
     mapping = LabelMapping.load(label_mapping) if label_mapping is not None else None
-    schedules = [parse_schedule(text) for text in schedule or [DEFAULT_TARGETS]]
+    schedules = [parse_schedule(text) for text in schedule or []]
     structures = [one.structure for one in schedules]
     if len(set(structures)) < len(structures):
         raise ConfigurationError(f"--schedule: names {', '.join(structures)}; give each structure once")
@@ -168,7 +167,9 @@ def evaluate(
         # checked before the control pairs are made, which may take long
         add_round_trip = parts.plan_round_trip(opened, round_trip) if round_trip is not None else None
         if control is not None:
-            parts.add_control(opened, schedules, ControlPlan(control, seed or 0, extrapolate))
+            parts.add_control(
+                opened, schedules or [default_schedule(opened)], ControlPlan(control, seed or 0, extrapolate)
+            )
         if add_round_trip is not None:
             add_round_trip()
     text = parts.write()

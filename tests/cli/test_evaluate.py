@@ -10,7 +10,7 @@ import pytest
 from synthaug.cli.app import run
 from synthaug.conditions import Condition
 from synthaug.volumes import write_label
-from tests.generators.tiny_guided_ldm import write_tiny_generator
+from tests.generators.tiny_guided_ldm import tiny_config, write_tiny_generator
 from tests.raw_dataset import write_raw_dataset
 from tests.stand_in_generator import StandInGenerator
 
@@ -74,6 +74,19 @@ def test_control_samples_unfiltered_pairs_into_a_table_and_a_picture(
     assert json.loads((out / "control_ventricles.json").read_text()) == control
     assert (out / "control_ventricles.png").read_bytes().startswith(b"\x89PNG")
     assert "## Control of ventricles" in (out / "control_ventricles.md").read_text()
+
+
+def test_without_a_schedule_targets_are_what_the_generator_allows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = write_tiny_generator(
+        tmp_path / "weights", tiny_config(limits_ml={"thalamus": (2.0, 6.0), "brain": (900.0, 1700.0)})
+    )
+    arguments = ["--generator", str(weights), "--device", "cpu", "--control", "3"]
+    assert run(["evaluate", *arguments, "--out", str(tmp_path / "out"), "--json"]) == 0
+    control = json.loads(capsys.readouterr().out)["control"]
+    low, high = control["thalamus"]["requested_range_ml"]
+    assert 2 <= low < high <= 6
 
 
 def test_each_structure_has_its_own_control_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
