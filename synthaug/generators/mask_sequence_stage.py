@@ -15,10 +15,7 @@ from synthaug.generators.volume_search import VolumeSearch
 from synthaug.networks.condition_encoder import condition_vector
 from synthaug.networks.mask_sequence import MaskSequenceUNet, as_signal, expected_signal
 from synthaug.networks.precision import autocast
-from synthaug.networks.rectified_flow import LEAST_NOISE, TIME_SCALE, integrate_flow
-
-OVERLAP_STRIDE = 1
-"""Slices from one overlapping subsequence to the next."""
+from synthaug.networks.rectified_flow import LEAST_NOISE, TIME_SCALE, integrate_flow, noisy_state
 
 OVERLAP_BATCH = 8
 """Overlapping subsequences that the network sees at once."""
@@ -189,25 +186,23 @@ class MaskSequenceStage:
         Where a subsequence followed another one, its slices fit what was given less well than each other. Here nothing
         is given, and no slice is the border of all that it is in.
         """
-        fraction = self.config.sampling.overlap_noise
+        fraction = torch.tensor(self.config.sampling.overlap_noise)
         if fraction == 0:
             return grown
         slices, depth = self.network.slices, self.network.shape[2]
         clean = as_signal(grown.argmax(dim=0).movedim(-1, 0)[None], self.network.num_classes)[0]
-        starts = list(range(0, depth - slices, OVERLAP_STRIDE)) + [depth - slices]
         mean = torch.zeros(grown.movedim(-1, 0).shape, dtype=grown.dtype)
-        covers = [sum(first <= place < first + slices for first in starts) for place in range(depth)]
-        for firsts in (starts[at : at + OVERLAP_BATCH] for at in range(0, len(starts), OVERLAP_BATCH)):
-            noise = torch.stack([self._slice_noises(draw, first, clean.shape[1:]) for first in firsts])
-            state = torch.stack([clean[first : first + slices] for first in firsts])
-            state = (1 - fraction) * state + fraction * noise
+        for firsts in torch.arange(depth - slices + 1).split(OVERLAP_BATCH):
+            noise = torch.stack([self._slice_noises(draw, int(first), clean.shape[1:]) for first in firsts])
+            state = noisy_state(torch.stack([clean[first : first + slices] for first in firsts]), noise, fraction)
             given = torch.zeros(len(firsts), slices)
             condition = self._condition(draw).expand(len(firsts), -1, -1)
-            inputs = (torch.tensor(firsts).to(self.device), given.to(self.device), condition.to(self.device))
-            logits = self._guided_logits(state.to(self.device), torch.tensor(fraction), inputs).cpu()
-            for first, found in zip(firsts, logits.float().log_softmax(dim=2), strict=True):
+            inputs = (firsts.to(self.device), given.to(self.device), condition.to(self.device))
+            logits = self._guided_logits(state.to(self.device), fraction, inputs).cpu()
+            for first, found in zip(firsts.tolist(), logits.float().log_softmax(dim=2), strict=True):
                 for place, one in enumerate(found, start=first):
-                    mean[place] += (one / covers[place]).to(mean.dtype)
+                    covers = min(place + 1, slices, depth - place, depth - slices + 1)
+                    mean[place] += (one / covers).to(mean.dtype)
         return mean.movedim(0, -1)
 
     def _slice_noises(self, draw: _Draw, first: int, shape: torch.Size) -> torch.Tensor:
