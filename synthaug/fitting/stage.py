@@ -128,6 +128,16 @@ class Stage(Generic[Network]):
         self._resume()
 
     @property
+    def step(self) -> int:
+        """Steps that were made, over all runs."""
+        return self._step
+
+    @property
+    def spent_seconds(self) -> float:
+        """Training time of these steps."""
+        return self._spent
+
+    @property
     def result_path(self) -> Path:
         """Weights of the moving average; it exists once the stage is done."""
         return self.folder / f"{self.name}.safetensors"

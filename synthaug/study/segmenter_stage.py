@@ -1,0 +1,97 @@
+"""Training of one segmentation network for a number of steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from synthaug.fitting.stage import Stage, StageSettings, Turn
+from synthaug.study.augmentation import Augmentation, augment
+from synthaug.study.lessons import Lessons
+
+_AUGMENTATION_STREAM = 0x61756721
+WARMUP_SHARE = 0.1
+LONGEST_WARMUP = 100
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How a network learns.
+
+    Attributes:
+        steps: of the optimiser.
+        batch: volumes in a step.
+        learning_rate: peak of the one-cycle schedule.
+        spacing_mm: voxel edges of the grid along x, y, z.
+        augmentation: ranges, or None for none.
+        checkpoint_seconds: time between checkpoints.
+    """
+
+    steps: int
+    batch: int
+    learning_rate: float
+    spacing_mm: tuple[float, float, float]
+    augmentation: Augmentation | None
+    checkpoint_seconds: float = 30.0
+
+
+class SegmenterStage(Stage[nn.Module]):
+    """Dice and cross-entropy on whole volumes; all draws depend on seed and step.
+
+    Args:
+        folder: of checkpoints and of the weights, ``segmenter.safetensors``.
+        network: with fresh weights, from images ``(B, C, X, Y, Z)`` to logits ``(B, classes, X, Y, Z)``.
+        lessons: what it is shown.
+        plan: how it learns.
+        accelerator: device and precision.
+    """
+
+    def __init__(
+        self, folder: Path, network: nn.Module, lessons: Lessons, plan: TrainingPlan, accelerator: Accelerator
+    ) -> None:
+        from monai.losses import DiceCELoss
+
+        self._lessons = lessons
+        self._plan = plan
+        self._device = accelerator.device
+        self._criterion = DiceCELoss(to_onehot_y=True, softmax=True, batch=True)
+        settings = StageSettings(
+            share=1.0,
+            max_steps=plan.steps,
+            learning_rate=plan.learning_rate,
+            warmup_steps=min(max(1, int(WARMUP_SHARE * plan.steps)), LONGEST_WARMUP),
+            checkpoint_seconds=plan.checkpoint_seconds,
+        )
+        super().__init__(
+            "segmenter",
+            folder,
+            network,
+            [Turn(self._loss)],
+            settings,
+            budget_seconds=float("inf"),  # the learning rate follows steps, never the clock
+            accelerator=accelerator,
+            seed=lessons.seed,
+        )
+
+    def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images float32 ``(B, C, X, Y, Z)`` and label maps uint8 ``(B, X, Y, Z)`` of a step, on the device."""
+        cases = [self._lessons.draw(step, slot, step / self._plan.steps) for slot in range(self._plan.batch)]
+        image = torch.stack([one.image.float() for one in cases]).to(self._device)
+        label = torch.stack([one.label for one in cases]).to(self._device)
+        if self._plan.augmentation is None:
+            return image, label
+        seeds = ([_AUGMENTATION_STREAM, self._lessons.seed, step, slot] for slot in range(self._plan.batch))
+        draws = [self._plan.augmentation.draw(np.random.default_rng(seed)) for seed in seeds]
+        return augment(image, label, draws, self._plan.spacing_mm)
+
+    def _loss(self, network: nn.Module, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
+        """Of one step; the stage's own generator is not drawn from."""
+        with torch.autocast(self._device.type, enabled=False):  # places on the grid need more than half precision
+            image, label = self.batch(self.step)
+        logits = network(image)
+        return self._criterion(logits.float(), label[:, None]), {}
