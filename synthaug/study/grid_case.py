@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from synthaug.errors import GeometryError
 from synthaug.files.canonical_json import canonical_json
 from synthaug.files.tensors import write_tensors
 from synthaug.fitting.case_form import numbered
@@ -20,7 +21,7 @@ from synthaug.generators.intensity_scale import IntensityScale, without_padding
 from synthaug.labels import LabelMapping, LabelScheme
 from synthaug.study.case_survey import own_scales
 from synthaug.volumes import LabeledVolume
-from synthaug.volumes.grid import Grid, box_centre_mm, check_field_of_view, place_on_grid
+from synthaug.volumes.grid import LARGEST_SHARE_OUTSIDE, Grid, box_centre_mm, place_on_grid
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class GridForm:
         affine = self.grid.affine_centred_at(box_centre_mm(inside, pair.affine))
         mapped = mapping.apply(pair.label, name)
         label = place_on_grid(mapped, pair.affine, self.grid, affine, is_label=True)
-        check_field_of_view(mapped, pair.affine, label, self.grid, name)
+        self._refuse_cut(name, mapped, pair.affine, affine)
         scales = [common or own for common, own in zip(self.scales, own_scales(pair), strict=True)]
         channels = zip(scales, without_padding(pair.image, pair.channels), strict=True)
         image = np.stack(
@@ -85,6 +86,17 @@ class GridForm:
             torch.from_numpy((image * shown).astype(np.float16)),
             torch.from_numpy(label.astype(np.uint8)),
         )
+
+    def _refuse_cut(self, name: str, label: np.ndarray, affine: np.ndarray, grid_affine: np.ndarray) -> None:
+        """By the places of voxels: on coarse grids small structures lose and gain by rounding alone."""
+        to_grid = np.linalg.inv(grid_affine) @ affine
+        places = np.argwhere(label > 0) @ to_grid[:3, :3].T + to_grid[:3, 3]
+        outside = ((places < -0.5) | (places > np.array(self.grid.shape) - 0.5)).any(axis=1)
+        if len(outside) and outside.mean() > LARGEST_SHARE_OUTSIDE:
+            raise GeometryError(
+                f"{name}: {outside.mean():.0%} of what is labelled lies outside the field of view, {self.grid.shape} "
+                f"voxels of {self.grid.spacing_mm} mm; at most {LARGEST_SHARE_OUTSIDE:.0%} may: give a larger shape"
+            )
 
     def identity(self) -> str:
         """Text that is the same for the same form."""
