@@ -137,7 +137,7 @@ class StudyConfig:
     real_cases: tuple[int, ...] = field(default=(), metadata=allowed(low=1))
     seeds: tuple[int, ...] = field(default=(0,), metadata=allowed(low=0, high=2**31))
     batch: int = field(default=2, metadata=allowed(low=1))
-    learning_rate: float = field(default=2e-3, metadata=allowed(above=0, high=1))
+    learning_rate: float = field(default=5e-3, metadata=allowed(above=0, high=1))
     augmentation: bool = True
     bin_edges_ml: tuple[float, ...] = field(default=(), metadata=allowed(above=0))
     budget_seconds: float | None = field(default=None, metadata=allowed(above=0))

@@ -23,7 +23,7 @@ from synthaug.study.augmentation import Augmentation
 from synthaug.study.configuration import StudyConfig
 from synthaug.study.grid_case import GridCase
 from synthaug.study.pair_cache import PairCache
-from synthaug.study.segmenter_stage import SegmenterStage, TrainingPlan
+from synthaug.study.segmenter_stage import SegmenterStage, TrainingPlan, class_weights
 from synthaug.study.study_data import StudyData, SurveyedData, pair_content
 from synthaug.study.tested_case import TestedCase
 from synthaug.study.workspace import RunResult, Workspace
@@ -186,6 +186,7 @@ class Experiment:
             learning_rate=config.learning_rate,
             spacing_mm=data.grid.spacing_mm,
             augmentation=Augmentation() if config.augmentation else None,
+            class_weights=self._class_weights,
             checkpoint_seconds=self._checkpoint_seconds,
         )
         torch.manual_seed(run.seed)  # the same initial weights in every arm
@@ -193,6 +194,12 @@ class Experiment:
         segmenter = config.segmenters[run.arm.segmenter]
         network = segmenter.build(channels, data.data.scheme.num_classes, data.grid.shape)
         return SegmenterStage(folder, network, data.lessons(run.arm, run.seed), plan, self.accelerator)
+
+    @cached_property
+    def _class_weights(self) -> tuple[float, ...]:
+        """By the real training cases, the same in every arm."""
+        labels = (one.label for one in self.data.training_cases())
+        return class_weights(labels, self.data.data.scheme.num_classes)
 
     @torch.inference_mode()
     def _test(self, network: nn.Module) -> tuple[TestedCase, ...]:

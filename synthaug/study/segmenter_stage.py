@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import nn
+from torch.nn import functional
 
 from synthaug.fitting.stage import Stage, StageSettings, Turn
 from synthaug.study.augmentation import Augmentation, augment
@@ -29,6 +31,7 @@ class TrainingPlan:
         learning_rate: peak of the one-cycle schedule.
         spacing_mm: voxel edges of the grid along x, y, z.
         augmentation: ranges, or None for none.
+        class_weights: of background and structures in the cross-entropy.
         checkpoint_seconds: time between checkpoints.
     """
 
@@ -37,7 +40,26 @@ class TrainingPlan:
     learning_rate: float
     spacing_mm: tuple[float, float, float]
     augmentation: Augmentation | None
+    class_weights: tuple[float, ...]
     checkpoint_seconds: float = 30.0
+
+
+def class_weights(labels: Iterable[torch.Tensor], classes: int) -> tuple[float, ...]:
+    """Inverse square roots of how often each class is, so that small structures are learned in few steps.
+
+    Args:
+        labels: ``(X, Y, Z)`` uint8.
+        classes: their number, background included.
+
+    Returns:
+        Weights whose mean over all voxels is 1; one that no label map has weighs as if it had a voxel.
+    """
+    counts = np.zeros(classes)
+    for label in labels:
+        counts += torch.bincount(label.flatten(), minlength=classes).numpy()
+    shares = counts.clip(min=1) / counts.sum()
+    weights = shares**-0.5
+    return tuple(float(one) for one in weights / (weights * shares).sum())
 
 
 class SegmenterStage(Stage[nn.Module]):
@@ -54,12 +76,13 @@ class SegmenterStage(Stage[nn.Module]):
     def __init__(
         self, folder: Path, network: nn.Module, lessons: Lessons, plan: TrainingPlan, accelerator: Accelerator
     ) -> None:
-        from monai.losses import DiceCELoss
+        from monai.losses import DiceLoss
 
         self._lessons = lessons
         self._plan = plan
         self._device = accelerator.device
-        self._criterion = DiceCELoss(to_onehot_y=True, softmax=True, batch=True)
+        self._dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
+        self._class_weights = torch.tensor(plan.class_weights, device=accelerator.device)
         settings = StageSettings(
             share=1.0,
             max_steps=plan.steps,
@@ -94,4 +117,7 @@ class SegmenterStage(Stage[nn.Module]):
         with torch.autocast(self._device.type, enabled=False):  # places on the grid need more than half precision
             image, label = self.batch(self.step)
         logits = network(image)
-        return self._criterion(logits.float(), label[:, None]), {}
+        logits = logits.float()
+        dice = self._dice(logits, label[:, None])
+        entropy = functional.cross_entropy(logits, label.long(), weight=self._class_weights)
+        return dice + entropy, {"dice_loss": float(dice.detach()), "cross_entropy": float(entropy.detach())}

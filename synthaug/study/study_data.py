@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -175,6 +175,10 @@ class SurveyedData:
         """The test cases on the grid."""
         return [self.real_case(self.data.last, one) for one in self.data.last.test]
 
+    def training_cases(self) -> Iterator[GridCase]:
+        """The training cases of the data set whose labels are learned, on the grid, one by one."""
+        return (self.real_case(self.data.last, one) for one in self.data.last.training)
+
     def caches(self, arm: Arm, seed: int) -> list[tuple[float, PairCache]]:
         """The caches that an arm draws from, with weights that sum to 1."""
         if arm.generator is None:
@@ -208,7 +212,7 @@ class SurveyedData:
         second: list[GridCase] = []
         switch = 1.0
         if transfer is not None:
-            second = [self.real_case(data.last, one) for one in data.last.training]
+            second = list(self.training_cases())
             switch = 0.0 if arm.strategy == FROM_SCRATCH else transfer.switch
         mix = arm.mix(config.switch)
         real: list[GridCase] = []

@@ -93,7 +93,8 @@ class Workspace:
         """
         if self.folder.exists() and not self.folder.is_dir():
             raise ConfigurationError(f"--out {self.folder}: is a file; give a folder, which is made if it is not there")
-        present = {one.name for one in self.folder.iterdir()} if self.folder.is_dir() else set()
+        entries = self.folder.iterdir() if self.folder.is_dir() else ()
+        present = {one.name for one in entries if not one.name.startswith(".")}  # of a process that was killed
         if STUDY_FILE not in present and not present <= set(SURVEY_FILES):
             raise ConfigurationError(
                 f"--out {self.folder}: holds other files and no {STUDY_FILE}; give a new or empty folder"

@@ -41,10 +41,10 @@ def write_dataset(
     return folder
 
 
-def small_plan(dataset: Path, **changes: Any) -> dict[str, Any]:
+def small_plan(raw: Path, **changes: Any) -> dict[str, Any]:
     """Content of a study file: two strategies, one network, two seeds."""
     plan = {
-        "dataset": str(dataset),
+        "dataset": str(raw),
         "test_cases": ["test_0", "test_1"],
         "spacing_mm": 8,
         "shape": [16, 16, 16],
@@ -61,6 +61,6 @@ def small_plan(dataset: Path, **changes: Any) -> dict[str, Any]:
     return {key: value for key, value in plan.items() if value is not None}
 
 
-def small_config(dataset: Path, **changes: Any) -> StudyConfig:
+def small_config(raw: Path, **changes: Any) -> StudyConfig:
     """The same, read."""
-    return load_config(StudyConfig, small_plan(dataset, **changes))
+    return load_config(StudyConfig, small_plan(raw, **changes))

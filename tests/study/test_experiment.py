@@ -112,7 +112,7 @@ def test_a_test_case_among_the_training_cases_is_refused(tmp_path: Path) -> None
     folder = write_dataset(tmp_path / "d")
     for part, ending in (("imagesTr", "_0000.nii.gz"), ("labelsTr", ".nii.gz")):
         shutil.copy(folder / part / f"test_0{ending}", folder / part / f"copied{ending}")
-    with pytest.raises(LeakageError, match="training cases of d.*copied"):
+    with pytest.raises(LeakageError, match=r"training cases of d.*copied"):
         experiment(folder, tmp_path / "out").check()
 
 

@@ -13,7 +13,7 @@ from synthaug.schedules import parse_mix
 from synthaug.study.augmentation import Augmentation
 from synthaug.study.grid_case import GridCase
 from synthaug.study.lessons import Lessons
-from synthaug.study.segmenter_stage import SegmenterStage, TrainingPlan
+from synthaug.study.segmenter_stage import SegmenterStage, TrainingPlan, class_weights
 from synthaug.study.segmenters import DynUNetSegmenter
 
 SHAPE = (16, 16, 16)
@@ -34,8 +34,9 @@ def cases() -> list[GridCase]:
 
 def stage(folder: Path, *, steps: int = 6, seed: int = 0, augmentation: bool = True) -> SegmenterStage:
     plan = TrainingPlan(
-        steps, 2, 1e-2, (4.0, 4.0, 4.0), Augmentation() if augmentation else None, checkpoint_seconds=1e-9
-    )
+        steps, 2, 1e-2, (4.0, 4.0, 4.0), Augmentation() if augmentation else None, (1.0, 1.0, 1.0),
+        checkpoint_seconds=1e-9,
+    )  # fmt: skip
     torch.manual_seed(seed)
     network = DynUNetSegmenter(filters=(4, 8, 8)).build(1, 3, SHAPE)
     lessons = Lessons(cases(), [], parse_mix("real"), seed)
@@ -95,3 +96,12 @@ def test_boxes_are_learned(tmp_path: Path) -> None:
     for label in (1, 2):
         inside, true = found == label, first.label == label
         assert 2 * int((inside & true).sum()) / int(inside.sum() + true.sum()) > 0.8
+
+
+def test_rare_classes_weigh_more_and_the_mean_weight_of_a_voxel_is_one() -> None:
+    label = torch.tensor([0] * 64 + [1] * 16 + [2] * 4, dtype=torch.uint8).reshape(84, 1, 1)
+    weights = class_weights([label, label], 3)
+    assert weights[1] / weights[0] == pytest.approx(2)
+    assert weights[2] / weights[0] == pytest.approx(4)
+    assert float(torch.tensor(weights)[label.long()].mean()) == pytest.approx(1)
+    assert all(np.isfinite(class_weights([label], 4)))
