@@ -10,7 +10,7 @@ from typing import Any, Literal
 from synthaug.configuration import allowed
 from synthaug.errors import ConfigurationError, did_you_mean
 from synthaug.schedules import parse_schedule
-from synthaug.study.segmenters import Segmenter, parse_segmenters
+from synthaug.study.segmenters import NnunetSegmenter, Segmenter, parse_segmenters
 
 Strategy = Literal["real", "synthetic", "mixed", "synthetic-then-real", "mixed-then-real"]
 """Training strategies of MedGen3D (arXiv 2304.04106, experiment 2: E2-1 to E2-5)."""
@@ -152,6 +152,7 @@ class StudyConfig:
         if list(self.bin_edges_ml) != sorted(set(self.bin_edges_ml)):
             raise ConfigurationError(f"bin_edges_ml is {list(self.bin_edges_ml)}; give increasing volumes in mL")
         self._check_generators()
+        self._check_nnunet()
 
     @property
     def grid_spacing_mm(self) -> tuple[float, float, float]:
@@ -167,6 +168,21 @@ class StudyConfig:
         """Generators without a blend that a generator of the study consists of, with weights that sum to 1."""
         blend = self.generators[name].blend or {name: 1.0}
         return {member: weight / sum(blend.values()) for member, weight in blend.items()}
+
+    def _check_nnunet(self) -> None:
+        for segmenter in self.segmenters.values():
+            if not isinstance(segmenter, NnunetSegmenter):
+                continue
+            if self.steps % segmenter.iterations:
+                raise ConfigurationError(
+                    f"steps is {self.steps}, no multiple of the {segmenter.iterations} iterations of an nnU-Net epoch; "
+                    "change it, or segmenters.nnunet.iterations"
+                )
+            if self.transfer or any(choice.blend for choice in self.generators.values()) or not self.generators:
+                raise ConfigurationError(
+                    "segmenter nnunet draws from one cache: it needs a generator and takes neither transfer nor "
+                    "blend; leave it out, or them"
+                )
 
     def _check_generators(self) -> None:
         if self.uses_pairs and not self.generators:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,10 @@ from synthaug.study.arms import Arm, Run, plan_runs
 from synthaug.study.augmentation import Augmentation
 from synthaug.study.configuration import StudyConfig
 from synthaug.study.grid_case import GridCase
+from synthaug.study.nnunet_training import NnunetTraining, check_nnunet
 from synthaug.study.pair_cache import PairCache
 from synthaug.study.segmenter_stage import SegmenterStage, TrainingPlan, class_weights
+from synthaug.study.segmenters import NetworkSegmenter, NnunetSegmenter
 from synthaug.study.study_data import StudyData, SurveyedData, pair_content
 from synthaug.study.tested_case import TestedCase
 from synthaug.study.workspace import RunResult, Workspace
@@ -92,6 +94,9 @@ class Experiment:
                 generator was fitted on, or a folder of another study.
         """
         data = self.data
+        for segmenter in self.config.segmenters.values():
+            if isinstance(segmenter, NnunetSegmenter):
+                check_nnunet(data.data.first.dataset, segmenter)
         for cache in self._caches(self.runs):
             data.check_pairs(cache, self._device)
         self.workspace.begin({"study": self._described(), "cases": data.identity()})
@@ -164,21 +169,51 @@ class Experiment:
         pairs = {cache.name: pair_content(*cache.open()) for cache in caches}
         folder = self.workspace.begin_run(run, {"cases": self.data.identity(), "pairs": pairs})
         logger.info("run %d of %d: %s, seed %d", self.runs.index(run), len(self.runs), _title(run.arm), run.seed)
-        stage = self._stage(run, folder)
+        count = sum(len(content) - 1 for content in pairs.values())
+        segmenter = self.config.segmenters[run.arm.segmenter]
+        if isinstance(segmenter, NnunetSegmenter):
+            result = self._train_nnunet(run, segmenter, folder, share)
+        else:
+            assert isinstance(segmenter, NetworkSegmenter)
+            result = self._train_network(run, segmenter, folder)
+        if result.is_short:
+            logger.warning("run %d stopped after %.0f s; it is not compared", self.runs.index(run), result.seconds)
+        self.workspace.finish_run(run, replace(result, pairs=count))
+
+    def _train_network(self, run: Run, segmenter: NetworkSegmenter, folder: Path) -> RunResult:
+        stage = self._stage(run, segmenter, folder)
         budget = self.config.budget_seconds
         deadline = None if budget is None else time.time() + max(0.0, budget - stage.spent_seconds)
-        count = sum(len(content) - 1 for content in pairs.values())
         try:
-            network = stage.run(deadline=deadline)
-        except TimeoutError as stopped:
-            logger.warning("%s; it is not compared", stopped)
-            result = RunResult(stage.step, True, stage.spent_seconds, budget, count, ())
-        else:
-            result = RunResult(self.config.steps, False, stage.spent_seconds, budget, count, self._test(network))
-        self.workspace.finish_run(run, result)
-        self.accelerator.free_memory()
+            tested = self._test(stage.run(deadline=deadline))
+        except TimeoutError:
+            return RunResult(stage.step, True, stage.spent_seconds, budget, 0, ())
+        finally:
+            self.accelerator.free_memory()
+        return RunResult(self.config.steps, False, stage.spent_seconds, budget, 0, tested)
 
-    def _stage(self, run: Run, folder: Path) -> SegmenterStage:
+    def _train_nnunet(self, run: Run, segmenter: NnunetSegmenter, folder: Path, share: Share) -> RunResult:
+        caches = self._caches([run]) or self._caches(self.runs)[:1]  # the trainer opens one whatever its share
+        caches[0].make(self._device, share)
+        training = NnunetTraining(
+            folder=folder / "nnunet",
+            segmenter=segmenter,
+            held=self.data.data.first,
+            training=self.data.data.first.subset(run.arm.real_cases, run.seed),
+            cache=caches[0],
+            mix=run.arm.mix(self.config.switch),
+            seed=run.seed,
+            steps=self.config.steps,
+            device=choose_device(self._device),
+        )
+        began, budget = time.monotonic(), self.config.budget_seconds
+        if not training.train(budget):
+            return RunResult(0, True, time.monotonic() - began, budget, 0, ())
+        scheme = self.data.data.first.dataset.scheme
+        tested = training.test(self.config.structures or scheme.names, self.config.structure)
+        return RunResult(self.config.steps, False, time.monotonic() - began, budget, 0, tested)
+
+    def _stage(self, run: Run, segmenter: NetworkSegmenter, folder: Path) -> SegmenterStage:
         config, data = self.config, self.data
         plan = TrainingPlan(
             steps=config.steps,
@@ -191,7 +226,6 @@ class Experiment:
         )
         torch.manual_seed(run.seed)  # the same initial weights in every arm
         channels = len(data.data.last.dataset.channels)
-        segmenter = config.segmenters[run.arm.segmenter]
         network = segmenter.build(channels, data.data.scheme.num_classes, data.grid.shape)
         return SegmenterStage(folder, network, data.lessons(run.arm, run.seed), plan, self.accelerator)
 

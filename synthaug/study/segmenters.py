@@ -20,13 +20,17 @@ SHARED_LEVELS = 5
 
 
 class Segmenter(ABC):
-    """A network by name and size.
+    """What is trained to segment, by name and size.
 
     Attributes:
         kind: its name in a study.
     """
 
     kind: ClassVar[str]
+
+
+class NetworkSegmenter(Segmenter):
+    """A network that the study trains itself."""
 
     @property
     def multiple(self) -> int:
@@ -53,7 +57,7 @@ class Segmenter(ABC):
 
 
 @dataclass(frozen=True)
-class DynUNetSegmenter(Segmenter):
+class DynUNetSegmenter(NetworkSegmenter):
     """nnU-Net's architecture (MONAI ``DynUNet``).
 
     Attributes:
@@ -79,7 +83,7 @@ class DynUNetSegmenter(Segmenter):
 
 
 @dataclass(frozen=True)
-class UNet3DSegmenter(Segmenter):
+class UNet3DSegmenter(NetworkSegmenter):
     """3D U-Net (MONAI ``UNet``).
 
     Attributes:
@@ -120,7 +124,7 @@ class UNet2DSegmenter(UNet3DSegmenter):
 
 
 @dataclass(frozen=True)
-class UNETRSegmenter(Segmenter):
+class UNETRSegmenter(NetworkSegmenter):
     """UNETR (Hatamizadeh et al. 2022), of MONAI.
 
     Attributes:
@@ -150,7 +154,7 @@ class UNETRSegmenter(Segmenter):
 
 
 @dataclass(frozen=True)
-class SwinUNETRSegmenter(Segmenter):
+class SwinUNETRSegmenter(NetworkSegmenter):
     """Swin UNETR (Hatamizadeh et al. 2022), of MONAI.
 
     Attributes:
@@ -176,6 +180,24 @@ class SwinUNETRSegmenter(Segmenter):
         from monai.networks.nets import SwinUNETR
 
         return _module(SwinUNETR(channels, classes, depths=self.depths, feature_size=self.feature_size))
+
+
+@dataclass(frozen=True)
+class NnunetSegmenter(Segmenter):
+    """nnU-Net v2 by its own commands: its grid, augmentation, batch and learning rate, on a planned data set.
+
+    Attributes:
+        configuration: of the plans.
+        plans: name of the plans.
+        iterations: in an epoch; the steps of the study are a multiple of it.
+        validation_iterations: after each epoch.
+    """
+
+    kind: ClassVar[str] = "nnunet"
+    configuration: str = "3d_fullres"
+    plans: str = "nnUNetPlans"
+    iterations: int = field(default=250, metadata=allowed(low=1))
+    validation_iterations: int = field(default=1, metadata=allowed(low=1))
 
 
 class EachPartOnce(nn.Module):
@@ -250,10 +272,13 @@ class SliceWise(nn.Module):
         return logits.unflatten(0, slices.shape[:2]).movedim(1, -1)
 
 
-SEGMENTERS: dict[str, type[Segmenter]] = {
+NETWORKS: dict[str, type[NetworkSegmenter]] = {
     one.kind: one for one in (DynUNetSegmenter, UNet3DSegmenter, UNet2DSegmenter, UNETRSegmenter, SwinUNETRSegmenter)
 }
-"""Every network by its name in a study."""
+"""Networks that a study trains itself, by name."""
+
+SEGMENTERS: dict[str, type[Segmenter]] = {**NETWORKS, NnunetSegmenter.kind: NnunetSegmenter}
+"""All that a study may name."""
 
 
 def parse_segmenters(value: Any) -> dict[str, Segmenter]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from synthaug.study.segmenters import SEGMENTERS, DynUNetSegmenter, Padded, SliceWise, parse_segmenters
+from synthaug.study.segmenters import NETWORKS, DynUNetSegmenter, Padded, SliceWise
 
 SMALL: dict[str, dict[str, Any]] = {
     "dynunet": {"filters": [4, 8, 8]},
@@ -19,11 +19,11 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", SEGMENTERS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_a_step_lowers_the_loss(name: str) -> None:
     torch.manual_seed(0)
     shape = (10, 9, 11)  # no multiple of anything
-    network = parse_segmenters({name: SMALL[name]})[name].build(2, 3, shape)
+    network = NETWORKS[name](**SMALL[name]).build(2, 3, shape)
     image = torch.randn(1, 2, *shape)
     label = (image[:, 0] > 0).long() + (image[:, 1] > 1).long()
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
@@ -39,9 +39,9 @@ def test_a_step_lowers_the_loss(name: str) -> None:
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("name", SEGMENTERS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_every_weight_has_one_name(name: str) -> None:
-    state = parse_segmenters({name: SMALL[name]})[name].build(1, 2, (16, 16, 16)).state_dict()
+    state = NETWORKS[name](**SMALL[name]).build(1, 2, (16, 16, 16)).state_dict()
     places = [value.data_ptr() for value in state.values() if value.numel()]
     assert len(places) == len(set(places))
 
