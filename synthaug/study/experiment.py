@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import nn
@@ -120,6 +121,7 @@ class Experiment:
                     try:
                         if self._is_due(run):  # finished by another process between the two looks
                             self._make(run, share)
+                            self._tell_progress(share)
                     finally:
                         claims.release(run.name)
 
@@ -149,6 +151,12 @@ class Experiment:
         described = config_to_dict(self.config)
         del described["budget_seconds"]  # a run that was short may be given more
         return described
+
+    def _tell_progress(self, share: Share) -> None:
+        seconds = [result.seconds for result in self.workspace.results(self.runs).values()]
+        left = len(self.runs) - len(seconds)
+        minutes = float(np.mean(seconds)) * left / share.count / 60
+        logger.info("%d of %d runs are done, about %.0f min of training to go", len(seconds), len(self.runs), minutes)
 
     def _is_due(self, run: Run) -> bool:
         result = self.workspace.result(run)

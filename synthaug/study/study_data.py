@@ -60,6 +60,10 @@ class StudyData:
                 )
         for count in config.real_cases:
             first.subset(count, 0)
+        if config.transfer and first.dataset.name == found.last.dataset.name:
+            raise ConfigurationError(
+                f"transfer.dataset: is {first.dataset.name}, as dataset is; give another data set, or no transfer"
+            )
         if len(first.dataset.channels) != len(found.last.dataset.channels):
             raise ConfigurationError(
                 f"transfer.dataset: {found.last.dataset.name} has {len(found.last.dataset.channels)} channel(s), "

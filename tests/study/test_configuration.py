@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from synthaug.configuration import InvalidConfigurationError, config_to_dict, load_config
+from synthaug.study.arms import plan_runs
 from synthaug.study.configuration import StudyConfig
 from synthaug.study.segmenters import DynUNetSegmenter, UNet2DSegmenter
 from tests.study.small_study import small_config, small_plan
+
+ROOT = Path(__file__).parents[2]
 
 
 def refusal(**changes: Any) -> str:
@@ -79,6 +82,14 @@ def test_weights_of_a_blend_become_shares() -> None:
 def test_a_study_survives_writing_and_reading() -> None:
     config = small_config(Path("x"), transfer={"dataset": "y", "fold": 1}, real_cases=[1, 2])
     assert load_config(StudyConfig, config_to_dict(config)) == config
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples" / "study").glob("*.json")), ids=lambda path: path.stem)
+def test_the_examples_are_studies(path: Path) -> None:
+    config = load_config(StudyConfig, path)
+    assert {run.arm.strategy for run in plan_runs(config)} == set(config.strategies)
+    places = [config.dataset, *(one.generator or one.cache for one in config.generators.values())]
+    assert not any(Path(str(place)).is_absolute() for place in places)
 
 
 def test_the_small_plan_is_one(tmp_path: Path) -> None:

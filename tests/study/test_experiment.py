@@ -165,6 +165,24 @@ def test_a_transfer_ends_on_the_second_data_set(dataset: Path, tmp_path: Path) -
     assert [one.strategy if one else None for one in baselines] == [None, *["from-scratch"] * 3]
 
 
+def test_a_transfer_to_the_same_data_set_is_refused(dataset: Path, tmp_path: Path) -> None:
+    transfer = {"dataset": str(dataset), "test_cases": ["test_0"]}
+    with pytest.raises(ConfigurationError, match="give another data set"):
+        experiment(dataset, tmp_path / "out", transfer=transfer).check()
+
+
+def test_names_that_two_data_sets_share_are_no_leak_but_content_is(dataset: Path, tmp_path: Path) -> None:
+    """Both have a case train_0; the second tests on a case of its own, then on a copy of one of the first."""
+    second = write_dataset(tmp_path / "Dataset902_Second", training_ml=[18.0, 19.0], test_ml=[50.0], first_seed=400)
+    transfer = {"dataset": str(second), "test_cases": ["train_0"]}
+    experiment(dataset, tmp_path / "fine", transfer=transfer).check()
+    for part, ending in (("imagesTr", "_0000.nii.gz"), ("labelsTr", ".nii.gz")):
+        shutil.copy(dataset / part / f"train_2{ending}", second / part / f"test_0{ending}")
+    transfer = {"dataset": str(second), "test_cases": ["test_0"]}
+    with pytest.raises(LeakageError, match=r"training cases of Dataset900_Small.*train_2"):
+        experiment(dataset, tmp_path / "leak", transfer=transfer).check()
+
+
 def test_a_run_without_time_for_its_steps_is_short_and_goes_on_with_more(dataset: Path, tmp_path: Path) -> None:
     def make(budget: float | None) -> Experiment:
         made = experiment(
