@@ -8,14 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from synthaug.files.atomic import replace_file
+from synthaug.study.arms import Arm
 from synthaug.study.results import StudyResults
 from synthaug.study.statistics import EVERY_SIZE
 
 AXES = {"ratio": "share of synthetic cases", "real_cases": "real training cases"}
 """Field of an arm -> words below the picture."""
 
-Curve = list[tuple[float, float, float]]
+Point = tuple[float, float, float]
 """Value of the axis, MAE in mL, Dice."""
+
+Curve = list[Point]
 
 
 def draw_curves(folder: Path, results: StudyResults) -> list[Path]:
@@ -40,15 +43,25 @@ def draw_curves(folder: Path, results: StudyResults) -> list[Path]:
 
 def collect_curves(results: StudyResults, axis: str) -> dict[str, Curve]:
     """Points of every arm along an axis, by what the arms have in common; increasing."""
-    curves: dict[str, Curve] = {}
+    curves: dict[str, set[Point]] = {}
     for arm in results.by_arm:
         value = getattr(arm, axis)
-        found = results.figures(arm, EVERY_SIZE)
-        if value is not None and found["mae_ml"] is not None and found["dice"] is not None:
-            shared = replace(arm, ratio=None) if axis == "ratio" else replace(arm, real_cases=None)
-            name = f"{arm.segmenter}: {shared.title}"
-            curves.setdefault(name, []).append((float(value), found["mae_ml"], found["dice"]))
-    return {name: sorted(curve) for name, curve in curves.items()}
+        if value is None:
+            continue
+        shared = replace(arm, ratio=None) if axis == "ratio" else replace(arm, real_cases=None)
+        points = curves.setdefault(f"{arm.segmenter}: {shared.title}", set())
+        points |= _points(results, arm, float(value))
+        baseline = results.baseline_of(arm)
+        if axis == "ratio" and baseline is not None and baseline.real_cases == arm.real_cases:
+            points |= _points(results, baseline, 0.0)  # real cases alone are where nothing is synthetic
+    return {name: sorted(points) for name, points in curves.items()}
+
+
+def _points(results: StudyResults, arm: Arm, value: float) -> set[Point]:
+    found = results.figures(arm, EVERY_SIZE)
+    if found["mae_ml"] is None or found["dice"] is None:
+        return set()
+    return {(value, found["mae_ml"], found["dice"])}
 
 
 def _draw(path: Path, curves: Mapping[str, Curve], axis: str, structure: str) -> None:
