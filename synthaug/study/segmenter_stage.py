@@ -19,6 +19,8 @@ from synthaug.study.lessons import Lessons
 _AUGMENTATION_STREAM = 0x61756721
 WARMUP_SHARE = 0.1
 LONGEST_WARMUP = 100
+WEIGHTED_SHARE = 0.5
+"""Share of the training over which the class weights of the cross-entropy go down to 1."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class TrainingPlan:
         learning_rate: peak of the one-cycle schedule.
         spacing_mm: voxel edges of the grid along x, y, z.
         augmentation: ranges, or None for none.
-        class_weights: of background and structures in the cross-entropy.
+        class_weights: of background and structures in the cross-entropy, at the start of the training.
         checkpoint_seconds: time between checkpoints.
     """
 
@@ -119,5 +121,10 @@ class SegmenterStage(Stage[nn.Module]):
         logits = network(image)
         logits = logits.float()
         dice = self._dice(logits, label[:, None])
-        entropy = functional.cross_entropy(logits, label.long(), weight=self._class_weights)
+        entropy = functional.cross_entropy(logits, label.long(), weight=self._weights_at(self.step / self._plan.steps))
         return dice + entropy, {"dice_loss": float(dice.detach()), "cross_entropy": float(entropy.detach())}
+
+    def _weights_at(self, progress: float) -> torch.Tensor:
+        """Weights that help small structures to be found at first would make them too large in the end."""
+        weights: torch.Tensor = self._class_weights ** max(0.0, 1 - progress / WEIGHTED_SHARE)
+        return weights

@@ -99,14 +99,14 @@ class Comparison:
     Attributes:
         metric: key of `METRICS`.
         cases: pairs of values.
-        difference: mean over the cases, of the arm less the baseline.
+        difference: mean over the cases, of the arm less the baseline; None without a common case and seed.
         p: two-sided, of Wilcoxon's signed-rank test; None with fewer cases than `LEAST_CASES`.
         adjusted_p: after Holm, over all comparisons of the metric.
     """
 
     metric: str
     cases: int
-    difference: float
+    difference: float | None
     p: float | None
     adjusted_p: float | None = None
 
@@ -119,10 +119,8 @@ def compare(
     ours, theirs = (_means_by_case(one, seeds, metric) for one in (arm, baseline))
     common = sorted(set(ours) & set(theirs))
     differences = np.array([ours[name] - theirs[name] for name in common])
-    p = None
-    if len(differences) >= LEAST_CASES:
-        p = signed_rank_p(differences)
-    return Comparison(metric, len(common), float(differences.mean()) if len(common) else float("nan"), p)
+    p = signed_rank_p(differences) if len(differences) >= LEAST_CASES else None
+    return Comparison(metric, len(common), _mean(differences), p)
 
 
 def signed_rank_p(differences: np.ndarray) -> float:

@@ -71,6 +71,12 @@ def test_missing_and_short_runs_are_told_and_do_not_count() -> None:
     assert shortened.to_dict()["missing"] == [missing.name]
 
 
+def test_arms_without_a_common_seed_are_not_compared(tmp_path: Path) -> None:
+    results = made_up(lambda arm, seed: by_strategy(arm, seed) if (arm.strategy == "real") == (seed == 0) else None)
+    write_report(tmp_path, results)
+    assert "| real | 0 | - | too few cases (0) | - | too few cases (0) |" in (tmp_path / "report.md").read_text()
+
+
 def test_a_study_without_any_result_has_a_report_too(tmp_path: Path) -> None:
     files = write_report(tmp_path, made_up(lambda arm, seed: None))
     assert "0 of 4 runs are done" in (tmp_path / "report.md").read_text()

@@ -105,3 +105,11 @@ def test_rare_classes_weigh_more_and_the_mean_weight_of_a_voxel_is_one() -> None
     assert weights[2] / weights[0] == pytest.approx(4)
     assert float(torch.tensor(weights)[label.long()].mean()) == pytest.approx(1)
     assert all(np.isfinite(class_weights([label], 4)))
+
+
+@pytest.mark.usefixtures("fresh_accelerator")
+def test_class_weights_go_down_to_one_by_the_middle_of_the_training(tmp_path: Path) -> None:
+    made = stage(tmp_path)
+    made._class_weights = torch.tensor([0.25, 1.0, 4.0])
+    for progress, weights in ((0.0, [0.25, 1.0, 4.0]), (0.25, [0.5, 1.0, 2.0]), (0.5, [1.0] * 3), (0.9, [1.0] * 3)):
+        torch.testing.assert_close(made._weights_at(progress), torch.tensor(weights))
