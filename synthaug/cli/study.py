@@ -35,7 +35,7 @@ def study(
     Strategies, networks, generators, volume schedules, ratios, numbers of real cases and seeds are the axes; every
     combination is a run. What is there is not made again: run the same command after an interruption, or several times
     at once. accelerate launch spreads runs over its processes and GPUs. The report is written when all runs are done,
-    and by --collect before. Exit code 1: runs are missing.
+    and by --collect before. Exit code 1: --collect found runs missing, or another process is making the run of --run.
 
     A generator of the study file may be python:MODULE:FACTORY, whose code is run.
 
@@ -69,6 +69,8 @@ def study(
     if is_elsewhere:
         typer.echo(f"run {run} is being made by another process", err=True)
         raise typer.Exit(EXIT_INCOMPLETE)
+    if not share.is_main:  # all processes end together, and one tells what came of it
+        return
     results = _results(experiment)
     complete = not results.missing
     facts: dict[str, Any] = {"out": str(out), "runs": len(results.runs), "done": len(results.results)}
@@ -110,7 +112,4 @@ def _show(results: StudyResults, out: Path, *, written: bool) -> None:
         typer.echo(to_markdown(results))
         typer.echo(f"written to {out / 'report'}")
     if results.missing:
-        typer.echo(
-            f"{len(results.missing)} of {len(results.runs)} runs are missing; run the same command again to make those "
-            "that no other process is making"
-        )
+        typer.echo(f"{len(results.missing)} of {len(results.runs)} runs are missing; without --run, all are made")

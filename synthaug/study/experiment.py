@@ -19,6 +19,7 @@ from synthaug.configuration import config_to_dict
 from synthaug.errors import ConfigurationError
 from synthaug.networks.precision import autocast, choose_device, choose_dtype
 from synthaug.precomputing.processes import Share
+from synthaug.store.claims import Claims
 from synthaug.study.arms import Arm, Run, plan_runs
 from synthaug.study.augmentation import Augmentation
 from synthaug.study.configuration import StudyConfig
@@ -32,6 +33,9 @@ from synthaug.study.tested_case import TestedCase
 from synthaug.study.workspace import RunResult, Workspace
 
 logger = logging.getLogger(__name__)
+
+POLL_S = 1.0
+"""How often a process that has nothing left to begin looks whether the others are done."""
 
 
 @dataclass(frozen=True)
@@ -111,19 +115,19 @@ class Experiment:
         self.workspace.require(self._described())
 
     def work(self, share: Share | None = None) -> None:
-        """Make every run that has no result and that no other process is making."""
+        """Until every run has a result: make what no other process is making, and wait for the others.
+
+        A launcher ends all its processes when one of them leaves with runs missing, and what a process that was lost
+        has begun is taken over.
+        """
         share = share or Share()
         claims = self.workspace.claims()
+        order = share.order(len(self.runs))
         with claims.kept_alive():
-            for number in share.order(len(self.runs)):
-                run = self.runs[number]
-                if self._is_due(run) and claims.take(run.name):
-                    try:
-                        if self._is_due(run):  # finished by another process between the two looks
-                            self._make(run, share)
-                            self._tell_progress(share)
-                    finally:
-                        claims.release(run.name)
+            while due := [self.runs[number] for number in order if self._is_due(self.runs[number])]:
+                made = [run for run in due if self._make_unclaimed(run, claims, share)]
+                if not made:
+                    self._wait_for_others()
 
     def work_on(self, number: int) -> bool:
         """Make one run; False where another process is making it.
@@ -136,11 +140,7 @@ class Experiment:
         run = self.runs[number]
         claims = self.workspace.claims()
         with claims.kept_alive():
-            if self._is_due(run):
-                if not claims.take(run.name):
-                    return False
-                self._make(run, Share())
-        return True
+            return not self._is_due(run) or self._make_unclaimed(run, claims, Share())
 
     def progress(self) -> Progress:
         """How far the runs are."""
@@ -151,6 +151,21 @@ class Experiment:
         described = config_to_dict(self.config)
         del described["budget_seconds"]  # a run that was short may be given more
         return described
+
+    def _make_unclaimed(self, run: Run, claims: Claims, share: Share) -> bool:
+        """Make a run; False where another process is making it."""
+        if not claims.take(run.name):
+            return False
+        try:
+            if self._is_due(run):  # finished by another process between the two looks
+                self._make(run, share)
+                self._tell_progress(share)
+        finally:
+            claims.release(run.name)
+        return True
+
+    def _wait_for_others(self) -> None:
+        time.sleep(POLL_S)
 
     def _tell_progress(self, share: Share) -> None:
         seconds = [result.seconds for result in self.workspace.results(self.runs).values()]

@@ -148,13 +148,12 @@ def test_killed_at_any_moment_and_run_again_it_ends_with_the_same_results(datase
 
 
 @pytest.mark.slow
-def test_processes_of_a_launcher_share_the_runs_and_wait_for_none(dataset: Path, tmp_path: Path) -> None:
+def test_processes_of_a_launcher_share_the_runs(dataset: Path, tmp_path: Path) -> None:
     """What ``accelerate launch`` and ``torchrun`` tell each process would make one network of all, at an address."""
     plan, out = write_plan(tmp_path, dataset), tmp_path / "out"
     address = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
     processes = [started(plan, out, RANK=str(rank), LOCAL_RANK=str(rank), **address) for rank in range(2)]
     codes = [process.wait(timeout=240) for process in processes]
-    assert set(codes) <= {0, 1}  # the first to end may leave a run to the other
-    assert 0 in codes
+    assert codes == [0, 0]  # a launcher would end the other process if one had left with runs missing
     assert len(list(out.rglob("result.json"))) == 4
     assert "4 of 4 runs are done" in (out / "report" / "report.md").read_text()

@@ -205,17 +205,26 @@ def test_a_run_without_time_for_its_steps_is_short_and_goes_on_with_more(dataset
     assert outcomes(second) == outcomes(whole)
 
 
-def test_what_another_process_is_making_is_left_alone(dataset: Path, tmp_path: Path) -> None:
+def test_what_another_process_is_making_is_left_alone_and_waited_for(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = experiment(dataset, tmp_path / "out", seeds=[0])
     made.check()
     claims = made.workspace.claims()
     assert claims.take(made.runs[0].name)
-    made.work()
-    assert [made.workspace.result(run) is not None for run in made.runs] == [False, True]
     assert not made.work_on(0)
-    claims.release_all()
-    assert made.work_on(0)
+    there = []
+
+    def lost(waiting: Experiment) -> None:
+        """The other process goes away without a result."""
+        there.append([waiting.workspace.result(run) is not None for run in waiting.runs])
+        claims.release_all()
+
+    monkeypatch.setattr(Experiment, "_wait_for_others", lost)
+    made.work()
+    assert there == [[False, True]]
     assert made.progress().complete
+    assert made.work_on(0)
 
 
 def test_a_folder_of_another_study_is_refused(dataset: Path, tmp_path: Path) -> None:
