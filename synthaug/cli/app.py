@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "cache": "Look into a cache: info, verify, export.",
     "fit": "Train a generator on the training cases of one fold.",
     "evaluate": "Measure what a generator or a cache is worth.",
+    "study": "Compare trainings with and without synthetic cases on real test cases.",
     "report": "Show what a training with synthetic cases drew.",
     "doctor": "Check the environment, and say how to mend what is wrong.",
     "demo": "The main job end to end, with what is shipped.",

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import signal
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -108,6 +104,7 @@ def precompute(
 
     Example: synthaug precompute --generator ventricles-t1-1mm --num 16 --schedule uniform:20:120 --seed 0 --out CACHE
     """
+    from synthaug.cli.interruption import sigterm_is_interrupt
     from synthaug.generators.registry import draws_from_cases
     from synthaug.precomputing import ProgressLine, current_share
     from synthaug.precomputing import precompute as make_cases
@@ -150,7 +147,7 @@ def precompute(
         "plans": plans,
     }
     share = current_share(device)
-    with _sigterm_is_interrupt(), left_at_the_end():
+    with sigterm_is_interrupt(), left_at_the_end():
         draws_from_dataset = draws_from_cases(generator, options) and not cases
         opened = open_generator(
             generator,
@@ -257,20 +254,3 @@ def _read_mapping(path: Path | None) -> dict[str, str] | None:
 
 def _fold(text: str) -> int | str:
     return int(text) if text.isdecimal() else text
-
-
-@contextlib.contextmanager
-def _sigterm_is_interrupt() -> Iterator[None]:
-    """A cluster's SIGTERM ends the run as Ctrl-C does: claims are given back, no temporary file stays."""
-
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -190,6 +190,8 @@ def _convert_union(value: Any, kinds: tuple[Any, ...], limits: Limits, path: str
         try:
             return convert(value, kind, limits, path)
         except Wrong as wrong:
+            if isinstance(value, Mapping) and dataclasses.is_dataclass(kind):
+                raise  # an object can only be meant for this member, which may refuse it as a whole
             failures.append(wrong)
     inner = [wrong for wrong in failures if any(problem.path != path for problem in wrong.problems)]
     if inner:  # the value has the form of this member, and something within it is wrong

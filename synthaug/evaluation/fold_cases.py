@@ -35,12 +35,7 @@ class FoldCases:
         Raises:
             ConfigurationError: there is no such dataset, or no such fold of it.
         """
-        folder = Path(dataset).expanduser()
-        if not folder.is_dir():
-            return cls.of(NnunetDataset.find(dataset), fold)
-        if not (folder / "dataset.json").is_file():
-            raise ConfigurationError(f"{dataset}: holds no dataset.json; give an nnU-Net raw dataset, or its number")
-        return cls.of(NnunetDataset(folder.name, folder, folder), fold)
+        return cls.of(find_dataset(dataset), fold)
 
     @classmethod
     def of(cls, dataset: NnunetDataset, fold: Fold) -> FoldCases:
@@ -95,3 +90,17 @@ class FoldCases:
         """Name and pair of each case, read one by one."""
         for paths in cases:
             yield paths.identifier, read_pair(paths.images, paths.label, self.dataset.scheme, self.dataset.channels)
+
+
+def find_dataset(dataset: str | int) -> NnunetDataset:
+    """A dataset by the folder of its raw files, its number or its full name.
+
+    Raises:
+        ConfigurationError: there is no such dataset.
+    """
+    folder = Path(str(dataset)).expanduser()
+    if isinstance(dataset, int) or not folder.is_dir():
+        return NnunetDataset.find(dataset)
+    if not (folder / "dataset.json").is_file():
+        raise ConfigurationError(f"{dataset}: holds no dataset.json; give an nnU-Net raw dataset, or its number")
+    return NnunetDataset(folder.name, folder, folder)

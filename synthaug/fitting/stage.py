@@ -128,6 +128,16 @@ class Stage(Generic[Network]):
         self._resume()
 
     @property
+    def step(self) -> int:
+        """Steps that were made, over all runs."""
+        return self._step
+
+    @property
+    def spent_seconds(self) -> float:
+        """Training time of these steps."""
+        return self._spent
+
+    @property
     def result_path(self) -> Path:
         """Weights of the moving average; it exists once the stage is done."""
         return self.folder / f"{self.name}.safetensors"
@@ -176,9 +186,10 @@ class Stage(Generic[Network]):
             stopping = deadline is not None and time.time() > deadline
             if stopping or now - last_saved > self._settings.checkpoint_seconds:
                 self._save()
+                goal = f"of {self._budget:.0f} s" if math.isfinite(self._budget) else "s"
                 logger.info(
-                    "%s: step %d, %.0f of %.0f s, loss %.4f (smoothed %.4f)",
-                    self.name, self._step, self._spent, self._budget, figures["loss"], smooth,
+                    "%s: step %d, %.0f %s, loss %.4f (smoothed %.4f)",
+                    self.name, self._step, self._spent, goal, figures["loss"], smooth,
                 )  # fmt: skip
                 checkpoints += 1
                 if on_checkpoint and writer and checkpoints % CHECKPOINTS_PER_PICTURE == 0:

@@ -1,0 +1,142 @@
+"""The arms of a study and their runs, without senseless repeats."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from synthaug.configuration import config_to_dict
+from synthaug.files.canonical_json import canonical_json
+from synthaug.generators.registry import draws_from_cases
+from synthaug.schedules import MixSchedule, parse_mix
+from synthaug.study.configuration import StudyConfig
+
+FROM_SCRATCH = "from-scratch"
+"""In a transfer, the arm that learns nothing before the second data set (MedGen3D E3-1)."""
+
+NAME_DIGITS = 12
+FORMAT = 1
+"""Changes with whatever changes the result of a run."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What is compared.
+
+    Attributes:
+        segmenter: name of the network.
+        strategy: one of the study's, or `FROM_SCRATCH`.
+        generator: name in the study, or None where nothing is synthetic.
+        schedule: of volumes, or None for all that the generator allows.
+        ratio: share of synthetic cases in a mixed phase, or None where there is none.
+        real_cases: number of training cases, or None for all, or where none is used.
+    """
+
+    segmenter: str
+    strategy: str
+    generator: str | None = None
+    schedule: str | None = None
+    ratio: float | None = None
+    real_cases: int | None = None
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether other arms are compared with this one."""
+        return self.generator is None
+
+    @property
+    def title(self) -> str:
+        """The arm in words, without its segmenter."""
+        parts = [self.strategy, self.generator, self.schedule, None if self.ratio is None else f"ratio {self.ratio:g}"]
+        parts.append(None if self.real_cases is None else f"{self.real_cases} real")
+        return ", ".join(part for part in parts if part is not None)
+
+    def mix(self, switch: float) -> MixSchedule:
+        """Share of synthetic cases over the progress of the training."""
+        texts = {
+            "synthetic": "synthetic",
+            "mixed": f"mixed:{self.ratio}",
+            "synthetic-then-real": f"synthetic-then-real:{switch}",
+            "mixed-then-real": f"mixed-then-real:{self.ratio}:{switch}",
+        }
+        return parse_mix(texts.get(self.strategy, "real"))
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One training of an arm.
+
+    Attributes:
+        arm: what is trained.
+        seed: of initial weights, draws and augmentation.
+        identity: all that determines the result, as far as the study says it; JSON-ready.
+    """
+
+    arm: Arm
+    seed: int
+    identity: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Name of its folder, by content."""
+        digest = hashlib.sha256(canonical_json(self.identity, indent=None).encode()).hexdigest()
+        return f"{self.arm.segmenter}-{self.arm.strategy}-{digest[:NAME_DIGITS]}"
+
+
+def plan_arms(config: StudyConfig) -> list[Arm]:
+    """The arms: ``real`` once, ``synthetic`` without ratios, and without sizes of a real set that it does not use."""
+    strategies = (*([FROM_SCRATCH] if config.transfer else []), *config.strategies)
+    sizes = config.real_cases or (None,)
+    arms = (
+        Arm(segmenter, strategy, generator, schedule, ratio, size if _uses_cases(config, strategy, generator) else None)
+        for segmenter in config.segmenters
+        for size in sizes
+        for strategy in strategies
+        for generator, schedule, ratio in _synthetic_axes(config, strategy)
+    )
+    return list(dict.fromkeys(arms))
+
+
+def plan_runs(config: StudyConfig) -> list[Run]:
+    """Every arm with every seed; all arms come with the first seed before any with the second."""
+    arms = plan_arms(config)
+    return [Run(arm, seed, _identity(config, arm, seed)) for seed in config.seeds for arm in arms]
+
+
+def _synthetic_axes(config: StudyConfig, strategy: str) -> Iterator[tuple[str | None, str | None, float | None]]:
+    if strategy in (FROM_SCRATCH, "real"):
+        yield None, None, None
+        return
+    for generator in config.generators:
+        for schedule in config.schedules or (None,):
+            for ratio in config.ratios if strategy.startswith("mixed") else (None,):
+                yield generator, schedule, ratio
+
+
+def _uses_cases(config: StudyConfig, strategy: str, generator: str | None) -> bool:
+    """Whether the number of real cases of the first data set makes a difference."""
+    if strategy == FROM_SCRATCH:
+        return False
+    if strategy != "synthetic":
+        return True
+    choices = [config.generators[one] for one in config.members(generator or "")]
+    return any(one.generator and draws_from_cases(one.generator, one.options) for one in choices)
+
+
+def _identity(config: StudyConfig, arm: Arm, seed: int) -> dict[str, Any]:
+    whole = config_to_dict(config)
+    shared = (
+        "dataset", "fold", "test_cases", "transfer", "spacing_mm", "shape", "structure", "structures", "steps", "batch",
+        "learning_rate", "augmentation",
+    )  # fmt: skip
+    identity = {"format": FORMAT, "seed": seed, "arm": asdict(arm), **{name: whole[name] for name in shared}}
+    identity["segmenter"] = whole["segmenters"][arm.segmenter]
+    if arm.generator is not None:
+        identity["mix"] = arm.mix(config.switch).to_dict()
+        identity["pairs"] = {"num": config.num_pairs, "seed": config.pair_seed}
+        identity["members"] = [
+            {"weight": weight, **whole["generators"][name]} for name, weight in config.members(arm.generator).items()
+        ]
+    return identity

@@ -1,0 +1,294 @@
+"""A study from its check to its results: pairs made, networks trained and tested, by any number of processes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from synthaug.configuration import config_to_dict
+from synthaug.errors import ConfigurationError
+from synthaug.networks.precision import autocast, choose_device, choose_dtype
+from synthaug.precomputing.processes import Share
+from synthaug.store.claims import Claims
+from synthaug.study.arms import Arm, Run, plan_runs
+from synthaug.study.augmentation import Augmentation
+from synthaug.study.configuration import StudyConfig
+from synthaug.study.grid_case import GridCase
+from synthaug.study.nnunet_training import NnunetTraining, check_nnunet
+from synthaug.study.pair_cache import PairCache
+from synthaug.study.segmenter_stage import SegmenterStage, TrainingPlan, class_weights
+from synthaug.study.segmenters import NetworkSegmenter, NnunetSegmenter
+from synthaug.study.study_data import StudyData, SurveyedData, pair_content
+from synthaug.study.tested_case import TestedCase
+from synthaug.study.workspace import RunResult, Workspace
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 1.0
+"""How often a process that has nothing left to begin looks whether the others are done."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the runs of a study are.
+
+    Attributes:
+        done: runs with a result.
+        short: of these, runs that did not reach their steps.
+        total: runs of the study.
+    """
+
+    done: int
+    short: int
+    total: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether every run has a result."""
+        return self.done == self.total
+
+
+class Experiment:
+    """The runs of a study in a folder.
+
+    Args:
+        config: the study.
+        folder: of its results.
+        device: torch device, or auto.
+        checkpoint_seconds: time between checkpoints of a training.
+    """
+
+    def __init__(
+        self, config: StudyConfig, folder: Path, *, device: str = "auto", checkpoint_seconds: float = 30.0
+    ) -> None:
+        self.config = config
+        self.workspace = Workspace(folder)
+        self.runs = plan_runs(config)
+        self._device = device
+        self._checkpoint_seconds = checkpoint_seconds
+
+    @cached_property
+    def accelerator(self) -> Accelerator:
+        """Device and precision of the trainings."""
+        device = choose_device(self._device)
+        precision = "bf16" if choose_dtype(device) == torch.bfloat16 else "no"
+        return Accelerator(cpu=device.type == "cpu", mixed_precision=precision)
+
+    @cached_property
+    def data(self) -> SurveyedData:
+        """The cases, each of which was read once."""
+        self.workspace.refuse_foreign()
+        found = StudyData.find(self.config, self.workspace.folder)
+        return found.survey(_logged("cases read"))
+
+    def check(self) -> None:
+        """Refuse whatever cannot end well, before any pair is made and any network trained.
+
+        Raises:
+            SynthAugError: a case, structure, generator, cache or schedule that does not fit, a test case that a
+                generator was fitted on, or a folder of another study.
+        """
+        data = self.data
+        for segmenter in self.config.segmenters.values():
+            if isinstance(segmenter, NnunetSegmenter):
+                check_nnunet(data.data.first.dataset, segmenter)
+        for cache in self._caches(self.runs):
+            data.check_pairs(cache, self._device)
+        self.workspace.begin({"study": self._described(), "cases": data.identity()})
+
+    def check_begun(self) -> None:
+        """Refuse a folder of another study, or of none, without reading a case.
+
+        Raises:
+            ConfigurationError: says which it is.
+        """
+        self.workspace.require(self._described())
+
+    def work(self, share: Share | None = None) -> None:
+        """Until every run has a result: make what no other process is making, and wait for the others.
+
+        A launcher ends all its processes when one of them leaves with runs missing, and what a process that was lost
+        has begun is taken over.
+        """
+        share = share or Share()
+        claims = self.workspace.claims()
+        order = share.order(len(self.runs))
+        with claims.kept_alive():
+            while due := [self.runs[number] for number in order if self._is_due(self.runs[number])]:
+                made = [run for run in due if self._make_unclaimed(run, claims, share)]
+                if not made:
+                    self._wait_for_others()
+
+    def work_on(self, number: int) -> bool:
+        """Make one run; False where another process is making it.
+
+        Raises:
+            ConfigurationError: there is no such run.
+        """
+        if not 0 <= number < len(self.runs):
+            raise ConfigurationError(f"--run {number}: the study has runs 0 to {len(self.runs) - 1}; --list shows them")
+        run = self.runs[number]
+        claims = self.workspace.claims()
+        with claims.kept_alive():
+            return not self._is_due(run) or self._make_unclaimed(run, claims, Share())
+
+    def progress(self) -> Progress:
+        """How far the runs are."""
+        results = self.workspace.results(self.runs)
+        return Progress(len(results), sum(one.is_short for one in results.values()), len(self.runs))
+
+    def _described(self) -> dict[str, Any]:
+        described = config_to_dict(self.config)
+        del described["budget_seconds"]  # a run that was short may be given more
+        return described
+
+    def _make_unclaimed(self, run: Run, claims: Claims, share: Share) -> bool:
+        """Make a run; False where another process is making it."""
+        if not claims.take(run.name):
+            return False
+        try:
+            if self._is_due(run):  # finished by another process between the two looks
+                self._make(run, share)
+                self._tell_progress(share)
+        finally:
+            claims.release(run.name)
+        return True
+
+    def _wait_for_others(self) -> None:
+        time.sleep(POLL_S)
+
+    def _tell_progress(self, share: Share) -> None:
+        seconds = [result.seconds for result in self.workspace.results(self.runs).values()]
+        left = len(self.runs) - len(seconds)
+        minutes = float(np.mean(seconds)) * left / share.count / 60
+        logger.info("%d of %d runs are done, about %.0f min of training to go", len(seconds), len(self.runs), minutes)
+
+    def _is_due(self, run: Run) -> bool:
+        result = self.workspace.result(run)
+        if result is None:
+            return True
+        budget, had = self.config.budget_seconds, result.budget_seconds
+        return result.is_short and had is not None and (budget is None or budget > had)
+
+    def _caches(self, runs: Iterable[Run]) -> list[PairCache]:
+        """Every cache that runs draw from, once."""
+        found = {cache.folder: cache for run in runs for _, cache in self.data.caches(run.arm, run.seed)}
+        return list(found.values())
+
+    def _make(self, run: Run, share: Share) -> None:
+        caches = self._caches([run])
+        for cache in caches:
+            cache.make(self._device, share)
+        pairs = {cache.name: pair_content(*cache.open()) for cache in caches}
+        folder = self.workspace.begin_run(run, {"cases": self.data.identity(), "pairs": pairs})
+        logger.info("run %d of %d: %s, seed %d", self.runs.index(run), len(self.runs), _title(run.arm), run.seed)
+        count = sum(len(content) - 1 for content in pairs.values())
+        segmenter = self.config.segmenters[run.arm.segmenter]
+        if isinstance(segmenter, NnunetSegmenter):
+            result = self._train_nnunet(run, segmenter, folder, share)
+        else:
+            assert isinstance(segmenter, NetworkSegmenter)
+            result = self._train_network(run, segmenter, folder)
+        if result.is_short:
+            logger.warning("run %d stopped after %.0f s; it is not compared", self.runs.index(run), result.seconds)
+        self.workspace.finish_run(run, replace(result, pairs=count))
+
+    def _train_network(self, run: Run, segmenter: NetworkSegmenter, folder: Path) -> RunResult:
+        stage = self._stage(run, segmenter, folder)
+        budget = self.config.budget_seconds
+        deadline = None if budget is None else time.time() + max(0.0, budget - stage.spent_seconds)
+        try:
+            tested = self._test(stage.run(deadline=deadline))
+        except TimeoutError:
+            return RunResult(stage.step, True, stage.spent_seconds, budget, 0, ())
+        finally:
+            self.accelerator.free_memory()
+        return RunResult(self.config.steps, False, stage.spent_seconds, budget, 0, tested)
+
+    def _train_nnunet(self, run: Run, segmenter: NnunetSegmenter, folder: Path, share: Share) -> RunResult:
+        caches = self._caches([run]) or self._caches(self.runs)[:1]  # the trainer opens one whatever its share
+        caches[0].make(self._device, share)
+        training = NnunetTraining(
+            folder=folder / "nnunet",
+            segmenter=segmenter,
+            held=self.data.data.first,
+            training=self.data.data.first.subset(run.arm.real_cases, run.seed),
+            cache=caches[0],
+            mix=run.arm.mix(self.config.switch),
+            seed=run.seed,
+            steps=self.config.steps,
+            device=choose_device(self._device),
+        )
+        began, budget = time.monotonic(), self.config.budget_seconds
+        if not training.train(budget):
+            return RunResult(0, True, time.monotonic() - began, budget, 0, ())
+        scheme = self.data.data.first.dataset.scheme
+        tested = training.test(self.config.structures or scheme.names, self.config.structure)
+        return RunResult(self.config.steps, False, time.monotonic() - began, budget, 0, tested)
+
+    def _stage(self, run: Run, segmenter: NetworkSegmenter, folder: Path) -> SegmenterStage:
+        config, data = self.config, self.data
+        plan = TrainingPlan(
+            steps=config.steps,
+            batch=config.batch,
+            learning_rate=config.learning_rate,
+            spacing_mm=data.grid.spacing_mm,
+            augmentation=Augmentation() if config.augmentation else None,
+            class_weights=self._class_weights,
+            checkpoint_seconds=self._checkpoint_seconds,
+        )
+        torch.manual_seed(run.seed)  # the same initial weights in every arm
+        channels = len(data.data.last.dataset.channels)
+        network = segmenter.build(channels, data.data.scheme.num_classes, data.grid.shape)
+        return SegmenterStage(folder, network, data.lessons(run.arm, run.seed), plan, self.accelerator)
+
+    @cached_property
+    def _class_weights(self) -> tuple[float, ...]:
+        """By the real training cases, the same in every arm."""
+        labels = (one.label for one in self.data.training_cases())
+        return class_weights(labels, self.data.data.scheme.num_classes)
+
+    @torch.inference_mode()
+    def _test(self, network: nn.Module) -> tuple[TestedCase, ...]:
+        return tuple(self._tested(network, case) for case in self.data.test_cases())
+
+    def _tested(self, network: nn.Module, case: GridCase) -> TestedCase:
+        device = self.accelerator.device
+        with autocast(device, choose_dtype(device)):
+            found = network(case.image[None].to(device).float())[0].float().argmax(0)
+        return TestedCase.of(
+            case.name,
+            case.label.numpy(),
+            found.cpu().numpy(),
+            self.data.data.scheme,
+            voxel_volume_ml=self.data.grid.voxel_volume_ml,
+            structures=self.config.structures or self.data.data.scheme.names,
+            structure=self.config.structure,
+        )
+
+
+def describe_runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Number, name, arm and seed of each run, JSON-ready."""
+    return [{"number": number, "name": run.name, "seed": run.seed, **vars(run.arm)} for number, run in enumerate(runs)]
+
+
+def _title(arm: Arm) -> str:
+    return f"{arm.segmenter}, {arm.title}"
+
+
+def _logged(what: str) -> Callable[[int, int], None]:
+    def log(done: int, total: int) -> None:
+        if done % 10 == 0 or done == total:
+            logger.info("%s: %d of %d", what, done, total)
+
+    return log

@@ -1,0 +1,103 @@
+"""Which cases of a data set a study trains on, and which it is tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from synthaug.errors import ConfigurationError, LeakageError, did_you_mean
+from synthaug.evaluation.fold_cases import FoldCases, find_dataset
+from synthaug.generators.cases import CasePaths
+from synthaug.integrations.nnunet.dataset import NnunetDataset
+from synthaug.leakage import find_leaks, name_leaks
+from synthaug.study.configuration import StudyConfig, Transfer
+from synthaug.volumes import CaseRecord
+
+_SUBSET_STREAM = 0x73756273
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The cases of a data set, told apart.
+
+    Attributes:
+        dataset: with its labels and channels.
+        training: that may be trained on.
+        test: that nothing is trained on.
+    """
+
+    dataset: NnunetDataset
+    training: tuple[CasePaths, ...]
+    test: tuple[CasePaths, ...]
+
+    @classmethod
+    def of(cls, config: StudyConfig | Transfer) -> HeldOut:
+        """Find the cases.
+
+        Raises:
+            SynthAugError: no such data set, fold or case, no case left to train on, or labels of another kind.
+        """
+        dataset = find_dataset(config.dataset)
+        if config.test_cases is None:
+            assert config.fold is not None
+            fold = FoldCases.of(dataset, config.fold)
+            found = cls(dataset, fold.training, fold.held_out)
+        else:
+            found = cls._named(dataset, config.test_cases)
+        if not found.training:
+            raise ConfigurationError(f"{dataset.name}: every case is a test case; leave some to train on")
+        if dataset.scheme.ignore_id is not None:
+            raise ConfigurationError(
+                f"{dataset.name}: has an ignore label, and a study counts every voxel; give a data set without one"
+            )
+        return found
+
+    @classmethod
+    def _named(cls, dataset: NnunetDataset, names: Sequence[str]) -> HeldOut:
+        for name in names:
+            if name not in dataset.cases:
+                raise ConfigurationError(
+                    f"test_cases: {dataset.name} has no case {name!r}{did_you_mean(name, dataset.cases)}; it has "
+                    f"{', '.join(dataset.cases)}"
+                )
+        training = tuple(paths for name, paths in dataset.cases.items() if name not in names)
+        return cls(dataset, training, tuple(dataset.cases[name] for name in names))
+
+    def subset(self, count: int | None, seed: int) -> tuple[CasePaths, ...]:
+        """So many training cases, drawn by seed; those of a smaller count are among those of a larger one.
+
+        Raises:
+            ConfigurationError: there are not so many.
+        """
+        if count is None:
+            return self.training
+        if count > len(self.training):
+            raise ConfigurationError(
+                f"real_cases: {count} of {self.dataset.name}, which has {len(self.training)} training cases; give at "
+                "most so many"
+            )
+        order = np.random.default_rng([_SUBSET_STREAM, seed]).permutation(len(self.training))
+        return tuple(self.training[index] for index in sorted(order[:count]))
+
+
+def refuse_leaks(
+    learned_from: Mapping[str, Iterable[CaseRecord]], held_out: Sequence[CaseRecord], dataset: str
+) -> None:
+    """Refuse whatever was, or would be, learned from a test case, by name or by content.
+
+    Args:
+        learned_from: records, by what the error is to name them.
+        held_out: records of the test cases.
+        dataset: that the test cases are of.
+
+    Raises:
+        LeakageError: names what and the cases.
+    """
+    for name, records in learned_from.items():
+        if leaks := find_leaks(records, held_out):
+            raise LeakageError(
+                f"{name}: was made from {len(leaks)} of the {len(held_out)} test cases of {dataset} "
+                f"({name_leaks(leaks)}); take another one, or other test cases"
+            )

@@ -1,0 +1,239 @@
+"""Synthetic pairs of a study: made once for each generator and schedule, or taken from a cache that is there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synthaug.configuration import config_to_dict
+from synthaug.errors import AmbiguousMappingError, ConfigurationError, LabelError
+from synthaug.files.atomic import replace_file
+from synthaug.files.canonical_json import canonical_json
+from synthaug.generators.cases import CasePaths
+from synthaug.generators.registry import draws_from_cases
+from synthaug.integrations.nnunet.channels import match_channels
+from synthaug.integrations.nnunet.dataset import NnunetDataset
+from synthaug.labels import LabelMapping, LabelScheme, propose_mapping
+from synthaug.precomputing import ProgressLine, plan_requests, precompute
+from synthaug.precomputing.factory import load_named_generator
+from synthaug.precomputing.processes import Share
+from synthaug.precomputing.requests import default_schedule
+from synthaug.schedules import VolumeSchedule, parse_schedule
+from synthaug.store import CaseEntry, Store, StoreInfo
+from synthaug.study.configuration import GeneratorChoice, StudyConfig
+
+if TYPE_CHECKING:
+    from synthaug.generators.protocol import PairGenerator
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PairCache:
+    """The pairs of one generator with one schedule.
+
+    Attributes:
+        name: of the generator in the study.
+        choice: what makes them; no blend.
+        schedule_text: of the volumes, or None for all that the generator allows.
+        num: pairs asked for.
+        seed: of the pairs.
+        dataset: that the generator may draw cases from.
+        cases: of it that it may draw from: training cases only.
+        parent: folder of the caches of the study.
+    """
+
+    name: str
+    choice: GeneratorChoice
+    schedule_text: str | None
+    num: int
+    seed: int
+    dataset: NnunetDataset
+    cases: tuple[CasePaths, ...]
+    parent: Path
+
+    @classmethod
+    def of(
+        cls,
+        config: StudyConfig,
+        name: str,
+        schedule: str | None,
+        dataset: NnunetDataset,
+        cases: tuple[CasePaths, ...],
+        parent: Path,
+    ) -> PairCache:
+        """The cache of a generator of the study."""
+        choice = config.generators[name]
+        drawn = cases if choice.generator and draws_from_cases(choice.generator, choice.options) else ()
+        return cls(name, choice, schedule, config.num_pairs, config.pair_seed, dataset, drawn, parent)
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the pairs are."""
+        return self.choice.cache if self.choice.cache is not None else self.parent / self.key
+
+    @cached_property
+    def key(self) -> str:
+        """Name by what determines the pairs."""
+        described = {
+            **config_to_dict(self.choice),
+            "schedule": self.schedule_text,
+            "seed": self.seed,
+            "cases": [one.identifier for one in self.cases],
+        }
+        return f"{self.name}-{hashlib.sha256(canonical_json(described).encode()).hexdigest()[:10]}"
+
+    @cached_property
+    def schedule(self) -> VolumeSchedule | None:
+        """Of the volumes, where the study names one."""
+        return None if self.schedule_text is None else parse_schedule(self.schedule_text)
+
+    @property
+    def where(self) -> str:
+        """What errors name."""
+        return f"generators.{self.name}"
+
+    def head(self, device: str) -> StoreInfo:
+        """Scheme, channels and training cases of the pairs, which may not be made yet.
+
+        Raises:
+            SynthAugError: no such generator or cache, or volumes that the generator does not allow.
+        """
+        if self._is_made or self.choice.cache is not None:
+            store = Store.open(self.folder)
+            self._entries(store)
+            return store.info
+        generator = self._load(device)
+        generator.scheme.resolve(self._requested(generator).structure)
+        extrapolate = self.choice.extrapolate
+        plan_requests(generator, self._requested(generator), num=self.num, seed=self.seed, extrapolate=extrapolate)
+        return StoreInfo.of(generator)
+
+    def make(self, device: str, share: Share) -> None:
+        """Make what is missing, together with whatever other processes do so.
+
+        Raises:
+            ConfigurationError: no pair passes quality control.
+        """
+        if self._is_made or self.choice.cache is not None:
+            return
+        generator = self._load(device)
+        store = Store.open_or_create(self.folder, StoreInfo.of(generator))
+        logger.info("%s: %d pairs for %s", self.where, self.num, self.schedule_text or "all volumes")
+        summary = precompute(
+            generator,
+            store,
+            num=self.num,
+            schedule=self._requested(generator),
+            seed=self.seed,
+            options=self.choice.options,
+            extrapolate=self.choice.extrapolate,
+            share=share,
+            on_progress=ProgressLine() if share.is_main else None,
+        )
+        if not summary.stored:
+            raise ConfigurationError(f"{self.where}: no pair passes quality control ({summary}); take other options")
+        if not summary.complete:
+            logger.warning("%s: %s", self.where, summary)
+        replace_file(self._marker, canonical_json({"pairs": store.names(), "summary": summary.to_dict()}).encode())
+
+    def open(self) -> tuple[Store, list[CaseEntry]]:
+        """The store, and those of its pairs that the study uses.
+
+        Raises:
+            StoreError: not a cache.
+            ConfigurationError: it holds no pair, or none with the scheduled structure.
+        """
+        store = Store.open(self.folder)
+        return store, self._entries(store)
+
+    def mapping(self, info: StoreInfo, target: LabelScheme, further: dict[str, str]) -> LabelMapping:
+        """From the structures of the pairs to those that are learned.
+
+        Args:
+            info: of the pairs.
+            target: structures that are learned.
+            further: decided for pairs with the labels of the first data set.
+
+        Raises:
+            ConfigurationError: names do not tell, or pairs lack a structure.
+        """
+        decided = dict(self.choice.mapping)
+        if info.scheme.names == self.dataset.scheme.names:
+            decided = further | decided
+        return decided_mapping(info.scheme, target, decided, self.choice.allow_missing, self.where)
+
+    def channel_order(self, info: StoreInfo, channels: Sequence[str]) -> tuple[int, ...]:
+        """Channel of the pairs for each channel that is learned.
+
+        Raises:
+            ConfigurationError: they have others.
+        """
+        try:
+            return match_channels(channels, info.channels)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{self.where}: {error}") from None
+
+    @property
+    def _marker(self) -> Path:
+        return self.parent / f"{self.key}.json"
+
+    @property
+    def _is_made(self) -> bool:
+        if not self._marker.is_file():
+            return False
+        made: dict[str, Any] = json.loads(self._marker.read_text(encoding="utf-8"))
+        return int(made["summary"]["requested"]) >= self.num
+
+    def _entries(self, store: Store) -> list[CaseEntry]:
+        entries = store.entries()
+        if not entries:
+            raise ConfigurationError(f"{self.where}: {self.folder} holds no pair; fill it with `synthaug precompute`")
+        if self.schedule is not None and self.schedule.structure not in entries[0].realised_ml:
+            raise ConfigurationError(
+                f"{self.where}: its pairs have no volume of {self.schedule.structure!r}, which is scheduled; known are "
+                f"{', '.join(sorted(entries[0].realised_ml))}"
+            )
+        if self.choice.cache is not None and len(entries) < self.num:
+            logger.warning("%s: %s holds %d pairs of %d", self.where, self.folder, len(entries), self.num)
+        return entries[: self.num]  # names come from a hash: the first ones are any
+
+    def _load(self, device: str) -> PairGenerator:
+        assert self.choice.generator is not None
+        drawn: dict[str, Any] = {}
+        if self.cases:
+            drawn = {"cases": list(self.cases), "scheme": self.dataset.scheme, "channels": self.dataset.channels}
+        for key in drawn:
+            if key in self.choice.options:
+                raise ConfigurationError(f"{self.where}.options.{key}: the study says which cases; leave it out")
+        return load_named_generator(self.choice.generator, device=device, **drawn, **self.choice.options)
+
+    def _requested(self, generator: PairGenerator) -> VolumeSchedule:
+        return self.schedule or default_schedule(generator)
+
+
+def decided_mapping(
+    source: LabelScheme, target: LabelScheme, decided: dict[str, str], allow_missing: Sequence[str], where: str
+) -> LabelMapping:
+    """The mapping that a part of the study leads to.
+
+    Raises:
+        ConfigurationError: names do not tell, or what is decided names what neither scheme has.
+    """
+    try:
+        for structure, goal in decided.items():  # a slip here is not the ambiguity that it leaves behind
+            source.id_of(structure)
+            target.id_of(goal)
+        return propose_mapping(source, target, decided=decided, allow_missing=allow_missing)
+    except AmbiguousMappingError as error:
+        raise ConfigurationError(
+            f"{where}: {error}; under {where}.mapping; what may be missing goes under {where}.allow_missing"
+        ) from None
+    except LabelError as error:
+        raise ConfigurationError(f"{where}.mapping: {error}") from None

@@ -1,0 +1,276 @@
+"""Whole tiny studies: results, resuming, leaks, blends, transfer, and several processes on one folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synthaug.errors import ConfigurationError, LeakageError, SynthAugError
+from synthaug.store import Store, StoreInfo
+from synthaug.study.experiment import Experiment
+from synthaug.study.results import StudyResults
+from synthaug.study.segmenter_stage import SegmenterStage
+from tests.stand_in_generator import StandInGenerator
+from tests.stand_in_store import fill
+from tests.study.small_study import STAND_IN, small_config, write_dataset
+
+pytestmark = pytest.mark.usefixtures("fresh_accelerator")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("raw") / "Dataset900_Small")
+
+
+def experiment(dataset: Path, folder: Path, **changes: Any) -> Experiment:
+    return Experiment(small_config(dataset, **changes), folder, device="cpu", checkpoint_seconds=1e-9)
+
+
+def outcomes(made: Experiment) -> list[list[dict[str, Any]]]:
+    """Figures of every run, without times."""
+    results = made.workspace.results(made.runs)
+    return [[case.to_dict() for case in results[run].tested] for run in made.runs]
+
+
+def test_a_study_ends_with_a_result_for_every_run_and_makes_none_twice(dataset: Path, tmp_path: Path) -> None:
+    made = experiment(dataset, tmp_path / "out")
+    made.check()
+    made.work()
+    assert made.progress().complete
+    for run in made.runs:
+        result = made.workspace.result(run)
+        assert result is not None
+        assert (result.steps, result.is_short, result.pairs) == (3, False, 0 if run.arm.strategy == "real" else 3)
+        assert [one.identifier for one in result.tested] == ["test_0", "test_1"]
+        assert result.tested[0].volume_ml == pytest.approx(40, rel=0.15)
+        assert len(result.tested[0].dice) == 13
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")}
+    again = experiment(dataset, tmp_path / "out")
+    again.check()
+    again.work()
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")} == times
+
+
+def test_a_study_that_is_interrupted_again_and_again_has_the_results_of_one_that_is_not(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = experiment(dataset, tmp_path / "whole")
+    whole.check()
+    whole.work()
+    take, steps = SegmenterStage._take, iter(range(1000))
+
+    def interrupted(stage: SegmenterStage, turn: Any) -> dict[str, float]:
+        if next(steps) % 3 == 2:
+            raise KeyboardInterrupt
+        return take(stage, turn)
+
+    monkeypatch.setattr(SegmenterStage, "_take", interrupted)
+    interruptions = 0
+    stopped = experiment(dataset, tmp_path / "stopped")
+    while not stopped.progress().complete:
+        try:
+            stopped.check()
+            stopped.work()
+        except KeyboardInterrupt:
+            interruptions += 1
+            stopped = experiment(dataset, tmp_path / "stopped")
+    assert interruptions >= 4
+    assert outcomes(stopped) == outcomes(whole)
+
+
+def test_the_seed_decides(dataset: Path, tmp_path: Path) -> None:
+    made = experiment(dataset, tmp_path / "out", strategies=["real"], generators={}, schedules=[])
+    made.check()
+    made.work()
+    first, second = outcomes(made)
+    assert first != second
+
+
+@pytest.mark.parametrize("name", ["train_0", "test_1"])
+def test_a_generator_that_has_seen_a_test_case_is_refused_by_content(dataset: Path, tmp_path: Path, name: str) -> None:
+    from synthaug.generators.cases import case_record
+    from synthaug.integrations.nnunet.dataset import NnunetDataset
+
+    record = case_record(NnunetDataset("d", dataset, dataset).cases[name])
+    renamed = type(record)("another name", record.image_sha256, record.label_sha256)
+    generator = StandInGenerator(training_cases=[renamed])
+    fill(Store.create(tmp_path / "cache", StoreInfo.of(generator)), generator)
+    made = experiment(dataset, tmp_path / "out", generators={"seen": {"cache": str(tmp_path / "cache")}})
+    if name.startswith("train"):
+        made.check()
+        return
+    with pytest.raises(LeakageError, match=r"generators\.seen.*test_1 \(same image"):
+        made.check()
+    assert not (tmp_path / "out" / "study.json").exists()
+
+
+def test_a_test_case_among_the_training_cases_is_refused(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "d")
+    for part, ending in (("imagesTr", "_0000.nii.gz"), ("labelsTr", ".nii.gz")):
+        shutil.copy(folder / part / f"test_0{ending}", folder / part / f"copied{ending}")
+    with pytest.raises(LeakageError, match=r"training cases of d.*copied"):
+        experiment(folder, tmp_path / "out").check()
+
+
+def test_a_generator_that_draws_from_cases_is_given_training_cases_alone(dataset: Path, tmp_path: Path) -> None:
+    choice = {"generator": "counterfactual", "extrapolate": True}
+    made = experiment(
+        dataset, tmp_path / "out", generators={"warp": choice}, real_cases=[1, 2], strategies=["real", "synthetic"]
+    )
+    drawn = {
+        tuple(case.identifier for case in cache.cases)
+        for run in made.runs
+        for _, cache in made.data.caches(run.arm, run.seed)
+    }
+    assert {len(names) for names in drawn} == {1, 2}
+    assert all(name.startswith("train") for names in drawn for name in names)
+
+
+def test_given_caches_and_blends_of_them(dataset: Path, tmp_path: Path) -> None:
+    for version in (1, 2):
+        generator = StandInGenerator(version=version)
+        fill(Store.create(tmp_path / f"cache{version}", StoreInfo.of(generator)), generator)
+    generators = {
+        "one": {"cache": str(tmp_path / "cache1")},
+        "two": {"cache": str(tmp_path / "cache2")},
+        "both": {"blend": {"one": 1, "two": 1}},
+    }
+    made = experiment(
+        dataset, tmp_path / "out", generators=generators, seeds=[0], schedules=[], strategies=["synthetic"]
+    )
+    made.check()
+    made.work()
+    pairs = {run.arm.generator: made.workspace.results(made.runs)[run].pairs for run in made.runs}
+    assert pairs == {"one": 3, "two": 3, "both": 6}
+    assert not (tmp_path / "out" / "caches").exists()
+
+
+def test_a_transfer_ends_on_the_second_data_set(dataset: Path, tmp_path: Path) -> None:
+    second = write_dataset(tmp_path / "Dataset901_Second", training_ml=[18.0], test_ml=[50.0], first_seed=300)
+    transfer = {"dataset": str(second), "test_cases": ["test_0"]}
+    made = experiment(
+        dataset, tmp_path / "out", transfer=transfer, seeds=[0], strategies=["real", "synthetic", "mixed"]
+    )
+    made.check()
+    made.work()
+    results = StudyResults(made.config, tuple(made.runs), made.workspace.results(made.runs))
+    assert [arm.strategy for arm in results.by_arm] == ["from-scratch", "real", "synthetic", "mixed"]
+    for by_seed in results.by_arm.values():
+        assert by_seed[0][0].volume_ml == pytest.approx(50, rel=0.15)
+    baselines = [results.baseline_of(arm) for arm in results.by_arm]
+    assert [one.strategy if one else None for one in baselines] == [None, *["from-scratch"] * 3]
+
+
+def test_a_transfer_to_the_same_data_set_is_refused(dataset: Path, tmp_path: Path) -> None:
+    transfer = {"dataset": str(dataset), "test_cases": ["test_0"]}
+    with pytest.raises(ConfigurationError, match="give another data set"):
+        experiment(dataset, tmp_path / "out", transfer=transfer).check()
+
+
+def test_names_that_two_data_sets_share_are_no_leak_but_content_is(dataset: Path, tmp_path: Path) -> None:
+    """Both have a case train_0; the second tests on a case of its own, then on a copy of one of the first."""
+    second = write_dataset(tmp_path / "Dataset902_Second", training_ml=[18.0, 19.0], test_ml=[50.0], first_seed=400)
+    transfer = {"dataset": str(second), "test_cases": ["train_0"]}
+    experiment(dataset, tmp_path / "fine", transfer=transfer).check()
+    for part, ending in (("imagesTr", "_0000.nii.gz"), ("labelsTr", ".nii.gz")):
+        shutil.copy(dataset / part / f"train_2{ending}", second / part / f"test_0{ending}")
+    transfer = {"dataset": str(second), "test_cases": ["test_0"]}
+    with pytest.raises(LeakageError, match=r"training cases of Dataset900_Small.*train_2"):
+        experiment(dataset, tmp_path / "leak", transfer=transfer).check()
+
+
+def test_a_run_without_time_for_its_steps_is_short_and_goes_on_with_more(dataset: Path, tmp_path: Path) -> None:
+    def make(budget: float | None) -> Experiment:
+        made = experiment(
+            dataset, tmp_path / "out", strategies=["real"], generators={}, schedules=[], seeds=[0],
+            budget_seconds=budget,
+        )  # fmt: skip
+        made.check()
+        made.work()
+        return made
+
+    first = make(1e-6)
+    assert (first.progress().done, first.progress().short) == (1, 1)
+    assert StudyResults(first.config, tuple(first.runs), first.workspace.results(first.runs)).by_arm == {}
+    assert make(1e-6).progress().short == 1
+    second = make(None)
+    assert second.progress().short == 0
+    whole = experiment(dataset, tmp_path / "whole", strategies=["real"], generators={}, schedules=[], seeds=[0])
+    whole.check()
+    whole.work()
+    assert outcomes(second) == outcomes(whole)
+
+
+def test_what_another_process_is_making_is_left_alone_and_waited_for(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = experiment(dataset, tmp_path / "out", seeds=[0])
+    made.check()
+    claims = made.workspace.claims()
+    assert claims.take(made.runs[0].name)
+    assert not made.work_on(0)
+    there = []
+
+    def lost(waiting: Experiment) -> None:
+        """The other process goes away without a result."""
+        there.append([waiting.workspace.result(run) is not None for run in waiting.runs])
+        claims.release_all()
+
+    monkeypatch.setattr(Experiment, "_wait_for_others", lost)
+    made.work()
+    assert there == [[False, True]]
+    assert made.progress().complete
+    assert made.work_on(0)
+
+
+def test_a_folder_of_another_study_is_refused(dataset: Path, tmp_path: Path) -> None:
+    experiment(dataset, tmp_path / "out").check()
+    with pytest.raises(ConfigurationError, match="holds another study"):
+        experiment(dataset, tmp_path / "out", steps=4).check()
+    experiment(dataset, tmp_path / "out", budget_seconds=100).check()
+
+
+def test_a_folder_with_other_files_is_refused(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").touch()
+    with pytest.raises(ConfigurationError, match="holds other files"):
+        experiment(dataset, tmp_path / "out").check()
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"structure": "ventricle"}, "did you mean 'ventricles'"),
+        ({"structures": ["thalamus", "putamen"]}, "no structure or group 'putamen'"),
+        ({"real_cases": [4]}, "has 3 training cases"),
+        ({"generators": {"a": {"generator": "no-such"}}}, "no generator 'no-such'"),
+        ({"generators": {"a": {"generator": STAND_IN, "options": {"channels": ["T1", "T2"]}}}}, "channel"),
+        ({"generators": {"a": {"cache": "nowhere"}}}, "nowhere"),
+        ({"schedules": ["uniform:100:900"]}, "900|bound"),
+        ({"schedules": ["liver=uniform:20:30"]}, "liver"),
+        ({"generators": {"a": {"generator": STAND_IN, "mapping": {"thalamus": "brain"}}}}, "generators.a.mapping"),
+    ],
+)
+def test_what_cannot_end_well_is_refused_before_any_work(
+    dataset: Path, tmp_path: Path, changes: dict[str, Any], what: str
+) -> None:
+    with pytest.raises(SynthAugError) as caught:
+        experiment(dataset, tmp_path / "out", **changes).check()
+    assert any(part in str(caught.value) for part in what.split("|"))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out" / "runs").exists()
+
+
+def test_a_generator_without_a_structure_of_the_data_set_is_refused(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "d")
+    described = json.loads((folder / "dataset.json").read_text())
+    described["labels"]["pituitary_gland"] = 14
+    (folder / "dataset.json").write_text(json.dumps(described))
+    with pytest.raises(ConfigurationError, match=r"generators\.stand-in.*pituitary_gland"):
+        experiment(folder, tmp_path / "out").check()
+    allowing = {"stand-in": {"generator": STAND_IN, "allow_missing": ["pituitary_gland"]}}
+    experiment(folder, tmp_path / "out", generators=allowing).check()

@@ -1,0 +1,102 @@
+"""Pairs of a study: made once, by training cases alone, or taken from where they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synthaug.errors import BoundsError, ConfigurationError
+from synthaug.integrations.nnunet.dataset import NnunetDataset
+from synthaug.precomputing.processes import Share
+from synthaug.store import Store, StoreInfo
+from synthaug.study import pair_cache
+from synthaug.study.pair_cache import PairCache
+from tests.stand_in_generator import StandInGenerator
+from tests.stand_in_store import fill
+from tests.study.small_study import STAND_IN, small_config, write_dataset
+
+
+def cache(folder: Path, choice: dict[str, Any], schedule: str | None = "uniform:20:80") -> PairCache:
+    raw = folder / "raw"
+    if not raw.exists():
+        write_dataset(raw)
+    dataset = NnunetDataset("raw", raw, raw)
+    config = small_config(raw, generators={"made": choice}, schedules=[])
+    training = tuple(paths for name, paths in dataset.cases.items() if name.startswith("train"))
+    return PairCache.of(config, "made", schedule, dataset, training, folder / "caches")
+
+
+def test_pairs_are_made_once_and_the_generator_is_not_loaded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = cache(tmp_path, {"generator": STAND_IN})
+    head = made.head("cpu")
+    made.make("cpu", Share())
+    store, entries = made.open()
+    assert len(entries) == 3
+    assert all(20 <= entry.requested_ml["ventricles"] <= 80 for entry in entries)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("loaded again")
+
+    monkeypatch.setattr(pair_cache, "load_named_generator", refuse)
+    again = cache(tmp_path, {"generator": STAND_IN})
+    again.make("cpu", Share())
+    assert again.head("cpu").fingerprint == head.fingerprint == store.info.fingerprint
+
+
+def test_each_schedule_and_option_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    choices = [
+        cache(tmp_path, {"generator": STAND_IN}),
+        cache(tmp_path, {"generator": STAND_IN}, "constant:30"),
+        cache(tmp_path, {"generator": STAND_IN, "options": {"flavour": "salt"}}),
+    ]
+    assert len({one.folder for one in choices}) == 3
+
+
+def test_only_generators_that_draw_from_cases_are_told_them(tmp_path: Path) -> None:
+    assert cache(tmp_path, {"generator": STAND_IN}).cases == ()
+    drawing = cache(tmp_path, {"generator": "counterfactual"})
+    assert [one.identifier for one in drawing.cases] == ["train_0", "train_1", "train_2"]
+    with_masks = {"generator": "domain-randomization", "options": {"masks": "ventricles-t1-1mm"}}
+    assert cache(tmp_path, with_masks).cases == ()
+
+
+def test_a_generator_whose_pairs_never_pass_is_told_of(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"generators\.made: no pair passes quality control"):
+        cache(tmp_path, {"generator": STAND_IN, "options": {"dirty": True}}).make("cpu", Share())
+
+
+def test_volumes_beyond_the_generator_need_to_be_allowed(tmp_path: Path) -> None:
+    assert cache(tmp_path, {"generator": STAND_IN}, "constant:149.9").head("cpu").generator == "stand-in"
+    with pytest.raises(BoundsError):
+        cache(tmp_path, {"generator": STAND_IN}, "constant:1000").head("cpu")
+    allowed = cache(tmp_path, {"generator": STAND_IN, "extrapolate": True}, "constant:1000")
+    assert allowed.head("cpu").generator == "stand-in"
+
+
+def test_cases_are_the_studys_to_give(tmp_path: Path) -> None:
+    choice = {"generator": "counterfactual", "options": {"scheme": "ventricles-t1"}}
+    with pytest.raises(ConfigurationError, match=r"options\.scheme: the study says which cases"):
+        cache(tmp_path, choice).head("cpu")
+
+
+def test_a_given_cache_is_taken_as_it_is(tmp_path: Path) -> None:
+    generator = StandInGenerator()
+    fill(Store.create(tmp_path / "given", StoreInfo.of(generator)), generator, (20.0, 30.0, 40.0, 50.0))
+    given = cache(tmp_path, {"cache": str(tmp_path / "given")}, None)
+    given.make("cpu", Share())
+    assert len(given.open()[1]) == 3  # as many as the study asks for
+    assert given.folder == tmp_path / "given"
+    wrong = cache(tmp_path, {"cache": str(tmp_path / "given")}, "liver=constant:30")
+    with pytest.raises(ConfigurationError, match="no volume of 'liver'"):
+        wrong.open()
+
+
+def test_channels_that_the_pairs_lack_are_named(tmp_path: Path) -> None:
+    made = cache(tmp_path, {"generator": STAND_IN})
+    with pytest.raises(ConfigurationError, match=r"generators\.made: .*FLAIR"):
+        made.channel_order(made.head("cpu"), ["FLAIR"])
+    assert made.channel_order(made.head("cpu"), ["T1"]) == (0,)
