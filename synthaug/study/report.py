@@ -5,20 +5,24 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from synthaug.files.atomic import replace_file
 from synthaug.files.canonical_json import canonical_json
+from synthaug.reports.page import Gallery, Page, Picture, Section
 from synthaug.study.arms import Arm
-from synthaug.study.curves import draw_curves
+from synthaug.study.pictures import draw_pictures
 from synthaug.study.results import StudyResults
-from synthaug.study.statistics import EVERY_SIZE, LEAST_CASES, METRICS, Comparison
+from synthaug.study.tables import study_tables
+from synthaug.study.tested_case import TestedCase
+
+FOOTNOTES = ("Dice and volumes are those of the study's grid.", "Research use only; not a medical device.")
 
 
 def write_report(folder: Path, results: StudyResults) -> list[Path]:
-    """Write ``report.md``, ``report.json``, ``arms.csv``, ``cases.csv`` and, for axes of numbers, curves.
+    """Write ``report.html``, ``report.md``, ``report.json``, ``arms.csv``, ``cases.csv`` and pictures.
 
     Args:
         folder: made if it is not there; files in it are replaced.
@@ -36,21 +40,50 @@ def write_report(folder: Path, results: StudyResults) -> list[Path]:
     }
     for name, text in texts.items():
         replace_file(folder / name, text.encode())
-    return [*(folder / name for name in texts), *draw_curves(folder, results)]
+    drawn = draw_pictures(folder, results)
+    page = folder / "report.html"
+    to_page(results, [Picture(path.read_bytes(), title, title, wide=True) for path, title in drawn]).write(page)
+    return [*(folder / name for name in texts), page, *(path for path, _ in drawn)]
 
 
 def to_markdown(results: StudyResults) -> str:
     """All tables."""
+    tables = (line for one in study_tables(results) for line in one.to_markdown())
+    return "\n".join([f"# {_title(results)}", "", _state(results), "", *tables]) + "\n"
+
+
+def to_page(results: StudyResults, pictures: Sequence[Picture]) -> Page:
+    """All tables and pictures."""
     config = results.config
-    title = config.transfer.dataset if config.transfer else config.dataset
-    lines = [f"# Study of {Path(str(title)).name}", "", *_state(results)]
-    if results.by_arm:
-        lines += [*_main_table(results), *_strategy_table(results), *_size_table(results)]
-        lines += [*_comparison_table(results), *_structure_table(results)]
-    return "\n".join(lines) + "\n"
+    facts = {
+        "data set": _dataset(results),
+        "test cases": str(len({one.identifier for cases in _tested(results) for one in cases})),
+        "grid": f"{' x '.join(f'{edge:g}' for edge in config.grid_spacing_mm)} mm",
+        "segmenters": ", ".join(config.segmenters),
+        "generators": ", ".join(config.generators) or "none",
+        "seeds": ", ".join(map(str, config.seeds)),
+    }
+    sections = [one.to_section() for one in study_tables(results)]
+    if pictures:
+        sections.insert(min(1, len(sections)), Section("Pictures", galleries=[Gallery("", list(pictures))]))
+    return Page(_title(results), facts, sections, lead=[_state(results)], footnotes=FOOTNOTES)
 
 
-def _state(results: StudyResults) -> list[str]:
+def _title(results: StudyResults) -> str:
+    return f"Study of {_dataset(results)}"
+
+
+def _dataset(results: StudyResults) -> str:
+    config = results.config
+    return Path(str(config.transfer.dataset if config.transfer else config.dataset)).name
+
+
+def _tested(results: StudyResults) -> Iterator[tuple[TestedCase, ...]]:
+    return (cases for by_seed in results.by_arm.values() for cases in by_seed.values())
+
+
+def _state(results: StudyResults) -> str:
+    """How far the study is, in a sentence or two."""
     config = results.config
     text = (
         f"{len(results.results)} of {len(results.runs)} runs are done; every training takes {config.steps} steps of "
@@ -61,98 +94,7 @@ def _state(results: StudyResults) -> list[str]:
             f" {len(results.short)} run(s) spent their budget before that and are not compared: "
             f"{', '.join(run.name for run in results.short)}."
         )
-    return [text, ""]
-
-
-def _main_table(results: StudyResults) -> list[str]:
-    structure = results.config.structure
-    head = ["segmenter", "arm", "seeds", "Dice", f"{structure}: MAE ± SD of the error (mL)", "bias (mL)",
-            "SD of the MAE over seeds (mL)"]  # fmt: skip
-    rows = []
-    for arm in results.by_arm:
-        one = results.figures(arm, EVERY_SIZE)
-        seeds = f"{one['seeds']} of {len(results.config.seeds)}"
-        rows.append([arm.segmenter, arm.title, seeds, _shown(one["dice"], 3), _error(one), _shown(one["bias_ml"], 2),
-                     _shown(one["mae_sd_over_seeds_ml"], 2)])  # fmt: skip
-    return ["## Arms", "", *_table(head, rows, text_columns=3)]
-
-
-def _strategy_table(results: StudyResults) -> list[str]:
-    """Rows of strategies and columns of networks, as the tables of MedGen3D are."""
-    segmenters = list(results.config.segmenters)
-    if len(segmenters) < 2:
-        return []
-    rows = []
-    for title in dict.fromkeys(arm.title for arm in results.by_arm):
-        of_network = {arm.segmenter: arm for arm in results.by_arm if arm.title == title}
-        cells = [of_network.get(name) for name in segmenters]
-        rows.append([title, *("-" if arm is None else _shown(results.figures(arm, EVERY_SIZE)["dice"], 3)
-                              for arm in cells)])  # fmt: skip
-    return ["## Dice by strategy and segmenter", "", *_table(["arm", *segmenters], rows)]
-
-
-def _size_table(results: StudyResults) -> list[str]:
-    if len(results.bins) < 2:
-        return []
-    bins = results.bins[1:]
-    first = next(iter(results.by_arm))
-    head = [f"{one.name} ({results.figures(first, one)['cases']} cases)" for one in bins]
-    rows = []
-    for arm in results.by_arm:
-        found = [results.figures(arm, one) for one in bins]
-        rows.append([arm.segmenter, arm.title, *(f"{_error(one)}, {_shown(one['bias_ml'], 2)}" for one in found)])
-    title = f"## MAE ± SD of the error, bias (mL) by true volume of {results.config.structure}"
-    return [title, "", *_table(["segmenter", "arm", *head], rows, text_columns=2)]
-
-
-def _comparison_table(results: StudyResults) -> list[str]:
-    if not results.comparisons:
-        return []
-    head = ["segmenter", "arm", "against", "cases"]
-    for words in METRICS.values():
-        head += [f"{words}: difference", "p (Holm)"]
-    rows = []
-    for arm, found in results.comparisons.items():
-        baseline = results.baseline_of(arm)
-        row = [arm.segmenter, arm.title, baseline.title if baseline else "-", str(found[0].cases)]
-        for one in found:
-            row += [_shown(one.difference, 3, sign=True), _p(one)]
-        rows.append(row)
-    note = (
-        "Wilcoxon's signed-rank test, two-sided, over test cases, each with its mean over the seeds; adjusted after "
-        f"Holm for all arms of a metric. Below {LEAST_CASES} cases no p can be under 0.05, and none is given."
-    )
-    return ["## Against real cases alone", "", note, "", *_table(head, rows, text_columns=3)]
-
-
-def _structure_table(results: StudyResults) -> list[str]:
-    every = {arm: results.figures(arm, EVERY_SIZE)["dice_by_structure"] for arm in results.by_arm}
-    names = list(dict.fromkeys(name for found in every.values() for name in found))
-    if len(names) < 2:
-        return []
-    rows = [[arm.segmenter, arm.title, *(_shown(found.get(name), 3) for name in names)] for arm, found in every.items()]
-    return ["## Dice by structure", "", *_table(["segmenter", "arm", *names], rows, text_columns=2)]
-
-
-def _p(one: Comparison) -> str:
-    if one.p is None:
-        return f"too few cases ({one.cases})"
-    return _shown(one.adjusted_p, 4)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, text_columns: int = 1) -> list[str]:
-    rule = "|" + "---|" * text_columns + "---:|" * (len(head) - text_columns)
-    return ["| " + " | ".join(head) + " |", rule, *("| " + " | ".join(row) + " |" for row in rows), ""]
-
-
-def _error(one: dict[str, Any]) -> str:
-    return f"{_shown(one['mae_ml'], 2)} ± {_shown(one['sd_ml'], 2)}"
-
-
-def _shown(value: float | None, digits: int, *, sign: bool = False) -> str:
-    if value is None:
-        return "-"
-    return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+    return text
 
 
 def _arm_columns(arm: Arm) -> dict[str, Any]:

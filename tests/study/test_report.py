@@ -15,6 +15,7 @@ from synthaug.study.report import to_markdown, write_report
 from synthaug.study.results import StudyResults
 from synthaug.study.tested_case import TestedCase
 from synthaug.study.workspace import RunResult
+from tests.parsed_page import ParsedPage
 from tests.study.small_study import STAND_IN, small_config
 
 VOLUMES_ML = [10.0, 20.0, 30.0, 40.0, 50.0, 60.0]
@@ -80,7 +81,8 @@ def test_arms_without_a_common_seed_are_not_compared(tmp_path: Path) -> None:
 def test_a_study_without_any_result_has_a_report_too(tmp_path: Path) -> None:
     files = write_report(tmp_path, made_up(lambda arm, seed: None))
     assert "0 of 4 runs are done" in (tmp_path / "report.md").read_text()
-    assert [one.name for one in files] == ["report.md", "report.json", "arms.csv", "cases.csv"]
+    assert [one.name for one in files] == ["report.md", "report.json", "arms.csv", "cases.csv", "report.html"]
+    assert "0 of 4 runs are done" in ParsedPage.checked((tmp_path / "report.html").read_text()).text
 
 
 def test_files_hold_all_figures(tmp_path: Path) -> None:
@@ -98,6 +100,18 @@ def test_files_hold_all_figures(tmp_path: Path) -> None:
         assert [row["size"] for row in csv.DictReader(file)][:2] == ["all", "below 26.7 mL"]
 
 
+def test_the_page_has_every_table_and_picture_and_opens_offline(tmp_path: Path) -> None:
+    hostile = "<script>alert(1)</script>"
+    generators = {hostile: {"generator": STAND_IN}}
+    files = write_report(tmp_path, made_up(by_strategy, generators=generators, segmenters=["unet3d", "unet2d"]))
+    page = ParsedPage.checked((tmp_path / "report.html").read_text())
+    for title in ("Arms", "Dice by strategy and segmenter", "Against real cases alone", "Dice by structure"):
+        assert title in page.text
+    assert hostile in page.text
+    assert "8.50 ± 0.52" in page.text
+    assert len(page.pictures()) == len([one for one in files if one.suffix == ".png"]) == 2
+
+
 def test_axes_of_numbers_become_curves(tmp_path: Path) -> None:
     results = made_up(
         lambda arm, seed: -(arm.ratio or 0) - (arm.real_cases or 0) - seed,
@@ -106,12 +120,12 @@ def test_axes_of_numbers_become_curves(tmp_path: Path) -> None:
     )
     files = write_report(tmp_path, results)
     pictures = [one for one in files if one.suffix == ".png"]
-    assert [one.name for one in pictures] == ["utility_by_ratio.png", "utility_by_real_cases.png"]
+    assert [one.name for one in pictures] == ["errors.png", "utility_by_ratio.png", "utility_by_real_cases.png"]
     assert all(one.read_bytes().startswith(b"\x89PNG") for one in pictures)
 
 
 def test_points_of_a_curve_differ_in_its_axis_alone() -> None:
-    from synthaug.study.curves import collect_curves
+    from synthaug.study.pictures import collect_curves
 
     results = made_up(lambda arm, seed: -10 * (arm.ratio or 0), ratios=[0.5, 0.25], seeds=[0])
     (curve,) = collect_curves(results, "ratio").values()
