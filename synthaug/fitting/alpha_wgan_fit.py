@@ -13,11 +13,16 @@ from torch import nn
 from synthaug.errors import ConfigurationError
 from synthaug.fitting.alpha_wgan import AlphaWGANBatch, VolumeDraw, alpha_wgan_turns
 from synthaug.fitting.bank import Bank
-from synthaug.fitting.calibration import structures_of_all, trial_label_maps
-from synthaug.fitting.generator_fit import MEND_SETTINGS, FitTask, GeneratorFit, measured_limits
+from synthaug.fitting.generator_fit import MEND_SETTINGS, FitTask, GeneratorFit
 from synthaug.fitting.settings import FitSettings
 from synthaug.fitting.stage import StageSettings
-from synthaug.generators.alpha_wgan import AlphaWGANConfig, AlphaWGANGenerator, AlphaWGANSampling, generating_networks
+from synthaug.generators.alpha_wgan import (
+    SYSTEM,
+    AlphaWGANConfig,
+    AlphaWGANGenerator,
+    AlphaWGANSampling,
+    generating_networks,
+)
 from synthaug.generators.weight_files import build_networks
 from synthaug.labels import LabelScheme
 
@@ -53,6 +58,8 @@ def alpha_wgan_settings(planned: FitSettings, classes: int) -> AlphaWGANSettings
 class AlphaWGANFit(GeneratorFit[AlphaWGANConfig, AlphaWGANSettings]):
     """See :class:`~synthaug.fitting.generator_fit.GeneratorFit`."""
 
+    system = SYSTEM
+
     def __init__(self, task: FitTask[AlphaWGANSettings]) -> None:
         super().__init__(task)
         settings = task.settings
@@ -63,7 +70,7 @@ class AlphaWGANFit(GeneratorFit[AlphaWGANConfig, AlphaWGANSettings]):
     def _train(self, deadline: float | None) -> Mapping[str, nn.Module]:
         grid, settings, scheme = self._config.grid, self._settings, self._config.scheme
         paths = self._bank.paths("pairs")
-        self._update(limits_ml=self._limits(paths))
+        self._update(limits_ml=self._limits(self._volumes_ml(paths)))
         draw = VolumeDraw(
             paths,
             self._mirror,
@@ -75,19 +82,13 @@ class AlphaWGANFit(GeneratorFit[AlphaWGANConfig, AlphaWGANSettings]):
         )
         self._fresh.set_prior(*draw.mean())
         network = self._stage("alpha_wgan", self._fresh, alpha_wgan_turns(draw), settings.stage).run(deadline=deadline)
-        generator = AlphaWGANGenerator(self._config, network, fingerprint="", device=str(self._device))
-        trials = trial_label_maps(generator, seed=settings.seed)
-        self._update(required_structures=structures_of_all(self._config.required_structures, trials, scheme))
+        self._calibrate(AlphaWGANGenerator(self._config, network, fingerprint="", device=str(self._device)))
         return generating_networks(network)
 
-    def _limits(self, paths: Sequence[Path]) -> dict[str, tuple[float, float]]:
-        """Bounds of the controls in mL: those of the settings, else the range of the bank's pairs."""
-        scheme, voxel_ml = self._config.scheme, self._config.grid.voxel_volume_ml
+    def _volumes_ml(self, paths: Sequence[Path]) -> torch.Tensor:
+        """Volumes ``(N, controls)`` in mL of the bank's pairs and their mirror images."""
+        scheme = self._config.scheme
         counts = [torch.bincount(Bank.read(path).label.flatten(), minlength=scheme.num_classes) for path in paths]
-        both = torch.stack([one for count in counts for one in (count, self._mirror.swap(count))]).float() * voxel_ml
-        return {
-            control: self._settings.limits_ml.get(
-                control, measured_limits(both[:, list(scheme.resolve(control))].sum(dim=1), voxel_ml)
-            )
-            for control in self._settings.controls
-        }
+        both = torch.stack([one for count in counts for one in (count, self._mirror.swap(count))]).float()
+        members = (list(scheme.resolve(control)) for control in self._settings.controls)
+        return self._config.grid.voxel_volume_ml * torch.stack([both[:, ids].sum(dim=1) for ids in members], dim=1)

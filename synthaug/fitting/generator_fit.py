@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -26,6 +26,7 @@ from synthaug.files.canonical_json import canonical_json
 from synthaug.files.compact_weights import compact
 from synthaug.files.tensors import write_tensors
 from synthaug.fitting.bank import Bank, refuse_repeated_identifiers
+from synthaug.fitting.calibration import label_offsets, structures_of_all, trial_label_maps
 from synthaug.fitting.cases import FittingCase, always_present
 from synthaug.fitting.crops import LabelMirror
 from synthaug.fitting.settings import FitSettings
@@ -34,6 +35,7 @@ from synthaug.fitting.work_identity import refuse_other_work
 from synthaug.generators.config_file import CONFIG_NAME
 from synthaug.generators.generator_config import GeneratorConfig
 from synthaug.generators.intensity_scale import IntensityScale
+from synthaug.generators.weights_generator import TwoStageGenerator, WeightsGenerator
 from synthaug.labels import LabelScheme
 from synthaug.networks.precision import choose_dtype
 from synthaug.volumes.grid import Grid
@@ -105,7 +107,8 @@ class FitTask(Generic[Settings]):
 class GeneratorFit(ABC, Generic[Config, Settings]):
     """One fit in one folder: ``work/`` holds what is resumed, the folder itself the finished generator.
 
-    A system sets ``_config``, whose measured values it fills in on the way, and ``_seconds``, the time of each stage.
+    A system has its name in ``system``, and sets ``_config``, whose measured values it fills in on the way, and
+    ``_seconds``, the time of each stage.
 
     Args:
         task: what is fitted.
@@ -114,6 +117,7 @@ class GeneratorFit(ABC, Generic[Config, Settings]):
         ConfigurationError: two cases with one identifier, or sizes that do not fit.
     """
 
+    system: ClassVar[str]
     _config: Config
     _seconds: Mapping[str, float]
 
@@ -130,7 +134,7 @@ class GeneratorFit(ABC, Generic[Config, Settings]):
         self._dtype = choose_dtype(self._device)
         self._mirror = LabelMirror(task.scheme.mirror_ids(), flips=settings.mirror)
         self._bank = Bank(self._work / "bank")
-        set_seed(settings.seed)
+        set_seed(settings.seed)  # the networks' first weights, which the libraries draw from torch's own generator
 
     @abstractmethod
     def _train(self, deadline: float | None) -> Mapping[str, nn.Module]:
@@ -139,7 +143,7 @@ class GeneratorFit(ABC, Generic[Config, Settings]):
     def _identity(self) -> dict[str, Any]:
         """What makes the work another one; JSON-ready."""
         return {
-            "system": type(self).__name__,
+            "system": self.system,
             "settings": asdict(self._settings),
             "scheme": self._config.scheme.to_dict(),
             "cases": [asdict(case) for case in self._config.training_cases],
@@ -195,6 +199,37 @@ class GeneratorFit(ABC, Generic[Config, Settings]):
             seed=self._settings.seed,
         )
 
+    def _limits(self, volumes_ml: torch.Tensor) -> dict[str, tuple[float, float]]:
+        """Bounds of the controls in mL: those of the settings, else the range of training maps that have any of it.
+
+        They are never empty and never zero, since conditions are logarithms.
+
+        Args:
+            volumes_ml: of the training maps, ``(N, controls)``.
+        """
+        found, least = {}, self._config.grid.voxel_volume_ml
+        for control, values in zip(self._settings.controls, volumes_ml.T, strict=True):
+            present = values[values > 0]
+            low = max(float(present.min()), least) if len(present) else least
+            measured = (low, max(float(values.max()), LEAST_RANGE * low))
+            found[control] = self._settings.limits_ml.get(control, measured)
+        return found
+
+    def _calibrate(self, generator: WeightsGenerator, *, masks: bool = True) -> None:
+        """Ask of label maps no structure that trials lack, and give structures their mean intensities.
+
+        Args:
+            generator: with the trained networks.
+            masks: whether the label maps are of this fit.
+        """
+        trials = trial_label_maps(generator, seed=self._settings.seed)
+        if masks:
+            made = structures_of_all(self._config.required_structures, trials, self._config.scheme)
+            self._update(required_structures=made)
+        if isinstance(generator, TwoStageGenerator):
+            pairs = self._bank.unwarped("pairs")
+            self._update(label_offsets=label_offsets(generator, pairs, trials, seed=self._settings.seed))
+
     def _update(self, **changes: Any) -> None:
         self._config = replace(self._config, **changes)
 
@@ -206,10 +241,3 @@ class GeneratorFit(ABC, Generic[Config, Settings]):
             write_tensors(self._folder / f"{name}.safetensors", compact(network.state_dict()))
         replace_file(self._folder / CONFIG_NAME, canonical_json(self._config.to_dict()).encode())
         logger.info("wrote %s at %s", self._folder, time.strftime("%H:%M:%S"))
-
-
-def measured_limits(volumes_ml: torch.Tensor, voxel_volume_ml: float) -> tuple[float, float]:
-    """Range of the training maps that have any of it; never empty and never zero, since conditions are logarithms."""
-    present = volumes_ml[volumes_ml > 0]
-    low = max(float(present.min()), voxel_volume_ml) if len(present) else voxel_volume_ml
-    return low, max(float(volumes_ml.max()), LEAST_RANGE * low)

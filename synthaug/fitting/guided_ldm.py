@@ -12,8 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from synthaug.conditions import Condition
 from synthaug.errors import ConfigurationError
-from synthaug.fitting.calibration import label_offsets, structures_of_all, trial_label_maps
-from synthaug.fitting.generator_fit import MEND_SETTINGS, FitTask, GeneratorFit, measured_limits
+from synthaug.fitting.generator_fit import MEND_SETTINGS, FitTask, GeneratorFit
 from synthaug.fitting.guided_ldm_settings import GuidedLDMSettings
 from synthaug.fitting.image_autoencoder import ImageAutoencoderLoss
 from synthaug.fitting.image_diffusion import ImageDiffusionLoss
@@ -45,6 +44,8 @@ class GuidedLDMFit(GeneratorFit[GuidedLDMConfig, GuidedLDMSettings]):
             (`GuidedLDMSettings.like`).
         train_masks: whether its mask stage is trained on, too, instead of kept.
     """
+
+    system = "guided-ldm"
 
     def __init__(
         self,
@@ -101,7 +102,8 @@ class GuidedLDMFit(GeneratorFit[GuidedLDMConfig, GuidedLDMSettings]):
         networks = self._fit_masks(deadline) if self._fits_masks else self._fresh
         networks = replace(networks, image_autoencoder=self._fit_image_autoencoder(deadline))
         networks = replace(networks, image_diffusion=self._fit_image_diffusion(networks, deadline))
-        self._calibrate(networks)
+        generator = GuidedLDM(self._config, networks, fingerprint="", device=str(self._device))
+        self._calibrate(generator, masks=self._fits_masks)
         return networks.by_name()
 
     def _fit_masks(self, deadline: float | None) -> GuidedLDMNetworks:
@@ -164,15 +166,9 @@ class GuidedLDMFit(GeneratorFit[GuidedLDMConfig, GuidedLDMSettings]):
         )
         if self._begun is not None:  # its networks know its own scale and limits
             return replace(survey, given_scale=self._begun.config.mask_latent)
-        measured = zip(controls, survey.volumes_ml.flatten(0, 1).T, strict=True)
-        limits = {
-            control: self._settings.limits_ml.get(control, measured_limits(values, voxel_ml))
-            for control, values in measured
-        }
-        volumes_ml = survey.volumes_ml.flatten(0, 1).clamp(min=voxel_ml)
-        self._update(
-            limits_ml=limits, mask_latent=survey.scale(), volume_prior=VolumePrior.of(volumes_ml.double().numpy())
-        )
+        volumes_ml = survey.volumes_ml.flatten(0, 1)
+        prior = VolumePrior.of(volumes_ml.clamp(min=voxel_ml).double().numpy())
+        self._update(limits_ml=self._limits(volumes_ml), mask_latent=survey.scale(), volume_prior=prior)
         return survey
 
     def _fit_mask_diffusion(
@@ -257,16 +253,6 @@ class GuidedLDMFit(GeneratorFit[GuidedLDMConfig, GuidedLDMSettings]):
         settings = self._settings.image_diffusion.stage
         stage = self._stage("image_diffusion", networks.image_diffusion, [Turn(loss)], settings)
         return stage.run(deadline=deadline, on_checkpoint=picture)
-
-    def _calibrate(self, networks: GuidedLDMNetworks) -> None:
-        """Ask of label maps no structure that trials lack, and give structures their mean intensities."""
-        generator = GuidedLDM(self._config, networks, fingerprint="", device=str(self._device))
-        trials = trial_label_maps(generator, seed=self._settings.seed)
-        if self._fits_masks:
-            made = structures_of_all(self._config.required_structures, trials, self._config.scheme)
-            self._update(required_structures=made)
-        offsets = label_offsets(generator, self._bank.unwarped("pairs"), trials, seed=self._settings.seed)
-        self._update(label_offsets=offsets)
 
     def _show_sample(self, networks: GuidedLDMNetworks, writer: SummaryWriter, step: int) -> None:
         """Write the middle slices of a sample at the middle of the first control's range to TensorBoard."""

@@ -9,9 +9,8 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from synthaug.fitting.calibration import label_offsets, structures_of_all, trial_label_maps
 from synthaug.fitting.class_intensities import measure_classes
-from synthaug.fitting.generator_fit import MEND_SETTINGS, FitTask, GeneratorFit, measured_limits
+from synthaug.fitting.generator_fit import MEND_SETTINGS, FitTask, GeneratorFit
 from synthaug.fitting.image_sequence import ImageSequenceGame, image_sequence_turns
 from synthaug.fitting.mask_sequence import MaskSequenceLoss, survey_sequences
 from synthaug.fitting.sequence_settings import SequenceSettings
@@ -37,10 +36,10 @@ class SequenceFit(GeneratorFit[SequenceConfig, SequenceSettings]):
     def __init__(self, task: FitTask[SequenceSettings]) -> None:
         super().__init__(task)
         settings = task.settings
-        self._seconds = settings.stage_seconds(self.generator.system, task.training_seconds)
+        self._seconds = settings.stage_seconds(self.system, task.training_seconds)
         self._config = SequenceConfig(
             **task.common(),
-            system=self.generator.system,
+            system=self.system,
             mask_sequence=settings.mask_sequence.network,
             image_sequence=settings.image_sequence.network,
             slice_diffusion=settings.slice_diffusion.network,
@@ -59,7 +58,7 @@ class SequenceFit(GeneratorFit[SequenceConfig, SequenceSettings]):
                 for view, network in self._fresh.slice_diffusion.items()
             },
         )
-        self._calibrate(networks)
+        self._calibrate(self.generator(self._config, networks, fingerprint="", device=str(self._device)))
         return networks.by_name()
 
     def _fit_mask_sequence(self, deadline: float | None) -> MaskSequenceUNet:
@@ -74,11 +73,7 @@ class SequenceFit(GeneratorFit[SequenceConfig, SequenceSettings]):
             grid.voxel_volume_ml,
             cache=self._work / "label_survey.safetensors",
         )
-        measured = zip(controls, survey.volumes_ml.flatten(0, 1).T, strict=True)
-        limits = {
-            control: self._settings.limits_ml.get(control, measured_limits(values, grid.voxel_volume_ml))
-            for control, values in measured
-        }
+        limits = self._limits(survey.volumes_ml.flatten(0, 1))
         self._update(limits_ml=limits)
         network.set_prior(survey.prior)
         settings = self._settings.mask_sequence
@@ -114,28 +109,23 @@ class SequenceFit(GeneratorFit[SequenceConfig, SequenceSettings]):
         loss = SliceDiffusionLoss(self._bank.paths("pairs"), self._mirror, view, settings.batch, device=self._device)
         return self._stage(f"slice_diffusion_{view}", network, [Turn(loss)], settings.stage).run(deadline=deadline)
 
-    def _calibrate(self, networks: SequenceNetworks) -> None:
-        """Ask of label maps no structure that trials lack, and give structures their mean intensities."""
-        generator = self.generator(self._config, networks, fingerprint="", device=str(self._device))
-        trials = trial_label_maps(generator, seed=self._settings.seed)
-        made = structures_of_all(self._config.required_structures, trials, self._config.scheme)
-        offsets = label_offsets(generator, self._bank.unwarped("pairs"), trials, seed=self._settings.seed)
-        self._update(required_structures=made, label_offsets=offsets)
-
 
 class MedGen3DFit(SequenceFit):
     """All stages."""
 
+    system = MedGen3D.system
     generator = MedGen3D
 
 
 class Vid2VidFit(SequenceFit):
     """Label and image slices in order."""
 
+    system = Vid2Vid.system
     generator = Vid2Vid
 
 
 class DDPM2DFit(SequenceFit):
     """Label slices in order, image slices of each view."""
 
+    system = DDPM2D.system
     generator = DDPM2D

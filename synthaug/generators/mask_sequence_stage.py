@@ -48,7 +48,7 @@ class GrownLabel:
     """A label map that was grown.
 
     Attributes:
-        label: ``(X, Y, Z)``.
+        label: ``(X, Y, Z)`` uint8.
         joins: slices that begin or follow a subsequence, in ascending order.
     """
 
@@ -127,8 +127,8 @@ class MaskSequenceStage:
         return _Draw(search, limits_ml, dict(targets_ml), start, seed)
 
     def _windows(self, draw: _Draw) -> list[list[Window]]:
-        given = min(self.config.sampling.given_slices, self.network.slices - 1)
-        return plan_windows(draw.start, self.network.shape[2], self.network.slices, given)
+        shape, given = self.network.shape, self.config.sampling.given_slices
+        return plan_windows(draw.start, shape[2], self.network.slices, given)
 
     def _joins(self, draw: _Draw) -> tuple[int, ...]:
         windows = [one for windows in self._windows(draw) for one in windows]

@@ -177,7 +177,14 @@ def load_generator(
     if name == DOMAIN_RANDOMIZATION:
         from synthaug.generators.domain_randomization import DomainRandomization
 
+        if "label_mapping" in options:
+            raise ConfigurationError(
+                f"generator {name!r}: option 'label_mapping' says nothing here, since images of any structures are "
+                "drawn; leave it out"
+            )
         return DomainRandomization.from_options(options, cases=cases, scheme=scheme, channels=channels, device=device)
+    if "masks" in options and not str(options["masks"]):
+        raise ConfigurationError("option 'masks' is empty; name the generator whose label maps are taken")
     folder = find_generator(name)
     if cases is not None:
         raise ConfigurationError(
@@ -215,7 +222,9 @@ def _with_masks(images: PairGenerator, masks: PairGenerator, mapping: object) ->
     """Images of one generator for label maps of another."""
     from synthaug.generators.combined import CombinedGenerator
 
-    if mapping is not None and not isinstance(mapping, Mapping):
+    if mapping is not None and not (
+        isinstance(mapping, Mapping) and all(isinstance(one, str) for pair in mapping.items() for one in pair)
+    ):
         raise ConfigurationError(
             f"option 'label_mapping' is {mapping!r}; it must be an object that names a structure of the image "
             'generator, or "background", by structure of the masks: {"csf": "background"}'

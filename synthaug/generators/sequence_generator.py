@@ -47,10 +47,19 @@ class SequenceNetworks:
 
     @classmethod
     def build(cls, config: SequenceConfig) -> SequenceNetworks:
-        """The networks of a configuration, with fresh weights."""
+        """The networks of a configuration, with fresh weights.
+
+        Raises:
+            ValueError: sizes that do not fit each other.
+        """
         classes, channels, sections = config.scheme.num_classes, len(config.channels), config.sections
         shape = working_shape(config.grid.shape)
         mask_sequence = MaskSequenceUNet(classes, len(config.limits_ml), shape, **config.mask_sequence)
+        if config.sampling.given_slices >= mask_sequence.slices:
+            raise ValueError(
+                f"given_slices is {config.sampling.given_slices} of the {mask_sequence.slices} slices of a "
+                "subsequence, so that none is made: choose fewer"
+            )
         image_sequence = None
         if "image_sequence" in sections:
             image_sequence = ImageSequenceGenerator(channels, classes, **config.image_sequence)

@@ -28,6 +28,7 @@ from synthaug.fitting.settings import FitSettings
 from synthaug.fitting.slice_diffusion import SliceDiffusionBatch
 from synthaug.fitting.stage import StageSettings
 from synthaug.fitting.systems import SYSTEMS, find_system
+from synthaug.generators import registry
 from synthaug.generators.registry import load_generator
 from synthaug.labels import LabelScheme
 from tests.fitting.small_cases import SHAPE, small_cases
@@ -88,7 +89,8 @@ def make_fit(system: str, folder: Path, settings: FitSettings | None = None) -> 
 
 
 def test_every_system_is_tried_here_or_beside() -> None:
-    assert set(SETTINGS) | {"guided-ldm"} == set(SYSTEMS)
+    assert set(SETTINGS) | {"guided-ldm"} == set(SYSTEMS) == set(registry._SYSTEMS)
+    assert {name: system.fit.system for name, system in SYSTEMS.items()} == {name: name for name in SYSTEMS}
 
 
 @pytest.mark.parametrize("system", SETTINGS)

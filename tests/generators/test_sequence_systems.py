@@ -117,6 +117,8 @@ def test_options_by_name(tmp_path: Path) -> None:
         load_generator(folder, device="cpu", noising_step=3)
     with pytest.raises(ConfigurationError, match="given_slices"):
         load_generator(folder, device="cpu", given_slices=0)
+    with pytest.raises(ConfigurationError, match="given_slices is 6 of the 6 slices"):
+        load_generator(folder, device="cpu", given_slices=6)
 
 
 def test_images_of_one_generator_for_label_maps_of_another(tmp_path: Path) -> None:
@@ -130,6 +132,12 @@ def test_images_of_one_generator_for_label_maps_of_another(tmp_path: Path) -> No
         load_generator(images, device="cpu", label_mapping={})
     with pytest.raises(ConfigurationError, match="must be an object"):
         load_generator(images, device="cpu", masks=str(masks), label_mapping="csf")
+    with pytest.raises(ConfigurationError, match="label_mapping"):
+        load_generator(images, device="cpu", masks=str(masks), label_mapping={"csf": 3})
+    with pytest.raises(ConfigurationError, match="'masks' is empty"):
+        load_generator(images, device="cpu", masks="")
+    with pytest.raises(ConfigurationError, match="'label_mapping' says nothing here"):
+        load_generator("domain-randomization", device="cpu", masks=str(masks), label_mapping={"csf": "background"})
 
 
 def test_options_of_other_systems_are_refused(tmp_path: Path) -> None:
