@@ -197,6 +197,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "block_frechet": ("Fréchet, shipped image encoder", ".2f"),
     "lpips": ("LPIPS", ".3f"),
     "ms_ssim": ("MS-SSIM", ".3f"),
+    "sharpness": ("sharpness, of held-out cases' own", ".2f"),
     "neighbour_dice": ("Dice of neighbouring slices", ".3f"),
     "dice_at_joins": ("at joins", ".3f"),
     "dice_beside_joins": ("at the same heights without a join", ".3f"),

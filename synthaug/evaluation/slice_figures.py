@@ -10,6 +10,7 @@ from synthaug.errors import ConfigurationError
 from synthaug.evaluation.extractors import frechet_distance
 from synthaug.evaluation.fidelity import SPLITS, Appearance, couples
 from synthaug.evaluation.slice_extractors import VIEWS
+from synthaug.generators.intensity_scale import BRIGHT_PERCENTILE
 from synthaug.volumes import LabeledVolume
 
 LEAST_CASES = 3
@@ -84,6 +85,27 @@ def dice_at_joins(pairs: Sequence[np.ndarray]) -> tuple[float | None, float | No
     both = (np.average(np.nanmean(one[:, shared], axis=0), weights=weights) for one in (at, beside))
     across, elsewhere = (float(one) for one in both)
     return across, elsewhere
+
+
+def sharpness(image: np.ndarray, head: np.ndarray) -> float:
+    """Mean difference between neighbouring voxels of a head, as a share of its brightest tissue.
+
+    Args:
+        image: ``(X, Y, Z)``.
+        head: ``(X, Y, Z)``; neighbours count where both are in it, so that its outline does not.
+    """
+    bright = np.percentile(image[head], BRIGHT_PERCENTILE)
+    steps = [np.abs(np.diff(image, axis=axis))[inside] for axis, inside in enumerate(_neighbours(head))]
+    return float(np.concatenate(steps).mean() / bright)
+
+
+def _neighbours(head: np.ndarray) -> Iterator[np.ndarray]:
+    """By axis, where a voxel and the next one are in a head."""
+    for axis in range(head.ndim):
+        first, last = (
+            np.take(head, range(*one.indices(head.shape[axis])), axis) for one in (slice(-1), slice(1, None))
+        )
+        yield first & last
 
 
 def slice_frechet(one: Sequence[Appearance], other: Sequence[Appearance], count: int) -> float | None:

@@ -21,6 +21,7 @@ from synthaug.evaluation.slice_figures import (
     diversity,
     join_dice,
     neighbour_dice,
+    sharpness,
     slice_frechet,
 )
 from synthaug.labels import LabelScheme, Structure
@@ -137,11 +138,13 @@ class ViewSurvey:
     Attributes:
         appearances: of the images.
         neighbours: Dice between neighbouring axial slices on the common grid.
+        sharpness: of the first channels: see `sharpness`.
         joins: by pair of a sequence generator, Dice across joins and elsewhere, on its own grid: see `join_dice`.
     """
 
     appearances: list[Appearance] = field(default_factory=list)
     neighbours: list[float] = field(default_factory=list)
+    sharpness: list[float] = field(default_factory=list)
     joins: list[np.ndarray] = field(default_factory=list)
 
     @classmethod
@@ -157,6 +160,7 @@ class ViewSurvey:
             seen.appearances.append(
                 Appearance.of(name, placed.image, head, placed.affine, HEAD, look.grid, look.extractors)
             )
+            seen.sharpness.append(sharpness(placed.image[0], head > 0))
             dice = neighbour_dice(placed, look.structures)
             seen.neighbours += dice[~np.isnan(dice)].tolist()
             dice_apart = join_dice(name, pair, look.structures)
@@ -178,10 +182,15 @@ class ViewSurvey:
             "block_frechet": block_frechet(self.appearances, real.appearances, count),
             "lpips": diversity(self.appearances),
             "ms_ssim": mean_similarity(self.appearances),
+            "sharpness": _ratio(self.sharpness, real.sharpness),
             "neighbour_dice": _mean(self.neighbours),
             "dice_at_joins": at_joins,
             "dice_beside_joins": beside_joins,
         }
+
+
+def _ratio(values: Sequence[float], real: Sequence[float]) -> float | None:
+    return float(np.mean(values) / np.mean(real)) if values and real else None
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from synthaug.errors import ConfigurationError
-from synthaug.evaluation.slice_figures import dice_at_joins, join_dice, neighbour_dice
+from synthaug.evaluation.slice_figures import dice_at_joins, join_dice, neighbour_dice, sharpness
 from synthaug.labels import LabelScheme, Structure
 from synthaug.volumes import LabeledVolume
 
@@ -49,6 +49,17 @@ def test_joins_are_compared_with_the_same_heights_of_other_pairs() -> None:
     # heights 0 (twice a join) and 2 (once); at height 1 no pair has a join, at height 3 no other pair has slices
     assert dice_at_joins(pairs) == pytest.approx(((2 * 0.6 + 0.1) / 3, (2 * 0.8 + 0.25) / 3))
     assert dice_at_joins(pairs[:1]) == (None, None)
+
+
+def test_sharpness_is_the_mean_step_within_the_head_whatever_the_brightness() -> None:
+    image = np.zeros((4, 4, 4), np.float32)
+    image[:2], image[2:] = 1.0, 2.0
+    head = np.ones_like(image, dtype=bool)
+    # of 3 x 48 couples of neighbours, the 16 across the middle differ, by half of the brightest
+    assert sharpness(image, head) == pytest.approx(16 * 0.5 / 144)
+    assert sharpness(100 * image, head) == pytest.approx(sharpness(image, head))
+    head[2:] = False
+    assert sharpness(image, head) == 0  # the outline of a head is no texture
 
 
 @pytest.mark.parametrize("join", [0, 4, 1.5])
