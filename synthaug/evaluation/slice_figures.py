@@ -102,10 +102,8 @@ def sharpness(image: np.ndarray, head: np.ndarray) -> float:
 def _neighbours(head: np.ndarray) -> Iterator[np.ndarray]:
     """By axis, where a voxel and the next one are in a head."""
     for axis in range(head.ndim):
-        first, last = (
-            np.take(head, range(*one.indices(head.shape[axis])), axis) for one in (slice(-1), slice(1, None))
-        )
-        yield first & last
+        along = np.moveaxis(head, axis, 0)
+        yield np.moveaxis(along[:-1] & along[1:], 0, axis)
 
 
 def slice_frechet(one: Sequence[Appearance], other: Sequence[Appearance], count: int) -> float | None:

@@ -12,6 +12,7 @@ import numpy as np
 from synthaug.errors import ConfigurationError
 from synthaug.fitting.bank import BankSettings
 from synthaug.fitting.dataset_survey import DatasetSurvey
+from synthaug.fitting.device_sizes import DeviceSizes
 from synthaug.fitting.settings import FitSettings
 
 SHAPE_MULTIPLE = 32
@@ -115,7 +116,9 @@ def plan_fit(
     )
     added = settings.unlabelled_classes + sum(number - 1 for number in settings.split.values())
     classes = 1 + len(survey.scheme.structures) + added
-    return FitPlan(complete(settings, classes), tuple(_notes(survey, settings, extend_ml)))
+    sizes = DeviceSizes.of(gpu_bytes, budget_seconds)
+    notes = [*_notes(survey, settings, extend_ml), sizes.note()]
+    return FitPlan(sizes.applied(complete(settings, classes)), tuple(filter(None, notes)))
 
 
 def _split(survey: DatasetSurvey) -> dict[str, int]:

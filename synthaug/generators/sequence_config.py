@@ -43,7 +43,8 @@ class SequenceSampling:
             border by fractions of a voxel towards the volume asked for; 0 decides for the most probable label.
         volume_rounds: label maps after the first one, from the same noise, in search of the volumes asked for.
         volume_tolerance: relative error of the volumes at which that search ends.
-        noising_steps: of a thousand, that the refiner noises an image by (10 in the paper); 0 leaves it as it is.
+        noising_steps: of a thousand, that the refiner noises an image by (10 in the paper, whose networks learned for
+            days; fewer do little after minutes); 0 leaves it as it is.
         refine_steps: network evaluations of each view of the refiner, at most ``noising_steps``.
         image_steps: network evaluations of each view where images are made of noise alone (`ddpm2d`).
         views: whose mean the image is.
@@ -58,8 +59,8 @@ class SequenceSampling:
     volume_shift: float = field(default=4.0, metadata=allowed(low=0, high=20))
     volume_rounds: int = field(default=2, metadata=allowed(low=0, high=20))
     volume_tolerance: float = field(default=0.02, metadata=allowed(low=0.001, high=1))
-    noising_steps: int = field(default=10, metadata=allowed(low=0, high=1000))
-    refine_steps: int = field(default=3, metadata=allowed(low=1, high=1000))
+    noising_steps: int = field(default=50, metadata=allowed(low=0, high=1000))
+    refine_steps: int = field(default=4, metadata=allowed(low=1, high=1000))
     image_steps: int = field(default=20, metadata=allowed(low=1, high=1000))
     views: tuple[str, ...] = field(default=tuple(VIEWS), metadata=allowed(choices=tuple(VIEWS)))
 
