@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ class Agreement:
         return cls(
             name,
             float(ventricles),
-            float(np.mean([_dice(label == one, found == one) for one in scheme.resolve("lateral_ventricles")])),
+            float(np.mean([overlap(label == one, found == one) for one in scheme.resolve("lateral_ventricles")])),
         )
 
 
@@ -48,15 +48,17 @@ class AgreementReport:
     Attributes:
         real: of the real cases.
         samples: of the synthetic pairs.
+        sizes: ranges of volume in mL by name, lower end included.
     """
 
     real: Sequence[Agreement]
     samples: Sequence[Agreement]
+    sizes: Mapping[str, tuple[float, float]] = field(default_factory=lambda: SIZES_ML)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready figures; sizes without real cases are compared with all of them."""
         every = _mean(self.real)
-        groups = {"all": (0.0, np.inf), **SIZES_ML}
+        groups = {"all": (0.0, np.inf), **self.sizes}
         found = {}
         for name, (low, high) in groups.items():
             real = [one for one in self.real if low <= one.volume_ml < high]
@@ -86,7 +88,8 @@ class AgreementReport:
         return "\n".join(lines) + "\n"
 
 
-def _dice(one: np.ndarray, other: np.ndarray) -> float:
+def overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """Dice of two masks of one shape; 1 where both are empty."""
     size = int(one.sum()) + int(other.sum())
     return 2 * float((one & other).sum()) / size if size else 1.0
 

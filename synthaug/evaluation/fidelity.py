@@ -228,6 +228,13 @@ class FidelityReport:
                 f"| Fréchet distance, {name} | {_shown(one['samples'])} | {_shown(one['real'])} |"
                 for name, one in facts["frechet_distance"].items()
             ),
+            *(
+                f"| {title}, {name} | {_shown(one['samples'])} | {_shown(one['real'])} |"
+                for key, title in (
+                    ("kernel_distance", "kernel distance"), ("precision", "precision"), ("recall", "recall")
+                )
+                for name, one in facts[key].items()
+            ),
             f"| MS-SSIM between two images | {_shown(facts['ms_ssim']['samples'])} | "
             f"{_shown(facts['ms_ssim']['real'])} |",
             "",

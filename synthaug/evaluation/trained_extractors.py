@@ -14,7 +14,7 @@ from synthaug.errors import ConfigurationError, did_you_mean
 from synthaug.evaluation.extractors import Extractor, head_slices
 from synthaug.files.foreign_weights import file_sha256, read_weights, strip_prefix
 
-RESNETS = {
+RESNETS: dict[tuple[bool, tuple[int, ...]], str] = {
     # blocks of three convolutions or of two, number of blocks in each layer: MONAI's name
     (False, (1, 1, 1, 1)): "resnet10",
     (False, (2, 2, 2, 2)): "resnet18",

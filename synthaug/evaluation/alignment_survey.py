@@ -1,0 +1,118 @@
+"""A segmentation network asked about real cases first, then about pairs as they are made or read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from synthaug.errors import ConfigurationError
+from synthaug.evaluation.alignment import AlignedCase, AlignmentReport
+from synthaug.evaluation.real_cases import RealCase
+from synthaug.evaluation.segmentation_model import CommonLabels, SegmentationModel
+from synthaug.integrations.nnunet.channels import match_channels
+from synthaug.labels import LabelScheme
+
+
+@dataclass(frozen=True)
+class AlignmentSurvey:
+    """What a network finds, case by case.
+
+    Attributes:
+        model: the network.
+        labels: what label maps and segmentations are compared in.
+        order: channel of the pairs for each channel of the network.
+        real: names of real cases, their label maps and segmentations in the common scheme, and mL of a voxel.
+        structure: whose volume is measured, or None.
+        samples: pairs so far.
+    """
+
+    model: SegmentationModel
+    labels: CommonLabels
+    order: tuple[int, ...]
+    real: Sequence[tuple[str, np.ndarray, np.ndarray, float]] = ()
+    structure: str | None = None
+    samples: list[AlignedCase] = field(default_factory=list)
+
+    @classmethod
+    def of(
+        cls,
+        model: SegmentationModel,
+        scheme: LabelScheme,
+        channels: Sequence[str],
+        decided: Mapping[str, str] | None,
+        real: Iterable[RealCase],
+    ) -> AlignmentSurvey:
+        """Ask a network about real cases with an image.
+
+        Args:
+            model: the network.
+            scheme: of the label maps of pairs and real cases.
+            channels: of the pairs; images of real cases have the same, in this order.
+            decided: structures whose label of the model is settled by hand, or None.
+            real: cases; those without an image are left out.
+
+        Raises:
+            ConfigurationError: labels that cannot be mapped, or other channels.
+        """
+        labels = CommonLabels.of(scheme, model.scheme, decided, where=model.title)
+        try:
+            order = match_channels(model.channels, channels)
+        except ConfigurationError:
+            raise ConfigurationError(
+                f"--alignment {model.title}: takes the channels {', '.join(model.channels)}, the pairs have "
+                f"{', '.join(channels)}; give a model of the same contrasts, or name them alike in its dataset.json "
+                "or JSON file"
+            ) from None
+        survey = cls(model, labels, order)
+        found = []
+        for case in real:
+            if case.image is None:
+                continue
+            if len(case.image) != len(channels):
+                raise ConfigurationError(
+                    f"--alignment {model.title}: {case.identifier} of --real has {len(case.image)} channel(s), the "
+                    f"pairs have {len(channels)}; give real cases with the same channels"
+                )
+            both = survey._both(case.identifier, case.image, case.label, case.affine)
+            found.append((case.identifier, *both, _voxel_ml(case.affine)))
+        return replace(survey, real=found)
+
+    def begin(self, structure: str | None) -> AlignmentSurvey:
+        """The same network and real cases, for pairs whose volume of a structure or group is controlled."""
+        return replace(self, structure=structure, samples=[])
+
+    def add(self, name: str, image: np.ndarray, label: np.ndarray, affine: np.ndarray) -> None:
+        """Ask about a pair: image ``(C, X, Y, Z)``, label map ``(X, Y, Z)`` and their voxel-to-mm matrix."""
+        self.samples.append(self._case(name, *self._both(name, image, label, affine), _voxel_ml(affine)))
+
+    def report(self) -> AlignmentReport:
+        """Pairs so far beside the real cases."""
+        facts = {"title": self.model.title, **self.model.facts}
+        if self.structure is not None and self._controlled is None:
+            facts["notes"] = [
+                *facts.get("notes", ()),
+                f"the network does not tell {self.structure} from other structures: its volume is not measured",
+            ]
+        structure = self.structure if self._controlled is not None else None
+        real = [self._case(*case) for case in self.real]
+        return AlignmentReport(facts, self.labels.scheme, structure, self.samples, real)
+
+    @property
+    def _controlled(self) -> tuple[int, ...] | None:
+        return None if self.structure is None else self.labels.ids_of(self.structure)
+
+    def _case(self, name: str, label: np.ndarray, found: np.ndarray, voxel_ml: float) -> AlignedCase:
+        return AlignedCase.of(name, label, found, self.labels.scheme, self._controlled, voxel_ml)
+
+    def _both(
+        self, name: str, image: np.ndarray, label: np.ndarray, affine: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Label map and segmentation in the common scheme."""
+        found = self.model.segment(np.ascontiguousarray(image[list(self.order)]), label > 0, affine)
+        return self.labels.of_pair(label, name), self.labels.of_model(found)
+
+
+def _voxel_ml(affine: np.ndarray) -> float:
+    return abs(float(np.linalg.det(affine[:3, :3]))) / 1000
