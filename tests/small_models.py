@@ -55,3 +55,22 @@ def write_monai_model(folder: Path, *, labels: Mapping[str, int] | None = None, 
     path = folder / "segmenter.json"
     path.write_text(json.dumps(described))
     return path
+
+
+def write_threshold_model(folder: Path, *, threshold: float = 0.5, **changes: Any) -> Path:
+    """A MONAI network whose weights are set by hand: class 1 is where the normalised intensity exceeds a threshold."""
+    arguments = {
+        "spatial_dims": 3, "in_channels": 1, "out_channels": 2, "channels": [1], "strides": [1], "kernel_size": 1,
+        "up_kernel_size": 1, "act": "relu", "norm": None,
+    }  # fmt: skip
+    one = torch.ones(1, 1, 1, 1, 1)
+    state = {
+        "encode.encode_0.conv.weight": one,
+        "encode.encode_0.conv.bias": torch.zeros(1),
+        "decode.decode_0.conv.conv.weight": torch.cat([0 * one, 100 * one], dim=1),
+        "decode.decode_0.conv.conv.bias": torch.tensor([0.0, -100 * threshold]),
+    }
+    given = {"network": "AutoEncoder", "arguments": arguments, **changes}
+    path = write_monai_model(folder, labels={"background": 0, "bright": 1}, **given)
+    save_file(state, folder / "weights.safetensors")
+    return path
