@@ -70,7 +70,7 @@ class FeatureFigures:
         """
         joined = np.concatenate(real)
         samples, real = ([one for one in cases if len(one)] for cases in (samples, real))
-        shift, scale = joined.mean(0), joined.std(0) + 1e-6
+        shift, scale = (joined.mean(0), joined.std(0) + 1e-6) if len(joined) else (0.0, 1.0)
         samples, real = ([(one - shift) / scale for one in cases] for cases in (samples, real))
         kernel = KernelDistance(samples, real)
         (frechet,) = _over_splits(samples, real, _frechet_if_enough, 1)

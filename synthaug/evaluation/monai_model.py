@@ -12,7 +12,7 @@ from torch import nn
 
 from synthaug.configuration import allowed, load_config
 from synthaug.errors import ConfigurationError, did_you_mean
-from synthaug.files.foreign_weights import file_sha256, read_weights, strip_prefix
+from synthaug.files.foreign_weights import file_sha256, read_weights
 from synthaug.generators.intensity_scale import BRIGHT_PERCENTILE
 from synthaug.labels import LabelScheme
 from synthaug.volumes.grid import Grid, place_on_grid
@@ -64,7 +64,7 @@ class MonaiModel:
         self.channels = config.channels
         self._config, self._device = config, device
         network = _build(config, path)
-        state = strip_prefix(read_weights(weights), "network.")
+        state = read_weights(weights)
         try:
             network.load_state_dict(state)
         except RuntimeError as error:
@@ -97,10 +97,20 @@ class MonaiModel:
             placed = place_on_grid(one, affine, grid, grid_affine, is_label=False)
             channels.append(placed / (bright if bright > 0 else 1.0))
         batch = torch.from_numpy(np.stack(channels)[None]).float()
-        logits = sliding_window_inference(
-            batch, self._config.patch_size, 1, self._whole, overlap=self.OVERLAP, mode="gaussian",
-            sw_device=self._device, device=torch.device("cpu"),
-        )  # fmt: skip
+        try:
+            logits = sliding_window_inference(
+                batch, self._config.patch_size, 1, self._whole, overlap=self.OVERLAP, mode="gaussian",
+                sw_device=self._device, device=torch.device("cpu"),
+            )  # fmt: skip
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ConfigurationError(
+                f"{self.facts['model']}: {self._config.network} cannot take patches of "
+                f"{len(image)} channel(s) and {self._config.patch_size} voxels ({reason}); correct 'patch_size', "
+                "'channels' or 'arguments'"
+            ) from None
         probabilities = logits[0].float().softmax(0).numpy()
         return _most_probable(probabilities, grid, grid_affine, head.shape, affine, self._ids(len(probabilities)))
 
@@ -109,6 +119,8 @@ class MonaiModel:
         found = self._network(patch)
         if isinstance(found, (list, tuple)):
             found = found[0]
+        if found.shape[2:] != patch.shape[2:]:  # the inferer would stretch it
+            raise ValueError(f"segmentations have {tuple(found.shape[2:])} voxels")
         return torch.as_tensor(found)
 
     def _ids(self, classes: int) -> np.ndarray:

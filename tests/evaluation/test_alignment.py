@@ -134,7 +134,7 @@ def test_labels_without_a_clear_mapping_are_refused_until_they_are_settled_by_ha
     assert common.scheme == brain
     assert common.ids_of("lateral_ventricles") == (2, 3)
     assert common.ids_of("ventricles") is None  # they stand with the brain and the background
-    with pytest.raises(ConfigurationError, match="no structure 'brian'"):
+    with pytest.raises(ConfigurationError, match="'third_ventricle' goes to 'brian'"):
         CommonLabels.of(PAIRS, brain, {**decided, "third_ventricle": "brian"}, where="brain")
 
 

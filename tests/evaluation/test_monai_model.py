@@ -79,7 +79,7 @@ def test_the_weights_are_those_of_the_file_and_named_with_their_digest(tmp_path:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"network": "Unet"}, "no class 'Unet' .did you mean"),
+        ({"network": "SegResNets"}, "no class 'SegResNets' .did you mean 'SegResNet'"),
         ({"network": "os.system"}, "no class 'os.system'"),
         ({"arguments": {"spatial_dims": 3}}, "UNet does not take these arguments"),
         ({"arguments": {"spatial_dims": 3, "in_channels": 1, "out_channels": 14, "channels": [8, 8], "strides": [2]}},
@@ -96,6 +96,16 @@ def test_a_wrong_description_is_one_line(tmp_path: Path, changes: dict[str, Any]
     with pytest.raises(SynthAugError, match=message) as caught:
         open_model(path, "cpu")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("changes", [{"patch_size": [32, 32, 31]}, {"channels": ["T1", "T2"]}])
+def test_patches_and_channels_that_the_network_cannot_take_are_told_by_name(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    model = MonaiModel.read(write_monai_model(tmp_path, **changes), CPU)
+    image, head, _, affine = ball(16, 4.0)
+    with pytest.raises(SynthAugError, match="correct 'patch_size', 'channels' or 'arguments'"):
+        model.segment(np.repeat(image, len(model.channels), axis=0), head, affine)
 
 
 def test_a_label_beyond_the_classes_is_refused(tmp_path: Path) -> None:
