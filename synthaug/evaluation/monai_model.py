@@ -64,15 +64,12 @@ class MonaiModel:
         self.channels = config.channels
         self._config, self._device = config, device
         network = _build(config, path)
-        state = read_weights(weights)
-        try:
-            network.load_state_dict(state)
-        except RuntimeError as error:
-            reason = " ".join(str(error).split("\n\t")[-1].split())[:200]
+        wrong = _fill(network, read_weights(weights))
+        if wrong:
             raise ConfigurationError(
-                f"{weights}: its weights are not those of the {config.network} that {path} describes ({reason}); "
+                f"{weights}: its weights are not those of the {config.network} that {path} describes ({wrong}); "
                 "correct 'arguments', or give its own file"
-            ) from None
+            )
         self._network = network.to(device).eval()
         self.facts = {"model": str(path), "network": config.network, "weights": {str(weights): file_sha256(weights)}}
 
@@ -151,6 +148,23 @@ def _build(config: MonaiModelConfig, path: Path) -> nn.Module:
             f"{path}: {config.network} does not take these arguments ({reason}); give those it was trained with"
         ) from None
     return network
+
+
+def _fill(network: nn.Module, state: dict[str, torch.Tensor]) -> str:
+    """Fill a network; the result says what is wrong, or is empty.
+
+    Some networks of MONAI have one tensor under two names, of which safetensors keeps one.
+    """
+    try:
+        left = network.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        return " ".join(str(error).split("\n\t")[-1].split())[:200]
+    own = network.state_dict()
+    filled = {own[name].data_ptr() for name in own if name in state}
+    missing = [name for name in left.missing_keys if own[name].data_ptr() not in filled]
+    if missing:
+        return f"{len(missing)} of {len(own)} are missing, such as {missing[0]}"
+    return f"it has no {left.unexpected_keys[0]}" if left.unexpected_keys else ""
 
 
 def _covering(

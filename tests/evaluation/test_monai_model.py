@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file, save_model
 
 from synthaug.errors import SynthAugError
 from synthaug.evaluation.monai_model import MonaiModel
@@ -79,7 +80,7 @@ def test_the_weights_are_those_of_the_file_and_named_with_their_digest(tmp_path:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"network": "SegResNets"}, "no class 'SegResNets' .did you mean 'SegResNet'"),
+        ({"network": "SegResNets"}, "no class 'SegResNets' .did you mean 'SegResNet"),
         ({"network": "os.system"}, "no class 'os.system'"),
         ({"arguments": {"spatial_dims": 3}}, "UNet does not take these arguments"),
         ({"arguments": {"spatial_dims": 3, "in_channels": 1, "out_channels": 14, "channels": [8, 8], "strides": [2]}},
@@ -106,6 +107,33 @@ def test_patches_and_channels_that_the_network_cannot_take_are_told_by_name(
     image, head, _, affine = ball(16, 4.0)
     with pytest.raises(SynthAugError, match="correct 'patch_size', 'channels' or 'arguments'"):
         model.segment(np.repeat(image, len(model.channels), axis=0), head, affine)
+
+
+def test_weights_that_are_missing_or_too_many_are_told(tmp_path: Path) -> None:
+    path = write_monai_model(tmp_path)
+    weights = tmp_path / "weights.safetensors"
+    state = load_file(weights)
+    first = next(iter(state))
+    save_file({**state, "more": torch.zeros(1)}, weights)
+    with pytest.raises(SynthAugError, match="it has no more"):
+        open_model(path, "cpu")
+    save_file({name: one for name, one in state.items() if name != first}, weights)
+    with pytest.raises(SynthAugError, match=f"1 of {len(state)} are missing, such as {first}"):
+        open_model(path, "cpu")
+
+
+def test_the_example_in_the_docs_is_read(tmp_path: Path) -> None:
+    from monai.networks.nets import DynUNet
+
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "evaluate.md"
+    (text,) = re.findall(r"^```json\n(\{\s+\"network\".*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    described = json.loads(text)
+    save_model(DynUNet(**described["arguments"]), tmp_path / described["weights"])  # each tensor once
+    (tmp_path / "model.json").write_text(text)
+    image, head, _, affine = ball(20, 4.0)
+    model = MonaiModel.read(tmp_path / "model.json", CPU)
+    found = model.segment(image[:, 4:16, 4:16, 4:16], head[4:16, 4:16, 4:16], affine)
+    assert set(np.unique(found)) <= {0, 1, 2}
 
 
 def test_a_label_beyond_the_classes_is_refused(tmp_path: Path) -> None:
