@@ -37,7 +37,7 @@ class Agreement:
         return cls(
             name,
             float(ventricles),
-            float(np.mean([overlap(label == one, found == one) for one in scheme.resolve("lateral_ventricles")])),
+            float(np.mean([_dice(label == one, found == one) for one in scheme.resolve("lateral_ventricles")])),
         )
 
 
@@ -88,8 +88,7 @@ class AgreementReport:
         return "\n".join(lines) + "\n"
 
 
-def overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """Dice of two masks of one shape; 1 where both are empty."""
+def _dice(one: np.ndarray, other: np.ndarray) -> float:
     size = int(one.sum()) + int(other.sum())
     return 2 * float((one & other).sum()) / size if size else 1.0
 

@@ -9,11 +9,55 @@ from typing import Any
 
 import numpy as np
 
-from synthaug.evaluation.agreement import Agreement, AgreementReport, overlap
+from synthaug.evaluation.agreement import Agreement, AgreementReport
 from synthaug.evaluation.intervals import Interval, mean_interval, ratio_of_means_interval
 from synthaug.labels import LabelScheme
 
+LOWEST_NAMED = 5
 SIZES = ("smallest third", "middle third", "largest third")
+
+
+@dataclass(frozen=True)
+class Overlaps:
+    """Voxels of a label map and of what the network finds in its image.
+
+    Attributes:
+        name: the case.
+        scheme: of both.
+        both: voxels by id that have it in both, ``(largest id + 1,)``.
+        label: voxels by id in the label map.
+        found: voxels by id in the segmentation.
+        voxel_volume_ml: volume of a voxel in mL.
+    """
+
+    name: str
+    scheme: LabelScheme
+    both: np.ndarray
+    label: np.ndarray
+    found: np.ndarray
+    voxel_volume_ml: float
+
+    @classmethod
+    def of(
+        cls, name: str, label: np.ndarray, found: np.ndarray, scheme: LabelScheme, voxel_volume_ml: float
+    ) -> Overlaps:
+        """Count voxels of a label map ``(X, Y, Z)`` and of a segmentation of the same scheme and shape."""
+        size = max(int(label.max()), int(found.max()), *scheme.ids) + 1
+        both, true, seen = (np.bincount(one.ravel(), minlength=size) for one in (label[label == found], label, found))
+        return cls(name, scheme, both, true, seen, voxel_volume_ml)
+
+    def aligned(self, controlled: Sequence[int] | None) -> AlignedCase:
+        """Figures, with the volume of some ids together, or of none."""
+        dice = {}
+        for name in self.scheme.names:
+            one = self.scheme.id_of(name)
+            size = int(self.label[one] + self.found[one])
+            dice[name] = 2 * float(self.both[one]) / size if size else None
+        if controlled is None:
+            return AlignedCase(self.name, dice, None, None)
+        ids = list(controlled)
+        volumes = [float(one[ids].sum() * self.voxel_volume_ml) for one in (self.label, self.found)]
+        return AlignedCase(self.name, dice, *volumes)
 
 
 @dataclass(frozen=True)
@@ -31,33 +75,6 @@ class AlignedCase:
     dice: Mapping[str, float | None]
     volume_ml: float | None
     found_ml: float | None
-
-    @classmethod
-    def of(
-        cls,
-        name: str,
-        label: np.ndarray,
-        found: np.ndarray,
-        scheme: LabelScheme,
-        controlled: Sequence[int] | None,
-        voxel_volume_ml: float,
-    ) -> AlignedCase:
-        """Compare a label map ``(X, Y, Z)`` with a segmentation of the same scheme and shape.
-
-        Args:
-            name: the case.
-            label: ids of the scheme.
-            found: the same.
-            scheme: of both.
-            controlled: ids whose volume is measured, or None.
-            voxel_volume_ml: volume of a voxel in mL.
-        """
-        masks = {one: (label == scheme.id_of(one), found == scheme.id_of(one)) for one in scheme.names}
-        dice = {one: overlap(*both) if both[0].any() or both[1].any() else None for one, both in masks.items()}
-        if controlled is None:
-            return cls(name, dice, None, None)
-        volumes = [float(np.isin(one, controlled).sum() * voxel_volume_ml) for one in (label, found)]
-        return cls(name, dice, *volumes)
 
     @property
     def mean_dice(self) -> float | None:
@@ -207,6 +224,8 @@ class AlignmentReport:
                 for name, one in every.items()
             ),
         ]  # fmt: skip
+        lowest = [f"{one.name} ({_shown(one.mean_dice)})" for one in self.worst_first[:LOWEST_NAMED]]
+        lines += ["", f"Lowest mean Dice: {', '.join(lowest)}."]
         if self.structure is not None:
             lines += ["", f"By volume of {self.structure.replace('_', ' ')} in the label map:", ""]
             lines += [

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from synthaug.errors import ConfigurationError
-from synthaug.evaluation.alignment import AlignedCase, AlignmentReport
+from synthaug.evaluation.alignment import AlignmentReport, Overlaps
 from synthaug.evaluation.real_cases import RealCase
 from synthaug.evaluation.segmentation_model import CommonLabels, SegmentationModel
 from synthaug.integrations.nnunet.channels import match_channels
@@ -23,17 +23,17 @@ class AlignmentSurvey:
         model: the network.
         labels: what label maps and segmentations are compared in.
         order: channel of the pairs for each channel of the network.
-        real: names of real cases, their label maps and segmentations in the common scheme, and mL of a voxel.
+        real: of real cases.
         structure: whose volume is measured, or None.
-        samples: pairs so far.
+        samples: of pairs so far.
     """
 
     model: SegmentationModel
     labels: CommonLabels
     order: tuple[int, ...]
-    real: Sequence[tuple[str, np.ndarray, np.ndarray, float]] = ()
+    real: Sequence[Overlaps] = ()
     structure: str | None = None
-    samples: list[AlignedCase] = field(default_factory=list)
+    samples: list[Overlaps] = field(default_factory=list)
 
     @classmethod
     def of(
@@ -75,8 +75,7 @@ class AlignmentSurvey:
                     f"--alignment {model.title}: {case.identifier} of --real has {len(case.image)} channel(s), the "
                     f"pairs have {len(channels)}; give real cases with the same channels"
                 )
-            both = survey._both(case.identifier, case.image, case.label, case.affine)
-            found.append((case.identifier, *both, _voxel_ml(case.affine)))
+            found.append(survey._overlaps(case.identifier, case.image, case.label, case.affine))
         return replace(survey, real=found)
 
     def begin(self, structure: str | None) -> AlignmentSurvey:
@@ -85,7 +84,7 @@ class AlignmentSurvey:
 
     def add(self, name: str, image: np.ndarray, label: np.ndarray, affine: np.ndarray) -> None:
         """Ask about a pair: image ``(C, X, Y, Z)``, label map ``(X, Y, Z)`` and their voxel-to-mm matrix."""
-        self.samples.append(self._case(name, *self._both(name, image, label, affine), _voxel_ml(affine)))
+        self.samples.append(self._overlaps(name, image, label, affine))
 
     def report(self) -> AlignmentReport:
         """Pairs so far beside the real cases."""
@@ -95,24 +94,17 @@ class AlignmentSurvey:
                 *facts.get("notes", ()),
                 f"the network does not tell {self.structure} from other structures: its volume is not measured",
             ]
-        structure = self.structure if self._controlled is not None else None
-        real = [self._case(*case) for case in self.real]
-        return AlignmentReport(facts, self.labels.scheme, structure, self.samples, real)
+        controlled = self._controlled
+        samples, real = ([one.aligned(controlled) for one in cases] for cases in (self.samples, self.real))
+        structure = self.structure if controlled is not None else None
+        return AlignmentReport(facts, self.labels.scheme, structure, samples, real)
 
     @property
     def _controlled(self) -> tuple[int, ...] | None:
         return None if self.structure is None else self.labels.ids_of(self.structure)
 
-    def _case(self, name: str, label: np.ndarray, found: np.ndarray, voxel_ml: float) -> AlignedCase:
-        return AlignedCase.of(name, label, found, self.labels.scheme, self._controlled, voxel_ml)
-
-    def _both(
-        self, name: str, image: np.ndarray, label: np.ndarray, affine: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Label map and segmentation in the common scheme."""
+    def _overlaps(self, name: str, image: np.ndarray, label: np.ndarray, affine: np.ndarray) -> Overlaps:
+        """Of a label map and the segmentation of its image, in the common scheme."""
         found = self.model.segment(np.ascontiguousarray(image[list(self.order)]), label > 0, affine)
-        return self.labels.of_pair(label, name), self.labels.of_model(found)
-
-
-def _voxel_ml(affine: np.ndarray) -> float:
-    return abs(float(np.linalg.det(affine[:3, :3]))) / 1000
+        maps = self.labels.of_pair(label, name), self.labels.of_model(found)
+        return Overlaps.of(name, *maps, self.labels.scheme, abs(float(np.linalg.det(affine[:3, :3]))) / 1000)

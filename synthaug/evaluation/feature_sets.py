@@ -145,25 +145,24 @@ def precision_and_recall(samples: Vectors, real: Vectors, neighbours: int = NEIG
     radii = [_radii(one, neighbours) for one in (samples, real)]
     if radii[0] is None or radii[1] is None:
         return None
-    distances = _distances(np.concatenate(samples), np.concatenate(real))
+    distances = _squared_distances(np.concatenate(samples), np.concatenate(real))
     return float((distances <= radii[1][None]).any(1).mean()), float((distances <= radii[0][:, None]).any(0).mean())
 
 
 def _radii(cases: Vectors, neighbours: int) -> np.ndarray | None:
-    """Distance of each vector to its k-th neighbour among the vectors of other images."""
+    """Squared distance of each vector to its k-th neighbour among the vectors of other images."""
     if not cases:
         return None
     lengths = np.array([len(one) for one in cases])
     if (lengths.sum() - lengths).min() < neighbours:
         return None
     vectors, image = np.concatenate(cases), np.repeat(np.arange(len(cases)), lengths)
-    distances = _distances(vectors, vectors)
+    distances = _squared_distances(vectors, vectors)
     distances[image[:, None] == image[None]] = np.inf
     return np.asarray(np.partition(distances, neighbours - 1, axis=1)[:, neighbours - 1])
 
 
-def _distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Euclidean distances ``(n, m)``."""
-    from scipy.spatial.distance import cdist
-
-    return np.asarray(cdist(one.astype(np.float64), other.astype(np.float64)))
+def _squared_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Squared Euclidean distances ``(n, m)``, by one matrix product."""
+    one, other = one.astype(np.float64), other.astype(np.float64)
+    return np.asarray(np.square(one).sum(1)[:, None] + np.square(other).sum(1) - 2 * one @ other.T)

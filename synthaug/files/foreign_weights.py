@@ -34,7 +34,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if not path.is_file():
+    if not path.exists() or path.is_dir():
         raise ConfigurationError(f"{path}: no such file; give a file of weights, .pth, .pt or .safetensors")
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)

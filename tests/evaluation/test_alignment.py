@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from synthaug.errors import ConfigurationError
-from synthaug.evaluation.alignment import AlignedCase, AlignmentReport
+from synthaug.evaluation.alignment import AlignedCase, AlignmentReport, Overlaps
 from synthaug.evaluation.segmentation_model import CommonLabels
 from synthaug.labels import LabelScheme
 
@@ -24,7 +24,7 @@ def test_overlaps_and_volumes_are_the_ones_computed_by_hand() -> None:
     label[:4] = 1
     found = np.zeros_like(label)
     found[2:4], found[4] = 1, 1  # 200 of 400 voxels are found, and 100 others
-    one = AlignedCase.of("case", label, found, SIDES, (1, 2), 0.01)
+    one = Overlaps.of("case", label, found, SIDES, 0.01).aligned((1, 2))
     assert one.dice == {"lateral_ventricle_left": pytest.approx(2 * 200 / 700), "lateral_ventricle_right": None}
     assert one.mean_dice == pytest.approx(4 / 7)
     assert (one.volume_ml, one.found_ml) == (pytest.approx(4), pytest.approx(3))
@@ -34,7 +34,7 @@ def test_overlaps_and_volumes_are_the_ones_computed_by_hand() -> None:
 def test_what_only_the_network_sees_counts_as_missed() -> None:
     label = np.zeros((4, 4, 4), np.int16)
     label[0], found = 1, np.full((4, 4, 4), 2, np.int16)
-    one = AlignedCase.of("case", label, found, SIDES, None, 1.0)
+    one = Overlaps.of("case", label, found, SIDES, 1.0).aligned(None)
     assert one.dice == {"lateral_ventricle_left": 0.0, "lateral_ventricle_right": 0.0}
     assert (one.volume_ml, one.error_percent) == (None, None)
 
@@ -85,6 +85,7 @@ def test_the_text_says_what_cannot_be_known() -> None:
     assert "## Alignment by a model" in text
     assert "cannot be known" in text
     assert "Note: assumed." in text
+    assert "Lowest mean Dice: one (0.500)." in text
     assert "| lateral ventricle left | 0.500 | 0.800 | 0.625 |" in text
     assert "from 10.0 | 1, 0.500, +0.0 % | 1, 0.800, +0.0 % | 0.625 |" in text
 

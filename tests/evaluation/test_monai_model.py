@@ -49,8 +49,8 @@ def test_images_of_another_spacing_are_segmented_on_their_own_grid(tmp_path: Pat
     found = model.segment(image, head, affine)
     assert found.shape == bright.shape
     assert 2 * (found * bright).sum() / (found.sum() + bright.sum()) > 0.93
-    centres = [np.argwhere(one).mean(0) * spacing for one in (found, bright)]
-    np.testing.assert_allclose(*centres, atol=0.3)  # mm: nothing is shifted
+    centre, true_centre = (np.argwhere(one).mean(0) * spacing for one in (found, bright))
+    np.testing.assert_allclose(centre, true_centre, atol=0.3)  # mm: nothing is shifted
 
 
 def test_an_image_larger_than_a_patch_is_cut_and_joined(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -147,7 +148,7 @@ def test_missing_damaged_and_foreign_files_are_refused_in_one_line(tmp_path: Pat
 
 def test_nothing_in_a_file_is_run(tmp_path: Path) -> None:
     class Hostile:
-        def __reduce__(self) -> object:
+        def __reduce__(self) -> Any:
             return (Path.touch, (tmp_path / "touched",))
 
     torch.save({"weight": Hostile()}, tmp_path / "hostile.pth")

@@ -95,15 +95,15 @@ def _checkpoints(folder: Path, path: Path) -> dict[str, Path]:
 
 def _open(folder: Path, checkpoints: dict[str, Path], device: torch.device) -> Any:
     """nnU-Net's own predictor."""
-    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-
     for file in checkpoints.values():
         if read_checkpoint(file)["init_args"].get("configuration", "").endswith("cascade_fullres"):
             raise ConfigurationError(
                 f"--alignment {folder}: the second stage of a cascade needs the segmentations of the first; give a "
                 "model of another configuration, such as 3d_fullres"
             )
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints when it is imported, too
+        from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
         predictor = nnUNetPredictor(
             use_mirroring=False, device=device, perform_everything_on_device=device.type == "cuda", allow_tqdm=False
         )
