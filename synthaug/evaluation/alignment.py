@@ -215,7 +215,8 @@ class AlignmentReport:
         lines = [
             f"## Alignment by {self.model['title']}", "",
             f"{len(self.samples)} pairs beside {len(self.real)} real cases: Dice between the label map and what the "
-            f"network segments in the image, compared in the labels of {self.scheme.name}. {SEEN_NOTE}", "",
+            f"network segments in the image, compared in the labels of {self.scheme.name}. "
+            f"{note_on_real(len(self.real))}", "",
             *(f"Note: {note}.\n" for note in self.model.get("notes", ())),
             "| structure | pairs | real cases | ratio, 95 % interval |", "|---|---:|---:|---:|",
             *(
@@ -249,10 +250,17 @@ def _agreements(cases: Sequence[AlignedCase]) -> list[Agreement]:
     ]
 
 
-SEEN_NOTE = (
-    "Which of the real cases the network was trained on cannot be known from its files: on those it is better than on "
-    "new ones, and the ratio too low."
-)
+def note_on_real(count: int) -> str:
+    """What the real cases can tell, or what is missing without them."""
+    if not count:
+        return (
+            "No real cases with an image were given: how much of the disagreement is the network's own error is not "
+            "known."
+        )
+    return (
+        "Which of the real cases the network was trained on cannot be known from its files: on those it is better than "
+        "on new ones, and the ratio too low."
+    )
 
 
 def volume_range(tercile: Mapping[str, Any]) -> str:

@@ -89,19 +89,17 @@ class AlignmentSurvey:
     def report(self) -> AlignmentReport:
         """Pairs so far beside the real cases."""
         facts = {"title": self.model.title, **self.model.facts}
-        if self.structure is not None and self._controlled is None:
+        controlled = None if self.structure is None else self.labels.ids_of(self.structure) or None
+        if self.structure is not None and not self.labels.is_whole(self.structure):
+            told = [name for name in self.labels.scheme.names if self.labels.scheme.id_of(name) in (controlled or ())]
+            volume = f"its volume is that of {', '.join(told)} alone" if told else "its volume is not measured"
             facts["notes"] = [
                 *facts.get("notes", ()),
-                f"the network does not tell {self.structure} from other structures: its volume is not measured",
+                f"the network does not tell all of {self.structure} from other structures: {volume}",
             ]
-        controlled = self._controlled
         samples, real = ([one.aligned(controlled) for one in cases] for cases in (self.samples, self.real))
         structure = self.structure if controlled is not None else None
         return AlignmentReport(facts, self.labels.scheme, structure, samples, real)
-
-    @property
-    def _controlled(self) -> tuple[int, ...] | None:
-        return None if self.structure is None else self.labels.ids_of(self.structure)
 
     def _overlaps(self, name: str, image: np.ndarray, label: np.ndarray, affine: np.ndarray) -> Overlaps:
         """Of a label map and the segmentation of its image, in the common scheme."""

@@ -30,7 +30,9 @@ class MonaiModelConfig:
         channels: names of the image channels, in its order.
         labels: ids by name, as nnU-Net's ``dataset.json`` has them.
         patch_size: voxels that it takes at once, along x, y, z; whole images are cut into overlapping patches.
-        percentile: intensity of the head that becomes 1, channel by channel; 0 stays 0.
+        percentile: intensity of the head, which is what the label map calls no background, that becomes 1, channel by
+            channel; 0 stays 0.
+        head_only: whether all outside the head is set to 0 before, for networks that never saw anything there.
     """
 
     network: str
@@ -40,6 +42,7 @@ class MonaiModelConfig:
     labels: dict[str, int]
     patch_size: tuple[int, int, int] = field(metadata=allowed(low=1))
     arguments: dict[str, Any] = field(default_factory=dict)
+    head_only: bool = False
     percentile: float = field(default=BRIGHT_PERCENTILE, metadata=allowed(low=50.0, high=100.0))
 
 
@@ -91,7 +94,8 @@ class MonaiModel:
         channels = []
         for one in image:
             bright = float(np.percentile(one[head], self._config.percentile)) if head.any() else 0.0
-            placed = place_on_grid(one, affine, grid, grid_affine, is_label=False)
+            kept = np.where(head, one, 0) if self._config.head_only else one
+            placed = place_on_grid(kept, affine, grid, grid_affine, is_label=False)
             channels.append(placed / (bright if bright > 0 else 1.0))
         batch = torch.from_numpy(np.stack(channels)[None]).float()
         try:

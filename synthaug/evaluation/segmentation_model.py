@@ -85,16 +85,27 @@ class CommonLabels:
                 "--alignment-mapping FILE takes such a mapping, {structure of the pairs: label of the model}"
             ) from None
 
-    def ids_of(self, structure: str) -> tuple[int, ...] | None:
-        """Ids of a structure or group of the pairs in the common scheme; None where it stands with others there."""
+    def ids_of(self, structure: str) -> tuple[int, ...]:
+        """Ids in the common scheme that stand for a structure or group of the pairs, or for parts of it alone.
+
+        Empty where all of it stands with other structures or the background there.
+        """
         if self.pairs is None:
             return self.scheme.resolve(structure)
-        members = self.pairs.source.resolve(structure)
-        goals = {goal for name, goal in self.pairs.table.items() if self.pairs.source.id_of(name) in members}
-        others = {goal for name, goal in self.pairs.table.items() if self.pairs.source.id_of(name) not in members}
-        if not goals or BACKGROUND in goals or goals & others:
-            return None
-        return tuple(sorted(self.scheme.id_of(goal) for goal in goals))
+        goals, shared = self._goals(structure)
+        return tuple(sorted(self.scheme.id_of(goal) for goal in goals - shared))
+
+    def is_whole(self, structure: str) -> bool:
+        """Whether `ids_of` stands for all of the structure or group."""
+        return self.pairs is None or not set.intersection(*self._goals(structure))
+
+    def _goals(self, structure: str) -> tuple[set[str], set[str]]:
+        """What a structure or group becomes, and what all others become, the background among them."""
+        assert self.pairs is not None
+        source, table = self.pairs.source, self.pairs.table
+        members = source.resolve(structure)
+        mine = {goal for name, goal in table.items() if source.id_of(name) in members}
+        return mine, {BACKGROUND} | {goal for name, goal in table.items() if source.id_of(name) not in members}
 
     def of_pair(self, label: np.ndarray, where: str) -> np.ndarray:
         """A label map of the pairs' scheme in the common one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from synthaug.evaluation.alignment import SEEN_NOTE, volume_range
+from synthaug.evaluation.alignment import note_on_real, volume_range
 from synthaug.reports.evaluation_sections import INTERVAL, interval_text, value_text
 from synthaug.reports.page import Gallery, Section, Table
 
@@ -35,7 +35,7 @@ def alignment_section(facts: Facts, galleries: Sequence[Gallery]) -> Section:
         f"{facts['samples']} pairs and {facts['real_cases']} real cases. Dice between the label map and what the "
         f"network segments in the image, in the labels of {facts['labels']}; a ratio near 1 says that generated images "
         "show their label maps as well as real images do.",
-        SEEN_NOTE,
+        note_on_real(facts["real_cases"]),
         *(f"{note[:1].upper()}{note[1:]}." for note in model.get("notes", ())),
     ]
     return Section(f"Alignment by {model['title']}", notes, tables, galleries)

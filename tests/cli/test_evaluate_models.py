@@ -89,7 +89,7 @@ def test_two_networks_are_asked_about_pairs_and_real_cases(tmp_path: Path, real:
     assert bright["intervals_95"]["ratio"]["low"] < bright["ratio"] < bright["intervals_95"]["ratio"]["high"]
     assert 0.9 < bright["ratio"] < 1.1
     assert found["bright"]["structure"] is None
-    assert "does not tell ventricles from other structures" in text
+    assert "does not tell all of ventricles from other structures: its volume is not measured" in text
     lowest = [pair["name"] for pair in found["bright"]["pairs"][:3]]
     section = page.text.partition("Lowest agreement of image and label map")[2]
     assert re.findall(r"^\d{3}$", section, re.MULTILINE)[:3] == [
@@ -110,6 +110,7 @@ def test_a_cache_is_asked_about_without_real_cases(tmp_path: Path) -> None:
     found = facts["generated"]["alignment"]["segmenter"]
     assert (found["samples"], found["real_cases"], found["structure"]) == (3, 0, "ventricles")
     assert found["mean_dice"]["ratio"] is None
+    assert "No real cases with an image were given" in text
     assert {pair["name"] for pair in found["pairs"]} == {one.name for one in (cache / "cases").iterdir()}
     assert "## Alignment by segmenter" in text
 
@@ -130,6 +131,11 @@ def test_an_nnunet_folder_with_a_mapping_by_hand(tmp_path: Path, capsys: pytest.
     (found,) = facts["control"]["ventricles"]["alignment"].values()
     assert list(found["dice"]) == ["brain", "lateral_ventricle_left", "lateral_ventricle_right"]
     assert found["model"]["folds"] == ["0"]
+    assert found["structure"] == "ventricles"
+    assert "that of lateral_ventricle_left, lateral_ventricle_right alone" in found["model"]["notes"][-1]
+    for pair in found["pairs"]:  # asked for: ventricles; those of the lateral ones are 0.96 of them in the stand-in
+        asked_ml = facts["control"]["ventricles"]["pairs"][int(pair["name"])]["realised_ml"]
+        assert pair["volume_ml"] == pytest.approx(0.96 * asked_ml, rel=0.05)
 
 
 def test_hostile_names_of_models_and_labels_are_text(tmp_path: Path) -> None:

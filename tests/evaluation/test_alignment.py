@@ -90,6 +90,12 @@ def test_the_text_says_what_cannot_be_known() -> None:
     assert "from 10.0 | 1, 0.500, +0.0 % | 1, 0.800, +0.0 % | 0.625 |" in text
 
 
+def test_without_real_cases_the_text_says_what_is_missing() -> None:
+    text = report([case("one", 10, 0.5)], []).to_markdown()
+    assert "No real cases with an image were given" in text
+    assert "cannot be known" not in text
+
+
 def test_without_a_controlled_structure_there_are_no_thirds() -> None:
     alone = AlignedCase("one", {"lateral_ventricle_left": 0.5, "lateral_ventricle_right": None}, None, None)
     facts = report([alone], [], structure=None).to_dict()
@@ -108,6 +114,7 @@ def test_labels_of_the_same_structures_are_compared_as_the_pairs_have_them() -> 
     np.testing.assert_array_equal(common.of_model(20 - ids), ids)
     np.testing.assert_array_equal(common.of_pair(ids, "pair"), ids)
     assert common.ids_of("ventricles") == PAIRS.resolve("ventricles")
+    assert common.is_whole("ventricles")
 
 
 def test_a_model_with_fewer_labels_is_compared_in_its_own() -> None:
@@ -118,8 +125,10 @@ def test_a_model_with_fewer_labels_is_compared_in_its_own() -> None:
     expected = np.isin(label, PAIRS.resolve("ventricles")).astype(np.int16)
     np.testing.assert_array_equal(common.of_pair(label, "pair"), expected)
     assert common.ids_of("ventricles") == (1,)
-    assert common.ids_of("third_ventricle") is None  # stands with the others
-    assert common.ids_of("thalamus") is None  # stands with the background
+    assert common.is_whole("ventricles")
+    assert common.ids_of("third_ventricle") == ()  # stands with the others
+    assert common.ids_of("thalamus") == ()  # stands with the background
+    assert not common.is_whole("thalamus")
 
 
 def test_labels_without_a_clear_mapping_are_refused_until_they_are_settled_by_hand() -> None:
@@ -134,7 +143,9 @@ def test_labels_without_a_clear_mapping_are_refused_until_they_are_settled_by_ha
     common = CommonLabels.of(PAIRS, brain, decided, where="brain")
     assert common.scheme == brain
     assert common.ids_of("lateral_ventricles") == (2, 3)
-    assert common.ids_of("ventricles") is None  # they stand with the brain and the background
+    assert common.is_whole("lateral_ventricles")
+    assert common.ids_of("ventricles") == (2, 3)  # the others stand with the brain and the background
+    assert not common.is_whole("ventricles")
     with pytest.raises(ConfigurationError, match="'third_ventricle' goes to 'brian'"):
         CommonLabels.of(PAIRS, brain, {**decided, "third_ventricle": "brian"}, where="brain")
 

@@ -42,6 +42,15 @@ def test_intensities_are_brought_to_the_percentile_of_the_head(tmp_path: Path) -
     np.testing.assert_array_equal(lower.segment(image, head, affine), head)
 
 
+def test_what_lies_outside_the_head_is_kept_or_left_out_as_the_file_says(tmp_path: Path) -> None:
+    image, head, bright, affine = ball(20, 4.0)
+    image[0, :2] = 300  # a bright slab beside the head
+    whole = MonaiModel.read(write_threshold_model(tmp_path / "whole"), CPU)
+    inner = MonaiModel.read(write_threshold_model(tmp_path / "inner", head_only=True), CPU)
+    assert whole.segment(image, head, affine)[:2].all()
+    np.testing.assert_array_equal(inner.segment(image, head, affine), bright)
+
+
 @pytest.mark.parametrize("spacing", [1.6, 4.0])
 def test_images_of_another_spacing_are_segmented_on_their_own_grid(tmp_path: Path, spacing: float) -> None:
     image, head, bright, affine = ball(round(80 / spacing), spacing)
