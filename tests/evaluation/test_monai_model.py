@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file, save_model
 
 from synthaug.errors import SynthAugError
-from synthaug.evaluation.monai_model import MonaiModel
+from synthaug.evaluation.monai_model import MonaiModel, _covering
 from synthaug.evaluation.segmentation_model import open_model
 from synthaug.files.foreign_weights import file_sha256
 from tests.small_models import write_monai_model, write_threshold_model
@@ -60,6 +60,22 @@ def test_images_of_another_spacing_are_segmented_on_their_own_grid(tmp_path: Pat
     assert 2 * (found * bright).sum() / (found.sum() + bright.sum()) > 0.93
     centre, true_centre = (np.argwhere(one).mean(0) * spacing for one in (found, bright))
     np.testing.assert_allclose(centre, true_centre, atol=0.3)  # mm: nothing is shifted
+
+
+def test_the_grid_of_the_network_lies_over_the_whole_image() -> None:
+    turned = np.array([[0, 1.6, 0, 5], [-1.2, 0, 0, 40], [0, 0, 3.0, -9], [0, 0, 0, 1.0]])  # axes -y, x, z
+    shape = (50, 40, 21)
+    grid, placed = _covering(shape, turned, (2.0, 1.0, 1.5))
+    for size, own, other in zip(shape, turned.T[:3, :3], placed.T[:3, :3], strict=True):
+        assert size > 1
+        assert np.dot(own, other) == pytest.approx(np.linalg.norm(own) * np.linalg.norm(other))
+    corners = [
+        at[:3, :3] @ (place * np.array(of) - 0.5) + at[:3, 3]
+        for place in (0, 1)
+        for at, of in ((turned, shape), (placed, grid.shape))
+    ]
+    np.testing.assert_allclose(corners[0], corners[1], atol=0.5)  # mm: the sizes are rounded to whole voxels
+    np.testing.assert_allclose(corners[2], corners[3], atol=0.5)
 
 
 def test_an_image_larger_than_a_patch_is_cut_and_joined(tmp_path: Path) -> None:
