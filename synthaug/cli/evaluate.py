@@ -78,6 +78,30 @@ def evaluate(
             "diversity, intensities by structure.",
         ),
     ] = False,
+    extractor: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILE",
+            help="Of --fidelity, beside the two that ship: medicalnet=FILE, radimagenet=FILE or inception=FILE, with "
+            "weights that you have; repeats.",
+        ),
+    ] = None,
+    alignment: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Ask this segmentation network whether images show what their label maps say: a folder of "
+            "nnUNet_results, or a JSON file that describes a network of MONAI; with --real, real cases too; repeats. "
+            "Name folders that you trust alone: their plans say which classes nnU-Net imports.",
+        ),
+    ] = None,
+    alignment_mapping: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="JSON: label of the --alignment network for structures of the pairs that names do not settle.",
+        ),
+    ] = None,
     round_trip: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Send these label maps through the label-map autoencoder of --generator."),
@@ -105,13 +129,16 @@ def evaluate(
 ) -> None:
     """Measure what a generator or a cache is worth; parts can be combined.
 
-    Control, volumes by structure, anatomy, fidelity, memorisation, round trip. Writes evaluation.json, evaluation.md,
-    report.html (one file with figures, their 95 % intervals, pairs and worst cases), and for each control measurement
-    a picture.
+    Control, volumes by structure, anatomy, fidelity, alignment, memorisation, round trip. Writes evaluation.json,
+    evaluation.md, report.html (one file with figures, their 95 % intervals, pairs and worst cases), and for each
+    control measurement a picture.
 
     Example: synthaug evaluate --generator ventricles-t1-1mm --control 32 --schedule log-uniform:8:120 --out report
     """
     from synthaug.cli.evaluate_parts import ControlPlan, EvaluationParts
+    from synthaug.cli.label_table import read_label_table
+    from synthaug.cli.pair_look import LookWishes
+    from synthaug.evaluation.trained_extractors import parse_extractors
     from synthaug.labels import LabelMapping
     from synthaug.precomputing.requests import default_schedule
     from synthaug.schedules import parse_schedule
@@ -124,6 +151,9 @@ def evaluate(
         (anatomy and not samples, "--anatomy", "--generated CACHE or --control N"),
         (memorisation and not (samples and real), "--memorisation", "--real DIR and --generated CACHE or --control N"),
         (fidelity and not (samples and real), "--fidelity", "--real DIR and --generated CACHE or --control N"),
+        (bool(extractor) and not fidelity, "--extractor", "--fidelity"),
+        (bool(alignment) and not samples, "--alignment", "--generated CACHE or --control N"),
+        (alignment_mapping is not None and not alignment, "--alignment-mapping", "--alignment MODEL"),
         (bool(schedule) and control is None, "--schedule", "--control N"),
         (seed is not None and control is None, "--seed", "--control N"),
         (extrapolate and control is None, "--extrapolate", "--control N"),
@@ -146,9 +176,15 @@ def evaluate(
         out,
         real or [],
         mapping,
-        anatomy=anatomy,
-        memorisation=memorisation,
-        fidelity=fidelity,
+        LookWishes(
+            anatomy,
+            memorisation,
+            fidelity,
+            parse_extractors(extractor or []),
+            alignment or [],
+            read_label_table(alignment_mapping, "--alignment-mapping"),
+            device,
+        ),
         quiet=as_json,
         options=given_options(context),
     )

@@ -17,19 +17,16 @@ from synthaug.files.atomic import replace_file
 from synthaug.files.canonical_json import canonical_json
 
 if TYPE_CHECKING:
-    from synthaug.evaluation.anatomy_survey import AnatomySurvey
+    from synthaug.cli.pair_look import LookWishes, PairLook
     from synthaug.evaluation.control import ControlReport
-    from synthaug.evaluation.extractors import Extractor
-    from synthaug.evaluation.fidelity import Appearance, RealAppearances
     from synthaug.evaluation.label_maps import LabelMaps
-    from synthaug.evaluation.memorisation import MemorisationAudit
     from synthaug.evaluation.real_cases import MeasuredCase
     from synthaug.generators.guided_ldm import GuidedLDM
     from synthaug.generators.protocol import PairGenerator
     from synthaug.labels import LabelMapping, LabelScheme
     from synthaug.reports.evaluation_page import EvaluationPage, SeenPairs
     from synthaug.schedules import VolumeSchedule
-    from synthaug.volumes import CaseRecord, LabeledVolume
+    from synthaug.volumes import CaseRecord
     from synthaug.volumes.grid import Grid
 
 PAIRS_IN_PICTURE = 8
@@ -50,45 +47,6 @@ class ControlPlan:
     extrapolate: bool
 
 
-@dataclass(frozen=True)
-class PairLook:
-    """What is looked at in pairs as they are made or read.
-
-    Attributes:
-        scheme: label scheme of the pairs.
-        grid: on which they are compared.
-        survey: of their anatomy, or None.
-        audit: of their likeness to training cases, or None.
-        real_images: to compare their images with, or None.
-        extractors: of the images' features.
-        seen: slices of the pairs, for the report.
-        appearances: of the images seen so far.
-    """
-
-    scheme: LabelScheme
-    grid: Grid
-    survey: AnatomySurvey | None
-    audit: MemorisationAudit | None
-    real_images: RealAppearances | None
-    extractors: Mapping[str, Extractor]
-    seen: SeenPairs
-    appearances: list[Appearance] = field(default_factory=list)
-
-    def add(self, name: str, pair: LabeledVolume) -> None:
-        """Look at a pair."""
-        from synthaug.evaluation.fidelity import Appearance
-        from synthaug.evaluation.memorisation import CaseFeatures
-
-        self.seen.add(name, pair)
-        if self.survey is not None:
-            self.survey.add(name, pair)
-        if self.real_images is not None and (pair.label > 0).any():
-            case = (pair.image, pair.label, pair.affine)
-            self.appearances.append(Appearance.of(name, *case, self.scheme, self.grid, self.extractors))
-        if self.audit is not None:
-            self.audit.add(CaseFeatures.of(name, pair.label, pair.image, pair.affine, self.scheme, self.grid))
-
-
 @dataclass
 class EvaluationParts:
     """One evaluation.
@@ -97,9 +55,7 @@ class EvaluationParts:
         out: folder of tables and pictures, made when the first of them is written.
         real: real label maps to compare with: nnU-Net raw datasets or folders of NIfTI files; may be empty.
         mapping: from their scheme to the generator's; None where they are the same.
-        anatomy: look at the anatomy of the pairs.
-        memorisation: compare the pairs with what the generator was fitted on.
-        fidelity: compare their images with real ones.
+        wishes: what is looked at in the pairs.
         quiet: no progress.
         options: values of those that the command line gives, for the report.
         result: figures so far, JSON-ready.
@@ -110,9 +66,7 @@ class EvaluationParts:
     out: Path
     real: Sequence[Path]
     mapping: LabelMapping | None
-    anatomy: bool
-    memorisation: bool
-    fidelity: bool
+    wishes: LookWishes
     quiet: bool
     options: Mapping[str, Sequence[str]] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
@@ -153,14 +107,15 @@ class EvaluationParts:
         table = VolumeTable([entry.realised_ml for entry in entries], [one.volumes_ml for one in real])
         volumes = table.to_dict()
         first = store.read(entries[0].name)
-        look = self._look(first.scheme, Grid(first.label.shape, first.spacing_mm), store.info.training_cases)(
-            SeenPairs(store.read)
-        )
+        grid = Grid(first.label.shape, first.spacing_mm)
+        asked = sorted({name for entry in entries for name in entry.requested_ml})
+        most = max(asked, key=lambda name: sum(name in entry.requested_ml for entry in entries), default=None)
+        look = self._look(first.scheme, first.channels, grid, store.info.training_cases)(SeenPairs(store.read), most)
         self.out.mkdir(parents=True, exist_ok=True)
         made_by = store.info.generator
         self.text.append(f"{len(entries)} pairs of {cache}, made by {made_by}; they have passed quality control.\n")
         controls = {}
-        for name in sorted({name for entry in entries for name in entry.requested_ml}):
+        for name in asked:
             points = tuple(
                 ControlPoint(entry.name, entry.requested_ml[name], entry.realised_ml[name])
                 for entry in entries
@@ -185,10 +140,10 @@ class EvaluationParts:
             "note": "the pairs of a cache have passed quality control; --control measures a generator unfiltered",
         }
         self.text.append(table.to_markdown())
-        if self.anatomy or self.memorisation or self.fidelity:
+        if self.wishes.any:
             for entry in track(entries, "looking at pairs", quiet=self.quiet):
                 look.add(entry.name, store.read(entry.name))
-            self._add_look(look, self.out / "cache_worst_anatomy.png", found)
+            self.text += look.report(self.out / "cache_worst_anatomy.png", found)
         rejected = ", ".join(f"{reason} {count}" for reason, count in found["rejects"].items())
         self.evaluated |= {
             "cache": str(cache),
@@ -206,7 +161,8 @@ class EvaluationParts:
         planned = [plan_control(generator, schedule, **vars(plan)) for schedule in schedules]
         real = self._measure_real(generator.scheme)
         x, y, z = np.linalg.norm(generator.affine[:3, :3], axis=0).tolist()
-        new_look = self._look(generator.scheme, Grid(generator.shape, (x, y, z)), generator.training_cases)
+        grid = Grid(generator.shape, (x, y, z))
+        new_look = self._look(generator.scheme, tuple(generator.channels), grid, generator.training_cases)
         self.out.mkdir(parents=True, exist_ok=True)
         self.result["generator"] = {"name": generator.name, "sha256": generator.fingerprint}
         self.evaluated |= {
@@ -216,7 +172,7 @@ class EvaluationParts:
         }
         self.result["control"] = {}
         for schedule, requests in zip(schedules, planned, strict=True):
-            look = new_look(SeenPairs())
+            look = new_look(SeenPairs(), schedule.structure)
             found = self._add_one_control(generator, schedule, requests, real, plan.seed, look)
             which = f"pairs with {schedule.structure} asked for" if len(schedules) > 1 else ""
             self.page.add_pairs(found, look.seen, which)
@@ -257,7 +213,7 @@ class EvaluationParts:
         before = len(self.text)
         self.text += [report.to_markdown(), table.to_markdown()]
         stem = file_name(structure)
-        self._add_look(look, self.out / f"worst_anatomy_{stem}.png", found)
+        self.text += look.report(self.out / f"worst_anatomy_{stem}.png", found)
         draw_control(self.out / f"control_{stem}.png", report, [pairs[index] for index in shown])
         # one by one: hours of sampling are not lost to what comes after them
         replace_file(self.out / f"control_{stem}.json", canonical_json(found).encode())
@@ -326,53 +282,11 @@ class EvaluationParts:
         return text
 
     def _look(
-        self, scheme: LabelScheme, grid: Grid, fitted_on: Sequence[CaseRecord]
-    ) -> Callable[[SeenPairs], PairLook]:
-        """Read the real cases, once; each call of the result begins to look at other pairs beside them."""
-        from synthaug.evaluation.anatomy_survey import AnatomySurvey, real_anatomies
-        from synthaug.evaluation.fidelity import Appearance, RealAppearances
-        from synthaug.evaluation.memorisation import MemorisationAudit
-        from synthaug.evaluation.offline_extractors import offline_extractors
-        from synthaug.evaluation.real_cases import read_real_cases
-        from synthaug.evaluation.seen_cases import seen_and_unseen
-        from synthaug.reports.evaluation_page import SeenPairs
+        self, scheme: LabelScheme, channels: tuple[str, ...], grid: Grid, fitted_on: Sequence[CaseRecord]
+    ) -> Callable[[SeenPairs, str | None], PairLook]:
+        from synthaug.cli.pair_look import plan_look
 
-        folders = self.real if self.anatomy else ()
-        real = tuple(one for folder in folders for one in real_anatomies(folder, scheme, grid, self.mapping))
-        cases = seen_and_unseen(self.real, scheme, self.mapping, fitted_on, grid) if self.memorisation else None
-        extractors = offline_extractors() if self.fidelity else {}
-        appearances = tuple(
-            Appearance.of(one.identifier, one.image, one.label, one.affine, scheme, grid, extractors)
-            for one in (read_real_cases(self.real, scheme, self.mapping) if self.fidelity else ())
-            if one.image is not None
-        )
-        real_images = RealAppearances(scheme, appearances) if self.fidelity else None
-
-        def begin(seen: SeenPairs) -> PairLook:
-            survey = AnatomySurvey(scheme, real) if self.anatomy else None
-            audit = MemorisationAudit(scheme, *cases) if cases else None
-            return PairLook(scheme, grid, survey, audit, real_images, extractors, seen)
-
-        begin(SeenPairs())  # tells at once what is missing, not after an hour of sampling
-        return begin
-
-    def _add_look(self, look: PairLook, worst: Path, found: dict[str, Any]) -> None:
-        """Add what was seen of the pairs, and draw the worst five anatomies."""
-        from synthaug.reports.preview import preview_pairs
-
-        if look.survey is not None:
-            report = look.survey.report()
-            found["anatomy"] = report.to_dict()
-            names, pairs = zip(*look.survey.worst(), strict=True)
-            preview_pairs(worst, pairs, names, title="Worst anatomy first")
-            self.text.append(report.to_markdown())
-        if look.real_images is not None:
-            fidelity = look.real_images.compare(look.appearances)
-            found["fidelity"] = fidelity.facts
-            self.text.append(fidelity.to_markdown())
-        if look.audit is not None:
-            found["memorisation"] = look.audit.to_dict()
-            self.text.append(look.audit.to_markdown())
+        return plan_look(self.wishes, self.real, self.mapping, (scheme, channels, grid), fitted_on)
 
     def _measure_real(self, scheme: LabelScheme) -> list[MeasuredCase]:
         from synthaug.evaluation.real_cases import measure_real_cases

@@ -23,6 +23,7 @@ from synthaug.cli.generator_options import (
     open_generator,
     sampling_options,
 )
+from synthaug.cli.label_table import read_label_table
 from synthaug.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def precompute(
         if given is not None and dataset is None:
             raise ConfigurationError(f"{text}: belongs to a training; give --dataset too")
     share_of_synthetic = parse_mix(mix) if mix is not None else ratio
-    label_table = _read_mapping(mapping)
+    label_table = read_label_table(mapping, "--mapping")
     wanted_schedule = parse_schedule(schedule) if schedule is not None else None
     folder = _cache_folder(out, dataset)
     quality = QualityConfig(volume_tolerance=volume_tolerance, max_attempts=attempts)
@@ -234,22 +235,6 @@ def _cache_folder(out: Path | None, dataset: str | None) -> Path:
     from synthaug.integrations.nnunet.prepare import default_cache_folder
 
     return Path(default_cache_folder(dataset))
-
-
-def _read_mapping(path: Path | None) -> dict[str, str] | None:
-    if path is None:
-        return None
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(
-            f"--mapping {path}: cannot be read ({error.strerror}); give a JSON file {{structure: label}}"
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"--mapping {path}: is not JSON ({error}); write {{structure: label}}") from None
-    if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
-        raise ConfigurationError(f"--mapping {path}: write one object that gives a label's name for each structure")
-    return table
 
 
 def _fold(text: str) -> int | str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -48,15 +48,17 @@ class AgreementReport:
     Attributes:
         real: of the real cases.
         samples: of the synthetic pairs.
+        sizes: ranges of volume in mL by name, lower end included.
     """
 
     real: Sequence[Agreement]
     samples: Sequence[Agreement]
+    sizes: Mapping[str, tuple[float, float]] = field(default_factory=lambda: SIZES_ML)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready figures; sizes without real cases are compared with all of them."""
         every = _mean(self.real)
-        groups = {"all": (0.0, np.inf), **SIZES_ML}
+        groups = {"all": (0.0, np.inf), **self.sizes}
         found = {}
         for name, (low, high) in groups.items():
             real = [one for one in self.real if low <= one.volume_ml < high]

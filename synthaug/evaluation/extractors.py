@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -52,17 +53,9 @@ class RandomConvolutions:
     @torch.inference_mode()
     def features(self, image: torch.Tensor, head: torch.Tensor) -> np.ndarray:
         """See :meth:`Extractor.features`."""
-        vectors = []
-        for axis in range(3):
-            others = tuple(one for one in range(3) if one != axis)
-            extent = torch.nonzero(head.amax(dim=others)).flatten()
-            low, high = float(extent[0]), float(extent[-1])
-            margin = (1 - HEAD_SHARE) / 2 * (high - low)
-            places = torch.linspace(low + margin, high - margin, SLICES_IN_VIEW).round().long()
-            for one, mask in zip(image.index_select(axis, places).movedim(axis, 0),
-                                 head.index_select(axis, places).movedim(axis, 0), strict=True):  # fmt: skip
-                vectors.append(self._of_slice(one[None, None], mask[None, None].float()))
-        return np.stack(vectors)
+        return np.stack(
+            [self._of_slice(one[None, None], mask[None, None].float()) for one, mask in head_slices(image, head)]
+        )
 
     def _of_slice(self, state: torch.Tensor, mask: torch.Tensor) -> np.ndarray:
         found = []
@@ -74,6 +67,17 @@ class RandomConvolutions:
             deviation = ((state - mean.view(1, -1, 1, 1)).square() * mask).sum((0, 2, 3)).div(total).sqrt()
             found += [mean, deviation]
         return torch.cat(found).numpy()
+
+
+def head_slices(image: torch.Tensor, head: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """`SLICES_IN_VIEW` sagittal, coronal, then axial slices of an image ``(X, Y, Z)`` and of its head's mask."""
+    for axis in range(3):
+        others = tuple(one for one in range(3) if one != axis)
+        extent = torch.nonzero(head.amax(dim=others)).flatten()
+        low, high = float(extent[0]), float(extent[-1])
+        margin = (1 - HEAD_SHARE) / 2 * (high - low)
+        places = torch.linspace(low + margin, high - margin, SLICES_IN_VIEW).round().long()
+        yield from zip(*(one.index_select(axis, places).movedim(axis, 0) for one in (image, head)), strict=True)
 
 
 class AutoencoderLatents:

@@ -16,7 +16,8 @@ import torch
 from torch.nn import functional
 
 from synthaug.errors import ConfigurationError
-from synthaug.evaluation.extractors import Extractor, frechet_distance
+from synthaug.evaluation.extractors import Extractor
+from synthaug.evaluation.feature_figures import FeatureFigures, feature_facts
 from synthaug.evaluation.intervals import Interval, couples_interval, median_interval, ratio_interval
 from synthaug.generators.intensity_scale import BRIGHT_PERCENTILE
 from synthaug.labels import LabelScheme
@@ -33,7 +34,6 @@ LEAST_SIZE = 20
 """Voxels of 2 mm along an axis that three scales of MS-SSIM need."""
 
 MOST_PAIRS = 150
-SPLITS = 10
 
 Case = TypeVar("Case")
 
@@ -127,11 +127,6 @@ class RealAppearances:
         return Similarity.of(self.cases)
 
     @cached_property
-    def scales(self) -> dict[str, np.ndarray]:
-        """Deviations ``(D,)`` of the features by extractor: figures of several extractors have one unit then."""
-        return {name: _joined(self.cases, name).std(0) + 1e-6 for name in self.cases[0].features}
-
-    @cached_property
     def histogram_distances(self) -> list[list[float | None]]:
         """By structure: distance of each case's histogram to that of all others."""
         return [
@@ -166,23 +161,20 @@ class RealAppearances:
                     "sample_distance": _median_interval(found).to_dict(),
                 },
             }
-        frechet = {name: self._distances(name, samples) for name in self.scales}
+        features = {
+            name: FeatureFigures.of(*([case.features[name] for case in cases] for cases in (samples, self.cases)))
+            for name in self.cases[0].features
+        }
         similarity = {"samples": Similarity.of(samples), "real": self.similarity}
         return FidelityReport(
             {
                 "real_cases": len(self.cases),
                 "samples": len(samples),
-                "frechet_distance": {
-                    name: {key: float(np.mean(found)) if found else None for key, found in one.items()}
-                    for name, one in frechet.items()
-                },
-                "frechet_distance_over_splits": {
-                    name: {key: [min(found), max(found)] if found else None for key, found in one.items()}
-                    for name, one in frechet.items()
-                },
+                **feature_facts(features),
                 "ms_ssim": {key: one.mean if one else None for key, one in similarity.items()},
                 "intervals_95": {
-                    "ms_ssim": {key: one.interval.to_dict() for key, one in similarity.items() if one is not None}
+                    "kernel_distance": {name: one.kernel_interval.to_dict() for name, one in features.items()},
+                    "ms_ssim": {key: one.interval.to_dict() for key, one in similarity.items() if one is not None},
                 },
                 "intensity": structures,
                 "samples_by_distance": self._by_distance(samples, distances),
@@ -212,29 +204,6 @@ class RealAppearances:
         """Histogram of a structure over all cases."""
         return np.sum([one.histograms[index] for one in self.cases], axis=0)
 
-    def _distances(self, extractor: str, samples: Sequence[Appearance]) -> dict[str, list[float]]:
-        """From one random half of the real cases to samples, and to real cases of the other half, as many of each.
-
-        Small sets are far from each other whatever they hold: only sets of one size can be compared. For the same
-        reason there is no bootstrap interval: a resample holds fewer different cases, and is farther away. What there
-        is instead is one distance for each of some random halves, or none at all where one half has too few vectors.
-        """
-        rng = np.random.default_rng(0)
-        count = min(len(self.cases) // 2, len(samples))
-        found: dict[str, list[float]] = {"samples": [], "real": []}
-        for _ in range(SPLITS):
-            order = rng.permutation(len(self.cases))
-            half = len(order) // 2
-            reference = [self.cases[index] for index in order[:half]]
-            others = [self.cases[index] for index in order[half : half + count]]
-            drawn = [samples[index] for index in rng.choice(len(samples), count, replace=False)]
-            scale = self.scales[extractor]
-            for name, cases in (("samples", drawn), ("real", others)):
-                distance = _distance_if_enough(_joined(cases, extractor) / scale, _joined(reference, extractor) / scale)
-                if distance is not None:
-                    found[name].append(distance)
-        return {name: values if len(values) == SPLITS else [] for name, values in found.items()}
-
 
 @dataclass(frozen=True)
 class FidelityReport:
@@ -259,6 +228,13 @@ class FidelityReport:
                 f"| Fréchet distance, {name} | {_shown(one['samples'])} | {_shown(one['real'])} |"
                 for name, one in facts["frechet_distance"].items()
             ),
+            *(
+                f"| {title}, {name} | {_shown(one['samples'])} | {_shown(one['real'])} |"
+                for key, title in (
+                    ("kernel_distance", "kernel distance"), ("precision", "precision"), ("recall", "recall")
+                )
+                for name, one in facts[key].items()
+            ),
             f"| MS-SSIM between two images | {_shown(facts['ms_ssim']['samples'])} | "
             f"{_shown(facts['ms_ssim']['real'])} |",
             "",
@@ -272,17 +248,6 @@ class FidelityReport:
             ),
         ]  # fmt: skip
         return "\n".join(lines) + "\n"
-
-
-def _joined(cases: Sequence[Appearance], extractor: str) -> np.ndarray:
-    return np.concatenate([one.features[extractor] for one in cases])
-
-
-def _distance_if_enough(one: np.ndarray, other: np.ndarray) -> float | None:
-    """Fréchet distance; None where a set has no more vectors than they have dimensions, and no covariance."""
-    if min(len(one), len(other)) <= one.shape[1]:
-        return None
-    return frechet_distance(one, other)
 
 
 @dataclass(frozen=True)

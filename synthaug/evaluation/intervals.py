@@ -8,7 +8,7 @@ share of 0 or 1 has no width, however few the cases.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -95,6 +95,24 @@ def median_interval(values: ArrayLike) -> Interval:
 def ratio_interval(numerators: ArrayLike, denominators: ArrayLike) -> Interval:
     """Of a mean over parts of cases, of which cases have different numbers: sum of sums over sum of counts."""
     return bootstrap_interval(ratio, numerators, denominators)
+
+
+def ratio_of_means_interval(numerators: ArrayLike, denominators: ArrayLike) -> Interval:
+    """Of the mean of one set of cases, in units of the mean of another; each set is resampled by itself.
+
+    The count is that of the smaller set; without ends where that is too small.
+    """
+    one, other = (np.asarray(values, dtype=np.float64) for values in (numerators, denominators))
+    fewest = min(len(one), len(other))
+    if fewest < FEWEST_CASES:
+        return Interval(fewest, None, None, "bootstrap")
+    rng = np.random.default_rng(SEED + 1)
+
+    def ratios(drawn: np.ndarray) -> np.ndarray:
+        means = other[rng.integers(len(other), size=(len(drawn), len(other)))].mean(-1)
+        return np.asarray(np.where(means != 0, drawn.mean(-1) / np.where(means != 0, means, 1), np.nan))
+
+    return replace(bootstrap_interval(ratios, one), count=fewest)
 
 
 def share_interval(hits: int, count: int) -> Interval:

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from synthaug.errors import ConfigurationError
 from synthaug.evaluation.extractors import RandomConvolutions
+from synthaug.files.foreign_weights import read_weights
 
 VIEWS = 3
 
@@ -110,9 +111,9 @@ class AlexNetMaps:
         except ImportError as error:
             raise ConfigurationError("learned LPIPS: pip install torchvision") from error
 
-        state = _read_weights(path)
+        state = read_weights(path)
         if not any(name.startswith("lin") for name in state):
-            state = {**_read_weights(_shipped_channel_weights()), **state}
+            state = {**read_weights(_shipped_channel_weights()), **state}
         features = {name.removeprefix("features."): one for name, one in state.items() if name.startswith("features.")}
         network = alexnet(weights=None).features[: self.LAST_OF_LAYERS[-1] + 1]
         try:
@@ -143,22 +144,6 @@ def _shipped_channel_weights() -> Path:
     except ImportError as error:
         raise ConfigurationError("learned LPIPS: pip install torchmetrics") from error
     return Path(torchmetrics.__file__).parent / "functional" / "image" / "lpips_models" / "alex.pth"
-
-
-def _read_weights(path: Path) -> dict[str, torch.Tensor]:
-    import pickle
-
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ConfigurationError(f"{path}: cannot be read as weights ({reason}); check the file") from None
-    if not isinstance(state, dict):
-        raise ConfigurationError(f"{path}: holds no weights by name but a {type(state).__name__}; check the file")
-    return state
 
 
 def _slices(volume: torch.Tensor, places: torch.Tensor) -> list[torch.Tensor]:

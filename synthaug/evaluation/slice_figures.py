@@ -8,7 +8,8 @@ import numpy as np
 
 from synthaug.errors import ConfigurationError
 from synthaug.evaluation.extractors import frechet_distance
-from synthaug.evaluation.fidelity import SPLITS, Appearance, couples
+from synthaug.evaluation.feature_figures import SPLITS
+from synthaug.evaluation.fidelity import Appearance, couples
 from synthaug.evaluation.slice_extractors import VIEWS
 from synthaug.generators.intensity_scale import BRIGHT_PERCENTILE
 from synthaug.volumes import LabeledVolume

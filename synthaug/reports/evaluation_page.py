@@ -12,6 +12,7 @@ from synthaug.evaluation.control import ControlReport, spread_indices
 from synthaug.evaluation.intervals import FEWEST_CASES, RESAMPLES, SEED
 from synthaug.evaluation.real_cases import MeasuredCase
 from synthaug.evaluation.round_trip import RoundTripReport
+from synthaug.reports.alignment_section import alignment_lead, alignment_section
 from synthaug.reports.control_picture import control_chart
 from synthaug.reports.evaluation_sections import (
     anatomy_section,
@@ -117,7 +118,7 @@ class EvaluationPage:
         )
 
     def add_pairs(self, found: Mapping[str, Any], seen: SeenPairs, which: str = "") -> None:
-        """Volumes, and what else was looked at: anatomy, fidelity, memorisation.
+        """Volumes, and what else was looked at: anatomy, fidelity, alignment, memorisation.
 
         Args:
             found: figures by part, as ``evaluation.json`` has them.
@@ -144,6 +145,13 @@ class EvaluationPage:
             worst = [(seen[one["name"]], "", {"distance": f"{one['distance']:.2f}"}) for one in cases]
             gallery = slices_gallery("Intensities farthest from real ones", worst)
             yield fidelity_section(found["fidelity"], [gallery])
+        for one in found.get("alignment", {}).values():
+            worst = [
+                (seen[pair["name"]], "", {"mean Dice": f"{pair['mean_dice']:.3f}"})
+                for pair in one["pairs"][:WORST_SHOWN]
+                if pair["mean_dice"] is not None
+            ]
+            yield alignment_section(one, [slices_gallery("Lowest agreement of image and label map", worst)])
         if "memorisation" in found:
             galleries = [
                 slices_gallery(f"Nearest to a training case: {kind}", list(self._beside_training(one["nearest"], seen)))
@@ -201,12 +209,14 @@ class EvaluationPage:
 
 
 def _lead_of_pairs(found: Mapping[str, Any], which: str) -> Iterator[str]:
-    """What a reader should know at a glance of anatomy and memorisation."""
+    """What a reader should know at a glance of anatomy, alignment and memorisation."""
     of = f", {which}" if which else ""
     if "anatomy" in found:
         share = share_text(found["anatomy"]["shares"]["all"])
         interval = _interval_in_words(found["anatomy"]["intervals_95"]["shares"]["all"], ".1%")
         yield f"Anatomy{of}: {share} of {found['anatomy']['count']} label maps pass in everything ({interval})."
+    for one in found.get("alignment", {}).values():
+        yield alignment_lead(one, of)
     for kind, one in found.get("memorisation", {}).items():
         interval = _interval_in_words(one["intervals_95"]["copied_share"], ".1%")
         copies = f"{one['copies']} of {one['samples']} count as copies"

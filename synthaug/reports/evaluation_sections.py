@@ -103,9 +103,9 @@ def anatomy_section(facts: Facts, galleries: Sequence[Gallery]) -> Section:
         rows.append(
             (
                 SHARE_TITLES[key],
-                _value(share, ".1%"),
+                value_text(share, ".1%"),
                 interval_text(intervals["shares"][key], ".1%"),
-                _value(real, ".1%"),
+                value_text(real, ".1%"),
                 interval_text(intervals["real_shares"].get(key), ".1%"),
             )
         )
@@ -148,26 +148,14 @@ def _asymmetry_table(asymmetry: Facts) -> Table:
                 if found
                 else ["-", "-"]
             )
-        rows.append([*cells, _value(row.get("ks_distance"), ".3f"), _value(row.get("ks_p"), ".3f")])
+        rows.append([*cells, value_text(row.get("ks_distance"), ".3f"), value_text(row.get("ks_p"), ".3f")])
     columns = ("left structure", "generated", INTERVAL, "real", INTERVAL, "KS distance", "p")
     return Table(columns, rows, "Left against right, (L - R) / (L + R): mean ± SD, interval of the mean")
 
 
 def fidelity_section(facts: Facts, galleries: Sequence[Gallery]) -> Section:
     """Images beside real ones: Fréchet distances, diversity, intensities by structure."""
-    splits, similarity = facts["frechet_distance_over_splits"], facts["intervals_95"]["ms_ssim"]
-    rows = []
-    for name, one in facts["frechet_distance"].items():
-        rows.append(
-            (
-                f"Fréchet distance, {name}",
-                *(
-                    cell
-                    for key in ("samples", "real")
-                    for cell in (_value(one[key], ".3f"), _range(splits[name][key], ".3f"))
-                ),
-            )
-        )
+    similarity = facts["intervals_95"]["ms_ssim"]
     spread = ("figure", "samples", "range over splits", "real cases", "range over splits")
     diversity = [
         (
@@ -175,7 +163,7 @@ def fidelity_section(facts: Facts, galleries: Sequence[Gallery]) -> Section:
             *(
                 cell
                 for key in ("samples", "real")
-                for cell in (_value(facts["ms_ssim"][key], ".3f"), interval_text(similarity.get(key), ".3f"))
+                for cell in (value_text(facts["ms_ssim"][key], ".3f"), interval_text(similarity.get(key), ".3f"))
             ),
         )
     ]
@@ -185,7 +173,7 @@ def fidelity_section(facts: Facts, galleries: Sequence[Gallery]) -> Section:
             *(
                 cell
                 for key in ("sample_mean", "real_mean", "sample_distance", "real_distance")
-                for cell in (_value(one[key], ".3f"), interval_text(one["intervals_95"][key], ".3f"))
+                for cell in (value_text(one[key], ".3f"), interval_text(one["intervals_95"][key], ".3f"))
             ),
         )
         for name, one in facts["intensity"].items()
@@ -199,10 +187,24 @@ def fidelity_section(facts: Facts, galleries: Sequence[Gallery]) -> Section:
         "real cases, since small sets are never at distance 0.",
         "Fréchet distances are means over random halves of the real cases. They have no bootstrap interval: a resample "
         "holds fewer different cases than the set, and lies farther away. The range over the halves stands in its "
-        "place.",
+        "place. A distance needs more vectors than they have dimensions.",
+        "Precision: share of the samples' features that lie among real ones; recall: share of real ones that lie among "
+        "those of the samples; k = 3 nearest neighbours in other images. Both are of the same halves; they have no "
+        "bootstrap interval either, since an image that is drawn twice has itself for a neighbour.",
+        "Kernel distance: unbiased, 0 on average between sets of one kind however small they are, and below 0 by "
+        "chance; of all samples and all real cases, whose images are resampled for the interval.",
     )
     tables = (
-        Table(spread, rows),
+        Table(
+            ("extractor", "vectors: samples", "vectors: real", "dimensions", "sha256 of its weights"),
+            [
+                (name, *(str(one[key]) for key in ("samples", "real", "dimensions")), _sha256_of(name, facts))
+                for name, one in facts["vectors"].items()
+            ],
+            "Feature extractors",
+        ),
+        Table(spread, _split_rows(facts)),
+        Table(("figure", "samples", INTERVAL, "real cases", "range over splits"), _kernel_rows(facts)),
         Table(("figure", "samples", INTERVAL, "real cases", INTERVAL), diversity),
         Table(
             columns,
@@ -221,6 +223,39 @@ def fidelity_section(facts: Facts, galleries: Sequence[Gallery]) -> Section:
     return Section("Fidelity", notes, tables, galleries)
 
 
+def _split_rows(facts: Facts) -> list[tuple[str, ...]]:
+    """Figures that are means over random halves of the real cases."""
+    return [
+        (
+            f"{title}, {name}",
+            *(
+                cell
+                for one in ("samples", "real")
+                for cell in (value_text(found[one], ".3f"), _range(facts[f"{key}_over_splits"][name][one], ".3f"))
+            ),
+        )
+        for key, title in (("frechet_distance", "Fréchet distance"), ("precision", "precision"), ("recall", "recall"))
+        for name, found in facts[key].items()
+    ]
+
+
+def _kernel_rows(facts: Facts) -> list[tuple[str, ...]]:
+    return [
+        (
+            f"kernel distance, {name}",
+            value_text(one["samples"], ".4f"),
+            interval_text(facts["intervals_95"]["kernel_distance"][name], ".4f"),
+            value_text(one["real"], ".4f"),
+            _range(facts["kernel_distance_over_splits"][name]["real"], ".4f"),
+        )
+        for name, one in facts["kernel_distance"].items()
+    ]
+
+
+def _sha256_of(extractor: str, facts: Facts) -> str:
+    return str(facts.get("extractors", {}).get(extractor, {}).get("sha256", "ships with synthaug"))
+
+
 def memorisation_section(facts: Facts, galleries: Sequence[Gallery]) -> Section:
     """Distances to the nearest training case, of samples and of real cases that were held out."""
     rows, nearest = [], []
@@ -235,7 +270,7 @@ def memorisation_section(facts: Facts, galleries: Sequence[Gallery]) -> Section:
                 f"{found['threshold']:.3f}",
                 f"{found['sample_distances']['median']:.3f}",
                 f"{interval_text(intervals['sample_median'], '.3f')} (n = {found['samples']})",
-                f"{found['copies']} ({_value(found['copied_share'], '.1%')})",
+                f"{found['copies']} ({value_text(found['copied_share'], '.1%')})",
                 interval_text(intervals["copied_share"], ".1%"),
             )
         )
@@ -272,9 +307,9 @@ def round_trip_section(facts: Facts, galleries: Sequence[Gallery]) -> Section:
     rows = [
         (
             name,
-            _value(one["dice"], ".4f"),
+            value_text(one["dice"], ".4f"),
             interval_text(one["intervals_95"]["dice"], ".4f"),
-            _value(one["volume_error_percent"], ".2f"),
+            value_text(one["volume_error_percent"], ".2f"),
             interval_text(one["intervals_95"]["volume_error_percent"], ".2f"),
             str(one["intervals_95"]["dice"]["count"]),
         )
@@ -299,14 +334,15 @@ def interval_text(interval: Facts | None, form: str) -> str:
 
 def share_text(share: float) -> str:
     """``98.5 %``."""
-    return _value(share, ".1%")
+    return value_text(share, ".1%")
 
 
 def _range(ends: Sequence[float] | None, form: str) -> str:
-    return "-" if ends is None else f"{_value(ends[0], form)} to {_value(ends[1], form)}"
+    return "-" if ends is None else f"{value_text(ends[0], form)} to {value_text(ends[1], form)}"
 
 
-def _value(value: float | None, form: str, unit: str = "") -> str:
+def value_text(value: float | None, form: str, unit: str = "") -> str:
+    """``0.98``; ``-`` where there is no value."""
     return "-" if value is None else f"{value:{form}}{unit}".replace("%", " %" if form.endswith("%") else "%")
 
 
@@ -315,4 +351,4 @@ def _figure_row(
 ) -> tuple[str, str, str, str]:
     interval = intervals.get(key)
     ends = interval_text(interval, form)
-    return title, _value(value, form, unit), ends, str(interval["count"] if interval else count)
+    return title, value_text(value, form, unit), ends, str(interval["count"] if interval else count)

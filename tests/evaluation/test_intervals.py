@@ -20,6 +20,7 @@ from synthaug.evaluation.intervals import (
     mean_interval,
     median_interval,
     ratio_interval,
+    ratio_of_means_interval,
     share_interval,
 )
 from synthaug.evaluation.round_trip import RoundTrip, summarise
@@ -165,3 +166,22 @@ def test_volumes_anatomy_and_round_trips_have_intervals_beside_their_figures() -
     assert interval["low"] < facts["mean_dice"] < interval["high"]
     assert facts["by_structure"]["thalamus"]["intervals_95"]["dice"] == mean_interval(dice).to_dict()
     assert report.worst(2) == ["map_0", "map_1"]
+
+
+def test_the_ratio_of_two_sets_has_the_spread_of_both() -> None:
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(8, 1, 60), rng.normal(10, 2, 40)
+    interval = ratio_of_means_interval(one, other)
+    ratio = one.mean() / other.mean()
+    # first order: relative variances of both means add (Fieller's interval is near it)
+    error = ratio * np.sqrt(one.var() / one.mean() ** 2 / 60 + other.var() / other.mean() ** 2 / 40)
+    assert interval.low == pytest.approx(ratio - 1.96 * error, abs=0.01)
+    assert interval.high == pytest.approx(ratio + 1.96 * error, abs=0.01)
+    assert interval.count == 40
+
+
+def test_the_ratio_of_few_cases_or_to_nothing_has_no_interval() -> None:
+    many, few = np.ones(20), np.ones(FEWEST_CASES - 1)
+    assert ratio_of_means_interval(many, few).low is None
+    assert ratio_of_means_interval(few, many).count == FEWEST_CASES - 1
+    assert ratio_of_means_interval(many, 0 * many).low is None

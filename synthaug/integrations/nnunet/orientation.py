@@ -105,3 +105,19 @@ def to_reader_order(array: np.ndarray, affine: np.ndarray, codes: Sequence[str])
     order = np.argsort(transform[:, 0])
     spacing_file_order: list[Any] = [float(spacing[axis]) for axis in order]
     return np.ascontiguousarray(moved.transpose(3, 2, 1, 0)), spacing_file_order[::-1]
+
+
+def from_reader_order(array: np.ndarray, affine: np.ndarray, codes: Sequence[str]) -> np.ndarray:
+    """Undo what `to_reader_order` does to a volume.
+
+    Args:
+        array: Shape ``(k, j, i)`` in the order of nnU-Net's readers.
+        affine: That of the volume in its own order, 4x4, voxel to mm, RAS+.
+        codes: Axis codes of the reader's file order.
+
+    Returns:
+        The array in the volume's own order, ``(X, Y, Z)``.
+    """
+    target = orientations.axcodes2ornt(tuple(codes))
+    transform = orientations.ornt_transform(target, orientations.io_orientation(affine))
+    return np.ascontiguousarray(orientations.apply_orientation(array.transpose(2, 1, 0), transform))
