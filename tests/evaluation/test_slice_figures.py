@@ -31,7 +31,9 @@ def test_neighbouring_slices_are_compared_by_the_structures_of_the_dataset() -> 
 def test_joins_of_a_sequence_are_told_from_the_rest() -> None:
     pair = stack([[1, 1], [1, 1], [0, 1], [0, 1]], joins=[2])
     nan = np.nan
-    np.testing.assert_allclose(join_dice("pair", pair, ("one", "other")), [[nan, 2 / 3, nan], [1, nan, 1]])
+    found = join_dice("pair", pair, ("one", "other"))
+    assert found is not None
+    np.testing.assert_allclose(found, [[nan, 2 / 3, nan], [1, nan, 1]])
 
 
 def test_a_pair_without_joins_has_no_figure_of_them() -> None:
