@@ -10,9 +10,10 @@ import pytest
 
 from synthaug.conditions import Condition
 from synthaug.errors import GeometryError
+from synthaug.fitting.case_form import numbered
 from synthaug.generators.intensity_scale import IntensityScale
 from synthaug.labels import LabelMapping
-from synthaug.study.grid_case import GridForm, Shelf, form_of
+from synthaug.study.grid_case import GridForm, Shelf
 from synthaug.volumes import LabeledVolume
 from synthaug.volumes.grid import Grid
 from tests.stand_in_generator import StandInGenerator
@@ -26,7 +27,7 @@ def pair(volume_ml: float = 60.0) -> LabeledVolume:
 
 
 def form(scale: IntensityScale | None = None) -> GridForm:
-    return form_of(GRID, GENERATOR.scheme, (scale,))
+    return GridForm(GRID, numbered(GENERATOR.scheme), (scale,))
 
 
 def mapping(of: GridForm) -> LabelMapping:
@@ -56,7 +57,7 @@ def test_a_common_scale_is_taken_as_it_is() -> None:
 
 
 def test_a_grid_that_is_too_small_is_refused() -> None:
-    small = form_of(Grid((8, 8, 8), (8.0, 8.0, 8.0)), GENERATOR.scheme, (None,))
+    small = replace(form(), grid=Grid((8, 8, 8), (8.0, 8.0, 8.0)))
     with pytest.raises(GeometryError, match="outside the field of view"):
         small.bring("a", pair(), mapping(small))
 
@@ -79,3 +80,16 @@ def test_a_shelf_makes_a_case_once_and_again_where_the_file_is_damaged(tmp_path:
     shelf.get("a", "other content", mapping(form()), read)
     assert len(reads) == 3
     assert len(list((tmp_path / "prepared").iterdir())) == 2
+
+
+def test_a_pair_with_an_empty_channel_is_refused() -> None:
+    whole = pair()
+    lacking = replace(whole, image=np.concatenate([whole.image, 0 * whole.image]), channels=("T1", "T2"))
+    with pytest.raises(GeometryError, match="a: channel T2 is 0"):
+        replace(form(), scales=(None, None)).bring("a", lacking, mapping(form()))
+
+
+def test_intensities_that_are_no_numbers_on_the_grid_are_refused() -> None:
+    nowhere = form(IntensityScale(0.0, 0.0, absolute=True))
+    with np.errstate(all="ignore"), pytest.raises(GeometryError, match="a: an intensity is NaN or infinite"):
+        nowhere.bring("a", pair(), mapping(nowhere))
