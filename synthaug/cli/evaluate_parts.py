@@ -136,6 +136,7 @@ class EvaluationParts:
         from synthaug.evaluation.volume_table import VolumeTable
         from synthaug.reports.control_picture import draw_control
         from synthaug.reports.evaluation_page import SeenPairs
+        from synthaug.reports.evaluation_sections import counted_pairs
         from synthaug.store import Store
         from synthaug.volumes.grid import Grid
 
@@ -158,7 +159,7 @@ class EvaluationParts:
         )
         self.out.mkdir(parents=True, exist_ok=True)
         made_by = store.info.generator
-        self.text.append(f"{len(entries)} pairs of {cache}, made by {made_by}; they have passed quality control.\n")
+        self.text.append(f"{counted_pairs(len(entries))} of {cache}, made by {made_by}, passed by quality control.\n")
         controls = {}
         for name in sorted({name for entry in entries for name in entry.requested_ml}):
             points = tuple(

@@ -256,7 +256,7 @@ def test_cases_with_a_mended_header_are_other_cases(tmp_path: Path) -> None:
     case = made.data.data.first.test[0]
     before = made.data.real_case(made.data.data.first, case)
     for path in (*case.images, case.label):
-        image = nibabel.load(path)
+        image = nibabel.Nifti1Image.from_filename(path)
         affine = image.affine @ np.diag([1.0, 1.0, 0.5, 1.0])
         nibabel.save(nibabel.Nifti1Image(np.asanyarray(image.dataobj), affine), path)
     again = experiment(folder, tmp_path / "out")

@@ -101,3 +101,10 @@ def test_cases_with_equal_values_are_not_tested_on() -> None:
 def test_a_difference_that_is_no_number_is_refused() -> None:
     with pytest.raises(SynthAugError, match="hold NaN"):
         signed_rank_p(np.array([1.0, np.nan, 2.0, 3.0, 4.0, 5.0, 6.0]))
+
+
+def test_values_are_paired_by_case_whatever_their_order() -> None:
+    baseline = {0: [case(str(i), 10, 20 + 10 * i) for i in range(6)]}
+    arm = {0: [case(str(i), 10, 20 + 10 * i - (i + 1)) for i in reversed(range(6))]}
+    found = compare(arm, baseline, "volume_error_ml")
+    assert (found.difference, found.p) == (pytest.approx(-3.5), pytest.approx(2 / 64))
