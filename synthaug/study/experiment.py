@@ -196,7 +196,7 @@ class Experiment:
             result = self._train_network(run, segmenter, folder)
         if result.is_short:
             logger.warning("run %d stopped after %.0f s; it is not compared", self.runs.index(run), result.seconds)
-        self.workspace.finish_run(run, replace(result, pairs=count, notes=notes))
+        self.workspace.finish_run(run, replace(result, pairs=count, notes=(*result.notes, *notes)))
 
     def _train_network(self, run: Run, segmenter: NetworkSegmenter, folder: Path) -> RunResult:
         stage = self._stage(run, segmenter, folder)
@@ -208,7 +208,9 @@ class Experiment:
             return RunResult(stage.step, True, stage.spent_seconds, budget, 0, ())
         finally:
             self.accelerator.free_memory()
-        return RunResult(self.config.steps, False, stage.spent_seconds, budget, 0, tested)
+        skipped = stage.skipped_steps
+        notes = (f"Run {run.name}: {skipped} step(s) had no finite gradient and were left out.",) if skipped else ()
+        return RunResult(self.config.steps, False, stage.spent_seconds, budget, 0, tested, notes)
 
     def _train_nnunet(self, run: Run, segmenter: NnunetSegmenter, folder: Path, share: Share) -> RunResult:
         caches = self._caches([run]) or self._caches(self.runs)[:1]  # the trainer opens one whatever its share

@@ -363,3 +363,19 @@ def test_a_generator_without_a_structure_of_the_data_set_is_refused(tmp_path: Pa
         experiment(folder, tmp_path / "out").check()
     allowing = {"stand-in": {"generator": STAND_IN, "allow_missing": ["pituitary_gland"]}}
     experiment(folder, tmp_path / "out", generators=allowing).check()
+
+
+def test_steps_that_were_left_out_are_told_in_the_results(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = SegmenterStage._loss
+
+    def broken(stage: SegmenterStage, *given: Any) -> tuple[Any, dict[str, float]]:
+        value, figures = loss(stage, *given)
+        return value * (float("nan") if stage.step == 1 else 1.0), figures
+
+    monkeypatch.setattr(SegmenterStage, "_loss", broken)
+    made = experiment(dataset, tmp_path / "out", strategies=["real"], generators={}, schedules=[], seeds=[0])
+    made.check()
+    made.work()
+    assert results(made).notes == [f"Run {made.runs[0].name}: 1 step(s) had no finite gradient and were left out."]

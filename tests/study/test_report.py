@@ -172,3 +172,8 @@ def test_what_pairs_could_not_follow_is_told_once(tmp_path: Path) -> None:
     found = StudyResults(results.config, results.runs, noted)
     assert to_markdown(found).count("half of it is not drawn.") == 1
     assert found.to_dict()["notes"] == ["half of it is not drawn."]
+
+
+def test_a_dollar_in_a_name_is_no_formula(tmp_path: Path) -> None:
+    files = write_report(tmp_path, made_up(by_strategy, schedules={r"$\frac$": "uniform:20:80"}, ratios=[0.2, 0.5]))
+    assert [one.name for one in files if one.suffix == ".png"] == ["errors.png", "utility_by_ratio.png"]
