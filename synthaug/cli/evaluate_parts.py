@@ -90,6 +90,7 @@ class EvaluationParts:
         from synthaug.evaluation.volume_table import VolumeTable
         from synthaug.reports.control_picture import draw_control
         from synthaug.reports.evaluation_page import SeenPairs
+        from synthaug.reports.evaluation_sections import counted_pairs
         from synthaug.store import Store
         from synthaug.volumes.grid import Grid
 
@@ -113,7 +114,7 @@ class EvaluationParts:
         look = self._look(first.scheme, first.channels, grid, store.info.training_cases)(SeenPairs(store.read), most)
         self.out.mkdir(parents=True, exist_ok=True)
         made_by = store.info.generator
-        self.text.append(f"{len(entries)} pairs of {cache}, made by {made_by}; they have passed quality control.\n")
+        self.text.append(f"{counted_pairs(len(entries))} of {cache}, made by {made_by}, passed by quality control.\n")
         controls = {}
         for name in asked:
             points = tuple(

@@ -73,7 +73,7 @@ def study(
         return
     results = _results(experiment)
     complete = not results.missing
-    facts: dict[str, Any] = {"out": str(out), "runs": len(results.runs), "done": len(results.results)}
+    facts: dict[str, Any] = {"out": str(out), "runs": len(results.runs), "done": len(results.complete)}
     if complete or collect:
         from synthaug.study.report import write_report
 

@@ -81,17 +81,34 @@ def read_json_file(path: Path) -> dict[str, Any]:
 
     Raises:
         SynthAugError: missing or unreadable.
-        ConfigurationError: not JSON, or JSON that is no object.
+        ConfigurationError: not JSON, JSON that is no object, or an object with the same key twice.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_repeats)
     except OSError as error:
         raise SynthAugError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
+    except _RepeatedKeyError as error:
+        raise ConfigurationError(
+            f"{path}: key {error.args[0]!r} stands more than once in an object; give it once"
+        ) from None
     except ValueError as error:
         raise ConfigurationError(f"{path}: not JSON ({error}); write it as one JSON object") from error
     if not isinstance(content, dict):
         raise ConfigurationError(f"{path}: holds {type(content).__name__}; write it as one JSON object")
     return content
+
+
+class _RepeatedKeyError(Exception):
+    """A key that an object has twice, of which JSON readers take the last."""
+
+
+def _without_repeats(entries: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in entries:
+        if key in found:
+            raise _RepeatedKeyError(key)
+        found[key] = value
+    return found
 
 
 def _set_from_variable(tree: dict[str, Any], cls: type[Any], name: str, rest: str, value: str) -> list[Problem]:

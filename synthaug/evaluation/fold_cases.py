@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,9 @@ class FoldCases:
 def find_dataset(dataset: str | int) -> NnunetDataset:
     """A dataset by the folder of its raw files, its number or its full name.
 
+    A folder within ``nnUNet_raw`` is the data set that nnU-Net knows by its number, with its planned splits; of any
+    other, splits and all else are looked for in the folder itself.
+
     Raises:
         ConfigurationError: there is no such dataset.
     """
@@ -103,4 +107,8 @@ def find_dataset(dataset: str | int) -> NnunetDataset:
         return NnunetDataset.find(dataset)
     if not (folder / "dataset.json").is_file():
         raise ConfigurationError(f"{dataset}: holds no dataset.json; give an nnU-Net raw dataset, or its number")
+    raw_root, preprocessed_root = (os.environ.get(name) for name in ("nnUNet_raw", "nnUNet_preprocessed"))
+    folder = folder.resolve()
+    if raw_root and preprocessed_root and folder.parent == Path(raw_root).expanduser().resolve():
+        return NnunetDataset(folder.name, folder, Path(preprocessed_root).expanduser() / folder.name)
     return NnunetDataset(folder.name, folder, folder)

@@ -22,11 +22,14 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from synthaug.configuration.limits import allowed
-from synthaug.errors import ConfigurationError
+from synthaug.errors import ConfigurationError, SynthAugError
 from synthaug.files.tensors import write_tensors
 from synthaug.networks.memory_format import with_channels_last
 
 logger = logging.getLogger(__name__)
+
+MOST_SKIPPED = 10
+"""Steps in a row whose gradient is not finite: one may be, of an unlucky draw; so many tell of broken input."""
 
 CHECKPOINTS_PER_PICTURE = 5
 """A sample costs as much as a dozen steps."""
@@ -111,6 +114,8 @@ class Stage(Generic[Network]):
         self._accelerator = accelerator
         self._spent = 0.0
         self._step = 0
+        self._skipped = 0
+        self._skipped_in_a_row: dict[tuple[str, ...], int] = {}
         set_seed(seed)
         network = with_channels_last(network)
         self._ema = deepcopy(network).requires_grad_(False).to(accelerator.device)
@@ -131,6 +136,11 @@ class Stage(Generic[Network]):
     def step(self) -> int:
         """Steps that were made, over all runs."""
         return self._step
+
+    @property
+    def skipped_steps(self) -> int:
+        """Steps, of any optimiser, that were left out because their gradient was not finite, over all runs."""
+        return self._skipped
 
     @property
     def spent_seconds(self) -> float:
@@ -161,6 +171,7 @@ class Stage(Generic[Network]):
 
         Raises:
             TimeoutError: the deadline came first; run again to go on.
+            SynthAugError: `MOST_SKIPPED` steps in a row had no finite gradient.
         """
         if self.result_path.exists():
             try:
@@ -228,8 +239,22 @@ class Stage(Generic[Network]):
         norm = self._accelerator.clip_grad_norm_(learners, 1.0)
         if math.isfinite(float(norm)):
             optimiser.step()
+            self._skipped_in_a_row[turn.children] = 0
+        else:
+            self._skip(turn, float(loss.detach()))
         optimiser.zero_grad()
         return {"loss": float(loss.detach()), "gradient_norm": float(norm), **figures}
+
+    def _skip(self, turn: Turn[Network], loss: float) -> None:
+        self._skipped += 1
+        in_a_row = self._skipped_in_a_row.get(turn.children, 0) + 1
+        self._skipped_in_a_row[turn.children] = in_a_row
+        logger.warning("%s: step %d is left out, its gradient is not finite (loss %g)", self.name, self._step, loss)
+        if in_a_row >= MOST_SKIPPED:
+            raise SynthAugError(
+                f"{self.name}: the last {in_a_row} steps up to step {self._step} had no finite gradient "
+                f"(loss {loss:g}); look for broken intensities among the cases, or lower the learning rate"
+            )
 
     def _learning_rate(self) -> float:
         warm = min(1.0, (self._step + 1) / self._settings.warmup_steps)
@@ -257,6 +282,7 @@ class Stage(Generic[Network]):
             "generator": self._generator.get_state(),
             "step": self._step,
             "spent": self._spent,
+            "skipped": self._skipped,
         }
         temporary = self._state_path.with_suffix(".partial")
         torch.save(state, temporary)
@@ -275,6 +301,7 @@ class Stage(Generic[Network]):
             optimiser.load_state_dict(kept)
         self._generator.set_state(state["generator"])
         self._step, self._spent = state["step"], state["spent"]
+        self._skipped = state.get("skipped", 0)
         logger.info("%s: resumed at step %d, %.0f s spent", self.name, self._step, self._spent)
 
 

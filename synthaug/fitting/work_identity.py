@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from synthaug.errors import ConfigurationError
@@ -13,14 +14,30 @@ def refuse_other_work(path: Path, identity: str, held: str) -> None:
 
     Args:
         path: file in the folder of the work.
-        identity: text that is the same for the same work.
+        identity: JSON text that is the same for the same work.
         held: what the folder holds where it differs.
 
     Raises:
-        ConfigurationError: it differs.
+        ConfigurationError: it differs, or is damaged.
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, identity.encode())
-    elif path.read_text(encoding="utf-8") != identity:
-        raise ConfigurationError(f"{path.parent} holds {held}; choose another folder, or delete this one to start anew")
+        return
+    found = path.read_bytes().decode("utf-8", errors="replace")
+    if found == identity:
+        return
+    refuse_damaged(path, found)
+    raise ConfigurationError(f"{path.parent} holds {held}; choose another folder, or delete this one to start anew")
+
+
+def refuse_damaged(path: Path, content: str) -> None:
+    """Refuse what is no JSON: a file that was cut off or emptied tells nothing of the work.
+
+    Raises:
+        ConfigurationError: names the file.
+    """
+    try:
+        json.loads(content)
+    except (ValueError, RecursionError):
+        raise ConfigurationError(f"{path} is damaged; restore it, or delete {path.parent} to start anew") from None

@@ -15,8 +15,9 @@ def load_named_generator(name: str, /, *, device: str = "auto", **options: Any) 
     """Load a generator from the registry, or call ``python:MODULE:FACTORY``.
 
     The second form imports a module and calls a function of it with ``device`` and the options: it runs any code. It
-    exists in this function only, which is called with what stands on the command line; the registry, and so every
-    configuration, checkpoint and cache that is read from a file, knows nothing of it.
+    exists in this function only, which is called with what stands on the command line or in the study file that a
+    command is given; the registry, and so every other configuration, checkpoint and cache that is read from a file,
+    knows nothing of it.
 
     Args:
         name: a registered name, a folder of weights, or ``python:MODULE:FACTORY``.

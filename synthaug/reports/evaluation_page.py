@@ -17,6 +17,7 @@ from synthaug.reports.control_picture import control_chart
 from synthaug.reports.evaluation_sections import (
     anatomy_section,
     control_section,
+    counted_pairs,
     fidelity_section,
     interval_text,
     memorisation_section,
@@ -114,7 +115,7 @@ class EvaluationPage:
         self.lead.append(
             f"{section.title}: mean absolute error {facts['mae_percent']:.2f} % "
             f"({_interval_in_words(error, '.2f')}), slope {facts['slope_through_origin']:.4f} "
-            f"({_interval_in_words(slope, '.4f')}), {facts['count']} pairs."
+            f"({_interval_in_words(slope, '.4f')}), {counted_pairs(facts['count'])}."
         )
 
     def add_pairs(self, found: Mapping[str, Any], seen: SeenPairs, which: str = "") -> None:

@@ -28,6 +28,11 @@ CONTROL_FIGURES = (
 )
 
 
+def counted_pairs(count: int) -> str:
+    """``1 pair``, ``2 pairs``."""
+    return f"{count} pair" if count == 1 else f"{count} pairs"
+
+
 def control_section(facts: Facts, galleries: Sequence[Gallery], *, unfiltered: bool) -> Section:
     """Requested and realised volumes of one structure or group; the pairs with the largest errors come first.
 
@@ -62,10 +67,12 @@ def control_section(facts: Facts, galleries: Sequence[Gallery], *, unfiltered: b
         for pair in worst_first
     ]
     columns = ("pair", "requested, mL", "realised, mL", "error, %", "reasons to reject")
-    tables.append(Table(columns, pairs, f"All {count} pairs, the largest error first", folded=True, prose=True))
+    tables.append(
+        Table(columns, pairs, f"All of {counted_pairs(count)}, the largest error first", folded=True, prose=True)
+    )
     low, high = facts["requested_range_ml"]
     origin = "They were made once each, and none was left out." if unfiltered else "They have passed quality control."
-    asked = f"{count} pairs, {low:.1f} to {high:.1f} mL of {facts['structure']} asked for. {origin}"
+    asked = f"{counted_pairs(count)}, {low:.1f} to {high:.1f} mL of {facts['structure']} asked for. {origin}"
     where = "" if unfiltered else ", pairs of the cache"
     return Section(f"Control of {facts['structure']}{where}", (asked,), tables, galleries)
 

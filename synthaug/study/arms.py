@@ -29,7 +29,7 @@ class Arm:
         segmenter: name of the network.
         strategy: one of the study's, or `FROM_SCRATCH`.
         generator: name in the study, or None where nothing is synthetic.
-        schedule: of volumes, or None for all that the generator allows.
+        schedule: name in the study of the schedule of volumes, or None for all that the generator allows.
         ratio: share of synthetic cases in a mixed phase, or None where there is none.
         real_cases: number of training cases, or None for all, or where none is used.
     """
@@ -40,11 +40,6 @@ class Arm:
     schedule: str | None = None
     ratio: float | None = None
     real_cases: int | None = None
-
-    @property
-    def is_baseline(self) -> bool:
-        """Whether other arms are compared with this one."""
-        return self.generator is None
 
     @property
     def title(self) -> str:
@@ -131,7 +126,9 @@ def _identity(config: StudyConfig, arm: Arm, seed: int) -> dict[str, Any]:
         "dataset", "fold", "test_cases", "transfer", "spacing_mm", "shape", "structure", "structures", "steps", "batch",
         "learning_rate", "augmentation",
     )  # fmt: skip
-    identity = {"format": FORMAT, "seed": seed, "arm": asdict(arm), **{name: whole[name] for name in shared}}
+    schedule = None if arm.schedule is None else config.schedules[arm.schedule].to_dict()
+    described = {**asdict(arm), "schedule": schedule}  # its name may be that of a file, which changes
+    identity = {"format": FORMAT, "seed": seed, "arm": described, **{name: whole[name] for name in shared}}
     identity["segmenter"] = whole["segmenters"][arm.segmenter]
     if arm.generator is not None:
         identity["mix"] = arm.mix(config.switch).to_dict()

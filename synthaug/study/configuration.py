@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,11 +11,14 @@ from typing import Any, Literal
 
 from synthaug.configuration import allowed
 from synthaug.errors import ConfigurationError, did_you_mean
-from synthaug.schedules import parse_schedule
+from synthaug.schedules import VolumeSchedule, parse_schedule
 from synthaug.study.segmenters import NnunetSegmenter, Segmenter, parse_segmenters
 
 Strategy = Literal["real", "synthetic", "mixed", "synthetic-then-real", "mixed-then-real"]
 """Training strategies of MedGen3D (arXiv 2304.04106, experiment 2: E2-1 to E2-5)."""
+
+_GENERATOR_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,59}")
+"""Names of generators become names of folders."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +75,32 @@ class Transfer:
     allow_missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "dataset", _plain_path(self.dataset))
         check_held_out(self.fold, self.test_cases)
 
 
-def _parse_schedules(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, (list, tuple)) or not all(isinstance(one, str) for one in value):
-        raise ConfigurationError("a list of texts such as uniform:20:120")
-    for one in value:
-        parse_schedule(one)
-    return tuple(value)
+def _plain_path(dataset: int | str) -> int | str:
+    """The same text for the same folder, however many slashes it ends with."""
+    return os.path.normpath(dataset) if isinstance(dataset, str) and dataset else dataset
+
+
+_SCHEDULES_HELP = "a list of texts such as uniform:20:120, or an object of such texts by name"
+
+
+def _parse_schedules(value: Any) -> dict[str, VolumeSchedule]:
+    """Schedules by name; what stands in a file is read here, so that a study is of its content."""
+    if isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value):
+        _refuse_repeats("schedules", value)
+        value = {one: one for one in value}
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(_SCHEDULES_HELP)
+    found: dict[str, VolumeSchedule] = {}
+    for name, one in value.items():
+        schedule = parse_schedule(one)
+        if same := [other for other, known in found.items() if known == schedule]:
+            raise ConfigurationError(f"{same[0]} and {name} are the same schedule; give it once")
+        found[str(name)] = schedule
+    return found
 
 
 @dataclass(frozen=True)
@@ -97,7 +119,8 @@ class StudyConfig:
         strategies: axis; what is real and what synthetic over the training.
         segmenters: axis; networks with their sizes.
         generators: axis; sources of synthetic pairs, by the names that tables give them.
-        schedules: axis; volumes of the pairs; empty: all that each generator allows.
+        schedules: axis; volumes of the pairs, by the names that tables give them; empty: all that each generator
+            allows.
         ratios: axis; share of synthetic cases in mixed phases.
         switch: progress at which two-phase strategies go over to real cases.
         num_pairs: pairs made by each generator for each schedule.
@@ -106,7 +129,7 @@ class StudyConfig:
         seeds: axis; of initial weights, draws and augmentation.
         steps: of each training.
         batch: volumes in a step.
-        learning_rate: peak of the one-cycle schedule.
+        learning_rate: peak, after a linear warm-up and before a cosine decay.
         augmentation: random affine and elastic deformation, bias field, gamma and noise.
         bin_edges_ml: edges of the sizes that results are told apart by; empty: terciles of the test cases.
         budget_seconds: most training time of a run; one that does not reach its steps is reported and not compared.
@@ -127,8 +150,8 @@ class StudyConfig:
         metadata=allowed(parse=parse_segmenters, help="a list of names, or an object of sizes by name"),
     )
     generators: Mapping[str, GeneratorChoice] = field(default_factory=dict)
-    schedules: tuple[str, ...] = field(
-        default=(), metadata=allowed(parse=_parse_schedules, help="a list of texts such as uniform:20:120")
+    schedules: Mapping[str, VolumeSchedule] = field(
+        default_factory=dict, metadata=allowed(parse=_parse_schedules, help=_SCHEDULES_HELP)
     )
     ratios: tuple[float, ...] = field(default=(0.5,), metadata=allowed(above=0, below=1))
     switch: float = field(default=0.5, metadata=allowed(above=0, below=1))
@@ -143,11 +166,12 @@ class StudyConfig:
     budget_seconds: float | None = field(default=None, metadata=allowed(above=0))
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "dataset", _plain_path(self.dataset))
         check_held_out(self.fold, self.test_cases)
         for name in ("strategies", "segmenters", "ratios", "seeds"):
             if not getattr(self, name):
                 raise ConfigurationError(f"{name} is empty; give at least one")
-        for name in ("strategies", "schedules", "ratios", "seeds", "real_cases", "structures", "test_cases"):
+        for name in ("strategies", "ratios", "seeds", "real_cases", "structures", "test_cases"):
             _refuse_repeats(name, getattr(self, name) or ())
         if list(self.bin_edges_ml) != sorted(set(self.bin_edges_ml)):
             raise ConfigurationError(f"bin_edges_ml is {list(self.bin_edges_ml)}; give increasing volumes in mL")
@@ -189,6 +213,11 @@ class StudyConfig:
             synthetic = next(one for one in self.strategies if one != "real")
             raise ConfigurationError(f"strategy {synthetic} needs synthetic pairs; name a generator under generators")
         for name, choice in self.generators.items():
+            if not _GENERATOR_NAME.fullmatch(name):
+                raise ConfigurationError(
+                    f"generators has the name {name[:80]!r}; allowed: 1 to 60 letters, digits, '-', '_' and '.', the "
+                    "first no '.', since it becomes the name of a folder"
+                )
             for member in choice.blend or ():
                 found = self.generators.get(member)
                 if found is None or found.blend is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from synthaug.study.arms import Arm, Run, plan_runs
 from synthaug.study.augmentation import Augmentation
 from synthaug.study.configuration import StudyConfig
 from synthaug.study.grid_case import GridCase
+from synthaug.study.network_check import check_network
 from synthaug.study.nnunet_training import NnunetTraining, check_nnunet
 from synthaug.study.pair_cache import PairCache
 from synthaug.study.segmenter_stage import SegmenterStage, TrainingPlan, class_weights
@@ -36,26 +37,6 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 1.0
 """How often a process that has nothing left to begin looks whether the others are done."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far the runs of a study are.
-
-    Attributes:
-        done: runs with a result.
-        short: of these, runs that did not reach their steps.
-        total: runs of the study.
-    """
-
-    done: int
-    short: int
-    total: int
-
-    @property
-    def complete(self) -> bool:
-        """Whether every run has a result."""
-        return self.done == self.total
 
 
 class Experiment:
@@ -76,6 +57,7 @@ class Experiment:
         self.runs = plan_runs(config)
         self._device = device
         self._checkpoint_seconds = checkpoint_seconds
+        self._prepared: set[Path] = set()
 
     @cached_property
     def accelerator(self) -> Accelerator:
@@ -95,16 +77,21 @@ class Experiment:
         """Refuse whatever cannot end well, before any pair is made and any network trained.
 
         Raises:
-            SynthAugError: a case, structure, generator, cache or schedule that does not fit, a test case that a
-                generator was fitted on, or a folder of another study.
+            SynthAugError: a device, case, shape, network, structure, generator, cache or schedule that does not fit, a
+                test case that a generator was fitted on, or a folder of another study.
         """
+        device = choose_device(self._device)
         data = self.data
+        data.check_shape()
         for segmenter in self.config.segmenters.values():
             if isinstance(segmenter, NnunetSegmenter):
                 check_nnunet(data.data.first.dataset, segmenter)
+            elif isinstance(segmenter, NetworkSegmenter):
+                channels = len(data.data.last.dataset.channels)
+                check_network(segmenter, channels, data.data.scheme.num_classes, data.grid.shape, device)
         for cache in self._caches(self.runs):
             data.check_pairs(cache, self._device)
-        self.workspace.begin({"study": self._described(), "cases": data.identity()})
+        self.workspace.begin(config_to_dict(self.config), data.identity(), self.runs)
 
     def check_begun(self) -> None:
         """Refuse a folder of another study, or of none, without reading a case.
@@ -112,15 +99,23 @@ class Experiment:
         Raises:
             ConfigurationError: says which it is.
         """
-        self.workspace.require(self._described())
+        self.workspace.require(self.runs)
 
     def work(self, share: Share | None = None) -> None:
         """Until every run has a result: make what no other process is making, and wait for the others.
 
         A launcher ends all its processes when one of them leaves with runs missing, and what a process that was lost
-        has begun is taken over.
+        has begun is taken over. Pairs are made and brought to the grid before the first training, so that what is
+        wrong with them is known early.
+
+        Args:
+            share: this process among the others; None: the only one.
+
+        Raises:
+            SynthAugError: pairs that fail quality control or do not fit the grid, or a training that cannot go on.
         """
         share = share or Share()
+        self._make_pairs([run for run in self.runs if self._is_due(run)], share)
         claims = self.workspace.claims()
         order = share.order(len(self.runs))
         with claims.kept_alive():
@@ -141,16 +136,6 @@ class Experiment:
         claims = self.workspace.claims()
         with claims.kept_alive():
             return not self._is_due(run) or self._make_unclaimed(run, claims, Share())
-
-    def progress(self) -> Progress:
-        """How far the runs are."""
-        results = self.workspace.results(self.runs)
-        return Progress(len(results), sum(one.is_short for one in results.values()), len(self.runs))
-
-    def _described(self) -> dict[str, Any]:
-        described = config_to_dict(self.config)
-        del described["budget_seconds"]  # a run that was short may be given more
-        return described
 
     def _make_unclaimed(self, run: Run, claims: Claims, share: Share) -> bool:
         """Make a run; False where another process is making it."""
@@ -185,10 +170,20 @@ class Experiment:
         found = {cache.folder: cache for run in runs for _, cache in self.data.caches(run.arm, run.seed)}
         return list(found.values())
 
-    def _make(self, run: Run, share: Share) -> None:
-        caches = self._caches([run])
-        for cache in caches:
+    def _make_pairs(self, runs: Sequence[Run], share: Share) -> None:
+        """Pairs that are due, and on the grid where a network of the study draws from them."""
+        on_grid = [run for run in runs if isinstance(self.config.segmenters[run.arm.segmenter], NetworkSegmenter)]
+        needed = {cache.folder for cache in self._caches(on_grid)}
+        for cache in self._caches(runs):
             cache.make(self._device, share)
+            if cache.folder in needed - self._prepared:
+                self.data.prepare_pairs(cache)
+                self._prepared.add(cache.folder)
+
+    def _make(self, run: Run, share: Share) -> None:
+        self._make_pairs([run], share)
+        caches = self._caches([run])
+        notes = tuple(note for cache in caches for note in cache.notes())
         pairs = {cache.name: pair_content(*cache.open()) for cache in caches}
         folder = self.workspace.begin_run(run, {"cases": self.data.identity(), "pairs": pairs})
         logger.info("run %d of %d: %s, seed %d", self.runs.index(run), len(self.runs), _title(run.arm), run.seed)
@@ -201,7 +196,7 @@ class Experiment:
             result = self._train_network(run, segmenter, folder)
         if result.is_short:
             logger.warning("run %d stopped after %.0f s; it is not compared", self.runs.index(run), result.seconds)
-        self.workspace.finish_run(run, replace(result, pairs=count))
+        self.workspace.finish_run(run, replace(result, pairs=count, notes=(*result.notes, *notes)))
 
     def _train_network(self, run: Run, segmenter: NetworkSegmenter, folder: Path) -> RunResult:
         stage = self._stage(run, segmenter, folder)
@@ -213,7 +208,9 @@ class Experiment:
             return RunResult(stage.step, True, stage.spent_seconds, budget, 0, ())
         finally:
             self.accelerator.free_memory()
-        return RunResult(self.config.steps, False, stage.spent_seconds, budget, 0, tested)
+        skipped = stage.skipped_steps
+        notes = (f"Run {run.name}: {skipped} step(s) had no finite gradient and were left out.",) if skipped else ()
+        return RunResult(self.config.steps, False, stage.spent_seconds, budget, 0, tested, notes)
 
     def _train_nnunet(self, run: Run, segmenter: NnunetSegmenter, folder: Path, share: Share) -> RunResult:
         caches = self._caches([run]) or self._caches(self.runs)[:1]  # the trainer opens one whatever its share
@@ -229,12 +226,12 @@ class Experiment:
             steps=self.config.steps,
             device=choose_device(self._device),
         )
-        began, budget = time.monotonic(), self.config.budget_seconds
+        budget = self.config.budget_seconds
         if not training.train(budget):
-            return RunResult(0, True, time.monotonic() - began, budget, 0, ())
+            return RunResult(0, True, training.spent_seconds, budget, 0, ())
         scheme = self.data.data.first.dataset.scheme
         tested = training.test(self.config.structures or scheme.names, self.config.structure)
-        return RunResult(self.config.steps, False, time.monotonic() - began, budget, 0, tested)
+        return RunResult(self.config.steps, False, training.spent_seconds, budget, 0, tested)
 
     def _stage(self, run: Run, segmenter: NetworkSegmenter, folder: Path) -> SegmenterStage:
         config, data = self.config, self.data

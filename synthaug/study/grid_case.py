@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 from synthaug.errors import GeometryError
 from synthaug.files.canonical_json import canonical_json
 from synthaug.files.tensors import write_tensors
-from synthaug.fitting.case_form import numbered
 from synthaug.generators.case_pool import foreground_of
 from synthaug.generators.intensity_scale import IntensityScale, without_padding
 from synthaug.labels import LabelMapping, LabelScheme
@@ -30,7 +29,7 @@ class GridCase:
 
     Attributes:
         name: of the case or pair.
-        image: float16 ``(C, X, Y, Z)``; 1 stands for the brightest tissue, 0 for the background.
+        image: float16 ``(C, X, Y, Z)``; 1 stands for the 99.5th percentile of tissue, 0 for the background.
         label: uint8 ``(X, Y, Z)``, ids from 1 to the number of structures.
     """
 
@@ -65,14 +64,14 @@ class GridForm:
 
         Raises:
             LabelError: a label outside the mapping's source.
-            GeometryError: structures lie outside the grid.
+            GeometryError: structures lie outside the grid, an intensity is NaN or infinite, or a channel is empty.
         """
         inside = foreground_of(pair.image)
         affine = self.grid.affine_centred_at(box_centre_mm(inside, pair.affine))
         mapped = mapping.apply(pair.label, name)
         label = place_on_grid(mapped, pair.affine, self.grid, affine, is_label=True)
         self._refuse_cut(name, mapped, pair.affine, affine)
-        scales = [common or own for common, own in zip(self.scales, own_scales(pair), strict=True)]
+        scales = [common or own for common, own in zip(self.scales, own_scales(name, pair), strict=True)]
         channels = zip(scales, without_padding(pair.image, pair.channels), strict=True)
         image = np.stack(
             [
@@ -80,6 +79,8 @@ class GridForm:
                 for scale, one in channels
             ]
         )
+        if not np.isfinite(image).all():
+            raise GeometryError(f"{name}: an intensity is NaN or infinite; restore the image or leave the case out")
         shown = place_on_grid(inside.astype(np.uint8), pair.affine, self.grid, affine, is_label=True) > 0
         return GridCase(
             name,
@@ -102,11 +103,6 @@ class GridForm:
         """Text that is the same for the same form."""
         scales = [None if one is None else asdict(one) for one in self.scales]
         return canonical_json([asdict(self.grid), self.scheme.to_dict(), scales], indent=None)
-
-
-def form_of(grid: Grid, scheme: LabelScheme, scales: tuple[IntensityScale | None, ...]) -> GridForm:
-    """The form of a data set's cases."""
-    return GridForm(grid, numbered(scheme), scales)
 
 
 class Shelf:
@@ -136,7 +132,7 @@ class Shelf:
         try:
             found = load_file(path)
             return GridCase(name, found["image"], found["label"])
-        except (OSError, SafetensorError, KeyError):
+        except (FileNotFoundError, SafetensorError, KeyError):
             pass  # not there, or damaged: it is made anew
         case = self.form.bring(name, read(), mapping)
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -80,6 +80,26 @@ class HeldOut:
             )
         order = np.random.default_rng([_SUBSET_STREAM, seed]).permutation(len(self.training))
         return tuple(self.training[index] for index in sorted(order[:count]))
+
+
+def refuse_repeated_tests(records: Sequence[CaseRecord], dataset: str) -> None:
+    """Refuse a test case that is a copy of another, and would count twice.
+
+    Args:
+        records: of the test cases.
+        dataset: that they are of.
+
+    Raises:
+        ConfigurationError: names both.
+    """
+    for number, record in enumerate(records):
+        if copies := find_leaks([replace(one, identifier="") for one in records[:number]], [record]):
+            same = copies[0].same
+            other = next(one for one in records if getattr(one, f"{same}_sha256") == getattr(record, f"{same}_sha256"))
+            raise ConfigurationError(
+                f"test cases of {dataset}: {other.identifier} and {record.identifier} have the same {same}, and would "
+                "count twice; leave one of them out"
+            )
 
 
 def refuse_leaks(

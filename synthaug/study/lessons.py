@@ -72,7 +72,16 @@ class Lessons:
     switch: float = 1.0
 
     def draw(self, step: int, slot: int, progress: float) -> GridCase:
-        """The case at a place of the batch of a step."""
+        """The case at a place of the batch of a step.
+
+        Args:
+            step: of the training, from 0.
+            slot: place in the batch, from 0.
+            progress: of the training, 0 to below 1.
+
+        Raises:
+            SynthAugError: a pair that is read for the first time is damaged, or does not fit the grid.
+        """
         which = np.random.default_rng([_DRAW_STREAM, _WHICH, self.seed, step, slot])
         if progress >= self.switch:
             return self.second[int(which.integers(len(self.second)))]

@@ -8,10 +8,12 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from synthaug.errors import ConfigurationError, SynthAugError
@@ -20,6 +22,7 @@ from synthaug.generators.cases import CasePaths
 from synthaug.integrations.nnunet.dataset import NnunetDataset, file_ending
 from synthaug.integrations.nnunet.run_configuration import FILE_NAME, RunConfiguration, write_configuration
 from synthaug.schedules import MixSchedule
+from synthaug.study.bookkeeping import read_kept
 from synthaug.study.held_out import HeldOut
 from synthaug.study.pair_cache import PairCache
 from synthaug.study.segmenters import NnunetSegmenter
@@ -31,6 +34,7 @@ TRAINERS = {"synthetic": "nnUNetTrainerSynthAugOnly", "synthetic-then-real": "nn
 """By kind of mix; all others are left to `TRAINER`."""
 
 SPLITS = "splits_final.json"
+SPENT_FILE = "spent.json"
 LAST_LINES = 3
 
 
@@ -38,8 +42,14 @@ def check_nnunet(dataset: NnunetDataset, segmenter: NnunetSegmenter) -> None:
     """Refuse what ``nnUNetv2_train`` could not begin with.
 
     Raises:
-        ConfigurationError: the data set is not planned, the plans lack the configuration, or it is not preprocessed.
+        ConfigurationError: nnU-Net does not find the data set, it is not planned, the plans lack the configuration, or
+            it is not preprocessed.
     """
+    if dataset.raw == dataset.preprocessed:
+        raise ConfigurationError(
+            f"segmenters.nnunet: {dataset.raw} is a folder outside nnUNet_raw, where nnUNetv2_train finds no data set; "
+            "move it there, plan and preprocess it, and give its number"
+        )
     plans = dataset.plans(segmenter.plans)
     known = plans.get("configurations", {})
     if segmenter.configuration not in known:
@@ -93,8 +103,17 @@ class NnunetTraining:
         name = f"{self.trainer}__{self.segmenter.plans}__{self.segmenter.configuration}"
         return self.folder / "results" / self.held.dataset.name / name / "fold_0"
 
+    @property
+    def spent_seconds(self) -> float:
+        """Time of all calls of the command that ended, or were interrupted, so far."""
+        found = read_kept(self.folder / SPENT_FILE).get("seconds", 0.0)
+        return float(found) if isinstance(found, (int, float)) else 0.0
+
     def train(self, budget_seconds: float | None) -> bool:
         """Run ``nnUNetv2_train``, which ends with the segmentations of the test cases; go on if it was interrupted.
+
+        Args:
+            budget_seconds: most time of all calls together; None for any.
 
         Returns:
             Whether it ended within the budget.
@@ -104,6 +123,9 @@ class NnunetTraining:
         """
         if self._is_validated:
             return True
+        left = None if budget_seconds is None else budget_seconds - self.spent_seconds
+        if left is not None and left <= 0:
+            return False
         self._prepare()
         command = [
             *_console_script("nnUNetv2_train"), self.held.dataset.name, self.segmenter.configuration, "0",
@@ -112,6 +134,7 @@ class NnunetTraining:
         if any((self.output / f"checkpoint_{name}.pth").is_file() for name in ("latest", "final")):
             command.append("--c")
         log = self.folder / "train.log"
+        before, began = self.spent_seconds, time.monotonic()
         with open(log, "ab") as printed:
             try:
                 done = subprocess.run(
@@ -120,11 +143,14 @@ class NnunetTraining:
                     stdin=subprocess.DEVNULL,
                     stdout=printed,
                     stderr=subprocess.STDOUT,
-                    timeout=budget_seconds,
+                    timeout=left,
                     check=False,
                 )
             except subprocess.TimeoutExpired:
                 return False
+            finally:
+                spent = {"seconds": before + time.monotonic() - began}
+                replace_file(self.folder / SPENT_FILE, json.dumps(spent).encode())
         if done.returncode or not self._is_validated:
             last = " / ".join(log.read_text(errors="replace").split("\n")[-LAST_LINES - 1 :]).strip(" /")
             raise SynthAugError(f"nnUNetv2_train ended with exit code {done.returncode}; {log} ends: {last}")
@@ -137,7 +163,7 @@ class NnunetTraining:
         for case in self.held.test:
             label, affine = read_label(case.label, scheme)
             found, _ = read_label(self._segmentation(case), scheme)
-            voxel_ml = abs(float(torch.linalg.det(torch.from_numpy(affine[:3, :3])))) / 1000
+            voxel_ml = abs(float(np.linalg.det(affine[:3, :3]))) / 1000
             tested.append(
                 TestedCase.of(
                     case.identifier, label, found, scheme, voxel_volume_ml=voxel_ml, structures=structures,

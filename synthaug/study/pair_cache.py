@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthaug.configuration import config_to_dict
-from synthaug.errors import AmbiguousMappingError, ConfigurationError, LabelError
+from synthaug.errors import (
+    AmbiguousMappingError,
+    BoundsError,
+    ConfigurationError,
+    LabelError,
+    StoreError,
+    SynthAugError,
+)
 from synthaug.files.atomic import replace_file
 from synthaug.files.canonical_json import canonical_json
 from synthaug.generators.cases import CasePaths
-from synthaug.generators.registry import draws_from_cases
+from synthaug.generators.registry import draws_from_cases, refuse_reserved_options
 from synthaug.integrations.nnunet.channels import match_channels
 from synthaug.integrations.nnunet.dataset import NnunetDataset
 from synthaug.labels import LabelMapping, LabelScheme, propose_mapping
@@ -24,14 +31,21 @@ from synthaug.precomputing import ProgressLine, plan_requests, precompute
 from synthaug.precomputing.factory import load_named_generator
 from synthaug.precomputing.processes import Share
 from synthaug.precomputing.requests import default_schedule
-from synthaug.schedules import VolumeSchedule, parse_schedule
+from synthaug.schedules import VolumeSchedule
+from synthaug.sources.volume_index import VolumeIndex
 from synthaug.store import CaseEntry, Store, StoreInfo
+from synthaug.study.bookkeeping import read_kept
 from synthaug.study.configuration import GeneratorChoice, StudyConfig
 
 if TYPE_CHECKING:
     from synthaug.generators.protocol import PairGenerator
 
 logger = logging.getLogger(__name__)
+
+LEAST_COVERAGE = 0.9
+"""Of a schedule's draws, within the volumes of given pairs; below it the report tells how much is missing."""
+
+_NONE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -41,7 +55,8 @@ class PairCache:
     Attributes:
         name: of the generator in the study.
         choice: what makes them; no blend.
-        schedule_text: of the volumes, or None for all that the generator allows.
+        schedule: of the volumes, or None for all that the generator allows.
+        schedule_name: what the study calls it.
         num: pairs asked for.
         seed: of the pairs.
         dataset: that the generator may draw cases from.
@@ -51,7 +66,8 @@ class PairCache:
 
     name: str
     choice: GeneratorChoice
-    schedule_text: str | None
+    schedule: VolumeSchedule | None
+    schedule_name: str
     num: int
     seed: int
     dataset: NnunetDataset
@@ -71,7 +87,9 @@ class PairCache:
         """The cache of a generator of the study."""
         choice = config.generators[name]
         drawn = cases if choice.generator and draws_from_cases(choice.generator, choice.options) else ()
-        return cls(name, choice, schedule, config.num_pairs, config.pair_seed, dataset, drawn, parent)
+        followed = None if schedule is None else config.schedules[schedule]
+        words = schedule or "all volumes"
+        return cls(name, choice, followed, words, config.num_pairs, config.pair_seed, dataset, drawn, parent)
 
     @cached_property
     def folder(self) -> Path:
@@ -83,16 +101,11 @@ class PairCache:
         """Name by what determines the pairs."""
         described = {
             **config_to_dict(self.choice),
-            "schedule": self.schedule_text,
+            "schedule": None if self.schedule is None else self.schedule.to_dict(),
             "seed": self.seed,
             "cases": [one.identifier for one in self.cases],
         }
         return f"{self.name}-{hashlib.sha256(canonical_json(described).encode()).hexdigest()[:10]}"
-
-    @cached_property
-    def schedule(self) -> VolumeSchedule | None:
-        """Of the volumes, where the study names one."""
-        return None if self.schedule_text is None else parse_schedule(self.schedule_text)
 
     @property
     def where(self) -> str:
@@ -103,17 +116,19 @@ class PairCache:
         """Scheme, channels and training cases of the pairs, which may not be made yet.
 
         Raises:
-            SynthAugError: no such generator or cache, or volumes that the generator does not allow.
+            SynthAugError: no such generator or cache, volumes that the generator does not allow, or a schedule that
+                the pairs of a given cache cannot follow; names the generator.
         """
-        if self._is_made or self.choice.cache is not None:
-            store = Store.open(self.folder)
-            self._entries(store)
-            return store.info
-        generator = self._load(device)
-        generator.scheme.resolve(self._requested(generator).structure)
-        extrapolate = self.choice.extrapolate
-        plan_requests(generator, self._requested(generator), num=self.num, seed=self.seed, extrapolate=extrapolate)
-        return StoreInfo.of(generator)
+        with self._named():
+            if self._is_made or self.choice.cache is not None:
+                store = Store.open(self.folder)
+                self._coverage(self._entries(store))
+                return store.info
+            generator = self._load(device)
+            generator.scheme.resolve(self._requested(generator).structure)
+            extrapolate = self.choice.extrapolate
+            plan_requests(generator, self._requested(generator), num=self.num, seed=self.seed, extrapolate=extrapolate)
+            return StoreInfo.of(generator)
 
     def make(self, device: str, share: Share) -> None:
         """Make what is missing, together with whatever other processes do so.
@@ -123,9 +138,13 @@ class PairCache:
         """
         if self._is_made or self.choice.cache is not None:
             return
+        with self._named():
+            self._make(device, share)
+
+    def _make(self, device: str, share: Share) -> None:
         generator = self._load(device)
         store = Store.open_or_create(self.folder, StoreInfo.of(generator))
-        logger.info("%s: %d pairs for %s", self.where, self.num, self.schedule_text or "all volumes")
+        logger.info("%s: %d pairs for %s", self.where, self.num, self.schedule_name)
         summary = precompute(
             generator,
             store,
@@ -152,6 +171,18 @@ class PairCache:
         """
         store = Store.open(self.folder)
         return store, self._entries(store)
+
+    def notes(self) -> tuple[str, ...]:
+        """What readers of the results are to know of the pairs."""
+        _, entries = self.open()
+        share = self._coverage(entries)
+        if share >= LEAST_COVERAGE:
+            return ()
+        low, high = self._range_ml(entries)
+        return (
+            f"{self.where}: {share:.0%} of schedule {self.schedule_name} lies within the volumes of its pairs, "
+            f"{low:.4g} to {high:.4g} mL; the rest is not drawn.",
+        )
 
     def mapping(self, info: StoreInfo, target: LabelScheme, further: dict[str, str]) -> LabelMapping:
         """From the structures of the pairs to those that are learned.
@@ -186,15 +217,23 @@ class PairCache:
 
     @property
     def _is_made(self) -> bool:
-        if not self._marker.is_file():
+        made = read_kept(self._marker)
+        try:
+            is_enough, pairs = int(made["summary"]["requested"]) >= self.num, set(made["pairs"])
+        except (KeyError, TypeError, ValueError):  # not there, or damaged
             return False
-        made: dict[str, Any] = json.loads(self._marker.read_text(encoding="utf-8"))
-        return int(made["summary"]["requested"]) >= self.num
+        try:
+            return is_enough and pairs <= set(Store.open(self.folder).names())  # some may have been lost since
+        except StoreError:
+            return False
 
     def _entries(self, store: Store) -> list[CaseEntry]:
         entries = store.entries()
         if not entries:
-            raise ConfigurationError(f"{self.where}: {self.folder} holds no pair; fill it with `synthaug precompute`")
+            mend = (
+                "give a cache with pairs" if self.choice.cache is not None else "run the study again to have them made"
+            )
+            raise ConfigurationError(f"{self.where}: {self.folder} holds no pair; {mend}")
         if self.schedule is not None and self.schedule.structure not in entries[0].realised_ml:
             raise ConfigurationError(
                 f"{self.where}: its pairs have no volume of {self.schedule.structure!r}, which is scheduled; known are "
@@ -204,11 +243,52 @@ class PairCache:
             logger.warning("%s: %s holds %d pairs of %d", self.where, self.folder, len(entries), self.num)
         return entries[: self.num]  # names come from a hash: the first ones are any
 
+    def _range_ml(self, entries: Sequence[CaseEntry]) -> tuple[float, float]:
+        assert self.schedule is not None
+        volumes = [one.realised_ml[self.schedule.structure] for one in entries]
+        return min(volumes), max(volumes)
+
+    def _coverage(self, entries: Sequence[CaseEntry]) -> float:
+        """Share of the schedule that pairs of a given cache can follow, where they follow it least; 1 without one.
+
+        Raises:
+            ConfigurationError: at some progress of the training, nothing of it.
+        """
+        if self.choice.cache is None or self.schedule is None:
+            return 1.0
+        index = VolumeIndex(
+            [one.name for one in entries], [one.realised_ml[self.schedule.structure] for one in entries]
+        )
+        share = min(index.coverage(self.schedule, progress) for progress in self.schedule.phases)
+        if share < _NONE:
+            low, high = self._range_ml(entries)
+            raise ConfigurationError(
+                f"{self.where}: schedule {self.schedule_name} draws no volume of its pairs, {low:.4g} to {high:.4g} mL "
+                f"of {self.schedule.structure}; give a schedule within, or a cache of other volumes"
+            )
+        return share
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """Errors say which generator of the study they are about, and mends are those that a study has."""
+        try:
+            yield
+        except BoundsError as error:
+            text = str(error)
+            if "--extrapolate" in text:
+                text = f'{text.rpartition(";")[0]}; change schedules, or set "extrapolate": true under {self.where}'
+            raise BoundsError(f"{self.where}: {text}") from error
+        except SynthAugError as error:
+            if str(error).startswith(self.where):
+                raise
+            raise ConfigurationError(f"{self.where}: {error}") from error
+
     def _load(self, device: str) -> PairGenerator:
         assert self.choice.generator is not None
         drawn: dict[str, Any] = {}
         if self.cases:
             drawn = {"cases": list(self.cases), "scheme": self.dataset.scheme, "channels": self.dataset.channels}
+        refuse_reserved_options(self.choice.options)
         for key in drawn:
             if key in self.choice.options:
                 raise ConfigurationError(f"{self.where}.options.{key}: the study says which cases; leave it out")

@@ -92,7 +92,7 @@ def _errors(results: StudyResults) -> Figure:
             "o",
             alpha=0.7,
             color=colours[arm.title],
-            label=arm.title,
+            label=_plain(arm.title),
         )
     found = [axes.get_legend_handles_labels() for axes in panels.values()]
     legend = {label: handle for handles, labels in found for handle, label in zip(handles, labels, strict=True)}
@@ -105,12 +105,17 @@ def _curves(curves: Mapping[str, Curve], axis: str, structure: str) -> Figure:
     for place, words in ((1, f"{structure}: MAE of the volume (mL)"), (2, "Dice")):
         axes = figure.add_subplot(1, 2, place)
         for name, curve in curves.items():
-            axes.plot([point[0] for point in curve], [point[place] for point in curve], marker="o", label=name)
+            axes.plot([point[0] for point in curve], [point[place] for point in curve], marker="o", label=_plain(name))
         axes.set_xlabel(AXES[axis])
         axes.set_ylabel(words)
         axes.grid(alpha=0.3)
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", fontsize=8)
     return figure
+
+
+def _plain(text: str) -> str:
+    """Text of the user's, in which a dollar begins no formula."""
+    return text.replace("$", r"\$")
 
 
 def _save(path: Path, figure: Figure) -> None:

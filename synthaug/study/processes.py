@@ -17,8 +17,13 @@ def leave_the_launcher(device: str) -> Share:
 
     Args:
         device: ``auto``: the GPU of this process, where there are GPUs; or a torch device.
+
+    Raises:
+        ConfigurationError: the device does not exist here.
     """
     import torch
+
+    from synthaug.networks.precision import choose_device
 
     index, count = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     local = int(os.environ.get("LOCAL_RANK", 0))
@@ -27,5 +32,6 @@ def leave_the_launcher(device: str) -> Share:
     if device == "auto" and torch.cuda.is_available():
         device = f"cuda:{local % torch.cuda.device_count()}"
     if device.startswith("cuda:"):
+        choose_device(device)
         torch.cuda.set_device(device)  # accelerate takes the current one
     return Share(index, count, device)

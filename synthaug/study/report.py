@@ -47,7 +47,11 @@ def write_report(folder: Path, results: StudyResults) -> list[Path]:
 
 
 def to_markdown(results: StudyResults) -> str:
-    """All tables."""
+    """All tables, as text.
+
+    Args:
+        results: of the runs that are done; without any, the text says so and has no table.
+    """
     tables = (line for one in study_tables(results) for line in one.to_markdown())
     return "\n".join([f"# {_title(results)}", "", _state(results), "", *tables]) + "\n"
 
@@ -86,7 +90,7 @@ def _state(results: StudyResults) -> str:
     """How far the study is, in a sentence or two."""
     config = results.config
     text = (
-        f"{len(results.results)} of {len(results.runs)} runs are done; every training takes {config.steps} steps of "
+        f"{len(results.complete)} of {len(results.runs)} runs are done; every training takes {config.steps} steps of "
         f"{config.batch} volumes."
     )
     if results.short:
@@ -94,7 +98,7 @@ def _state(results: StudyResults) -> str:
             f" {len(results.short)} run(s) spent their budget before that and are not compared: "
             f"{', '.join(run.name for run in results.short)}."
         )
-    return text
+    return " ".join([text, *results.notes])
 
 
 def _arm_columns(arm: Arm) -> dict[str, Any]:

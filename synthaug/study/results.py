@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -55,8 +56,26 @@ class StudyResults:
                    for one in cases}  # fmt: skip
         return size_bins(list(volumes.values()), self.config.bin_edges_ml)
 
+    @property
+    def complete(self) -> list[Run]:
+        """Runs that made all their steps."""
+        return [run for run, result in self.results.items() if not result.is_short]
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be known of the pairs of complete runs, each once."""
+        return list(dict.fromkeys(note for run in self.complete for note in self.results[run].notes))
+
     def figures(self, arm: Arm, within: SizeBin) -> dict[str, Any]:
-        """Figures of an arm; see `arm_figures`."""
+        """Figures of an arm over the cases of a size; see `arm_figures`.
+
+        Args:
+            arm: one of `by_arm`.
+            within: the size.
+
+        Raises:
+            KeyError: no run of the arm is complete.
+        """
         return arm_figures(self.by_arm[arm], within)
 
     def baseline_of(self, arm: Arm) -> Arm | None:
@@ -90,6 +109,7 @@ class StudyResults:
             "runs": len(self.runs),
             "missing": [run.name for run in self.missing],
             "short": [run.name for run in self.short],
+            "notes": self.notes,
             "steps": self.config.steps,
             "structure": self.config.structure,
             "arms": [self._described(arm) for arm in self.by_arm],
@@ -101,6 +121,10 @@ class StudyResults:
             **vars(arm),
             "title": arm.title,
             "pairs": pairs[0] if pairs else 0,
-            "sizes": {one.name: self.figures(arm, one) for one in self.bins},
+            "sizes": [
+                {"name": one.name, "low_ml": one.low_ml, "high_ml": one.high_ml if one.high_ml < math.inf else None}
+                | self.figures(arm, one)
+                for one in self.bins
+            ],
             "comparisons": [vars(one) for one in self.comparisons.get(arm, [])],
         }

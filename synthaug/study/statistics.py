@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from synthaug.errors import SynthAugError
 from synthaug.study.tested_case import TestedCase
 
 LEAST_CASES = 6
@@ -48,15 +49,24 @@ def size_bins(volumes_ml: Sequence[float], edges_ml: Sequence[float] = ()) -> li
     """
     inner = list(edges_ml)
     if not inner and len(set(volumes_ml)) >= 3:
-        inner = sorted({float(one) for one in np.quantile(volumes_ml, (1 / 3, 2 / 3))})
+        terciles = {float(one) for one in np.quantile(volumes_ml, (1 / 3, 2 / 3))}
+        inner = sorted(one for one in terciles if one > min(volumes_ml))  # below the least there is no case
     if not inner:
         return [EVERY_SIZE]
     limits = [0.0, *inner, np.inf]
-    bins = []
-    for low, high in itertools.pairwise(limits):
-        words = f"below {high:.3g}" if low == 0 else f"from {low:.3g}" if high == np.inf else f"{low:.3g} to {high:.3g}"
-        bins.append(SizeBin(f"{words} mL", low, high))
-    return [EVERY_SIZE, *bins]
+    texts = _distinct(inner)
+    words = [f"below {texts[0]}", *(f"{low} to {high}" for low, high in itertools.pairwise(texts)), f"from {texts[-1]}"]
+    bounds = itertools.pairwise(limits)
+    return [EVERY_SIZE, *(SizeBin(f"{one} mL", low, high) for one, (low, high) in zip(words, bounds, strict=True))]
+
+
+def _distinct(edges: Sequence[float]) -> list[str]:
+    """Edges with as many decimals as tell them from each other and from 0; none where all are whole numbers."""
+    for digits in range(0 if all(one == round(one) for one in edges) else 1, 17):
+        texts = [f"{one:.{digits}f}" for one in edges]
+        if len(set(texts)) == len(texts) and all(float(text) > 0 for text in texts):
+            return texts
+    return [repr(one) for one in edges]
 
 
 def arm_figures(by_seed: Mapping[int, Sequence[TestedCase]], within: SizeBin) -> dict[str, Any]:
@@ -99,13 +109,15 @@ class Comparison:
     Attributes:
         metric: key of `METRICS`.
         cases: pairs of values.
+        different: of these, pairs whose values differ; the others tell the test nothing, which drops them.
         difference: mean over the cases, of the arm less the baseline; None without a common case and seed.
-        p: two-sided, of Wilcoxon's signed-rank test; None with fewer cases than `LEAST_CASES`.
+        p: two-sided, of Wilcoxon's signed-rank test; None with fewer pairs that differ than `LEAST_CASES`.
         adjusted_p: after Holm, over all comparisons of the metric.
     """
 
     metric: str
     cases: int
+    different: int
     difference: float | None
     p: float | None
     adjusted_p: float | None = None
@@ -119,14 +131,25 @@ def compare(
     ours, theirs = (_means_by_case(one, seeds, metric) for one in (arm, baseline))
     common = sorted(set(ours) & set(theirs))
     differences = np.array([ours[name] - theirs[name] for name in common])
-    p = signed_rank_p(differences) if len(differences) >= LEAST_CASES else None
-    return Comparison(metric, len(common), _mean(differences), p)
+    different = int(np.count_nonzero(differences))
+    p = signed_rank_p(differences) if different >= LEAST_CASES else None
+    return Comparison(metric, len(common), different, _mean(differences), p)
 
 
 def signed_rank_p(differences: np.ndarray) -> float:
-    """Two-sided p of Wilcoxon's signed-rank test of paired differences, 1 where all are 0."""
+    """Two-sided p of Wilcoxon's signed-rank test of paired differences, 1 where all are 0.
+
+    Differences of 0 are dropped, as Wilcoxon did.
+
+    Raises:
+        SynthAugError: a difference is NaN or infinite.
+    """
     from scipy.stats import wilcoxon
 
+    if not np.isfinite(differences).all():
+        raise SynthAugError(
+            f"differences {differences.tolist()} hold NaN or infinity; leave such cases out of the test"
+        )
     if not np.any(differences):
         return 1.0
     return float(wilcoxon(differences).pvalue)

@@ -6,17 +6,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from synthaug.errors import ConfigurationError, LabelError, did_you_mean
+from synthaug.errors import ConfigurationError, GeometryError, LabelError, did_you_mean
+from synthaug.files.canonical_json import canonical_json
 from synthaug.fitting.case_checks import check_count
+from synthaug.fitting.case_form import numbered
 from synthaug.generators.cases import CasePaths
 from synthaug.labels import LabelMapping, LabelScheme
 from synthaug.store import CaseEntry, Store
 from synthaug.study.arms import FROM_SCRATCH, Arm
-from synthaug.study.case_survey import CaseFacts, common_scales, plan_grid, survey_cases
+from synthaug.study.case_survey import CaseFacts, common_scales, plan_grid, refuse_cut, survey_cases
 from synthaug.study.configuration import StudyConfig
-from synthaug.study.grid_case import GridCase, GridForm, Shelf, form_of
-from synthaug.study.held_out import HeldOut, refuse_leaks
+from synthaug.study.grid_case import GridCase, GridForm, Shelf
+from synthaug.study.held_out import HeldOut, refuse_leaks, refuse_repeated_tests
 from synthaug.study.lessons import Lessons, PairPool
 from synthaug.study.pair_cache import PairCache, decided_mapping
 from synthaug.study.workspace import SURVEY_FILES
@@ -69,13 +72,13 @@ class StudyData:
                 f"transfer.dataset: {found.last.dataset.name} has {len(found.last.dataset.channels)} channel(s), "
                 f"{first.dataset.name} {len(first.dataset.channels)}; give a data set with as many"
             )
-        assert found.first_mapping.target.names
+        _ = found.first_mapping  # refuses labels that do not fit
         return found
 
     @cached_property
     def scheme(self) -> LabelScheme:
         """Structures that are learned, with ids from 1 to N."""
-        return form_of(Grid((1, 1, 1), self.config.grid_spacing_mm), self.last.dataset.scheme, ()).scheme
+        return numbered(self.last.dataset.scheme)
 
     @cached_property
     def first_mapping(self) -> LabelMapping:
@@ -87,7 +90,10 @@ class StudyData:
         return decided_mapping(source, self.scheme, dict(transfer.mapping), transfer.allow_missing, "transfer")
 
     def survey(self, progress: Callable[[int, int], None] | None = None) -> SurveyedData:
-        """Read every case once, and refuse test cases that occur among the training cases.
+        """Read every case once, and refuse test cases that occur among the training cases, or twice.
+
+        Args:
+            progress: called with how many are read, and how many there are.
 
         Raises:
             LeakageError: names them.
@@ -98,10 +104,11 @@ class StudyData:
             cases = (*held.training, *held.test)
             facts[held.dataset.name] = survey_cases(held.dataset, cases, self.folder / name, progress)
         surveyed = SurveyedData(self, facts)
+        refuse_repeated_tests(surveyed.test_records, self.last.dataset.name)
         for held in dict.fromkeys((self.first, self.last)):
             records = surveyed.training_records(held)
             if held is not self.last:  # another data set may give other subjects the same names
-                records = [replace(one, identifier=f"{held.dataset.name}/{one.identifier}") for one in records]
+                records = [_prefixed(one, held) for one in records]
             where = f"training cases of {held.dataset.name}"
             refuse_leaks({where: records}, surveyed.test_records, self.last.dataset.name)
         return surveyed
@@ -147,19 +154,25 @@ class SurveyedData:
         for held in (self.data.first, self.data.last):
             training = [self.facts_of(held, one) for one in held.training]
             scales = common_scales(training, held.dataset.channels)
-            form = replace(form_of(self.grid, self.data.last.dataset.scheme, scales), scheme=self.data.scheme)
-            shelves[held.dataset.name] = Shelf(self.data.folder / "prepared", form)
+            shelves[held.dataset.name] = Shelf(
+                self.data.folder / "prepared", GridForm(self.grid, self.data.scheme, scales)
+            )
         return shelves
 
-    @property
-    def form(self) -> GridForm:
-        """Of the data set that is tested on."""
-        return self.shelves[self.data.last.dataset.name].form
+    def check_shape(self) -> None:
+        """Refuse a given shape that cuts off what is labelled in a case.
 
-    def identity(self) -> dict[str, list[dict[str, str | None]]]:
+        Raises:
+            GeometryError: names the case and the shape that is needed.
+        """
+        if self.data.config.shape is not None:
+            for facts in self.facts.values():
+                refuse_cut(facts, self.grid)
+
+    def identity(self) -> dict[str, list[dict[str, Any]]]:
         """Content of all cases, JSON-ready."""
         return {
-            name: [vars(facts.record) for _, facts in sorted(of_dataset.items())]
+            name: [facts.content for _, facts in sorted(of_dataset.items())]
             for name, of_dataset in sorted(self.facts.items())
         }
 
@@ -168,7 +181,7 @@ class SurveyedData:
         dataset = held.dataset
         of_last = held is self.data.last
         mapping = _same_names(dataset.scheme, self.data.scheme) if of_last else self.data.first_mapping
-        content = repr(self.facts_of(held, case).record)
+        content = canonical_json(self.facts_of(held, case).content, indent=None)
 
         def read() -> LabeledVolume:
             return read_pair(case.images, case.label, dataset.scheme, dataset.channels)
@@ -203,11 +216,32 @@ class SurveyedData:
             ConfigurationError: names the generator and what it lacks.
         """
         info = cache.head(device)
-        compared = set(self.training_records(self.data.first))  # drawn from; they were compared already
-        seen = [one for one in info.training_cases if one not in compared]
+        seen = [_prefixed(one, self.data.first) if self._is_of_first(one) else one for one in info.training_cases]
         refuse_leaks({cache.where: seen}, self.test_records, self.data.last.dataset.name)
         cache.mapping(info, self.data.scheme, self._decided)
         cache.channel_order(info, self.data.first.dataset.channels)
+
+    def _is_of_first(self, record: CaseRecord) -> bool:
+        """Whether it is of a case of the first data set that is not tested on, though its name may be tested on."""
+        facts = self.facts[self.data.first.dataset.name].get(record.identifier)
+        if facts is None or (self.data.first is self.data.last and facts.record in self.test_records):
+            return False
+        known = (facts.record.image_sha256, facts.record.label_sha256)
+        found = (record.image_sha256, record.label_sha256)
+        return any(one is not None and one == other for one, other in zip(known, found, strict=True))
+
+    def prepare_pairs(self, cache: PairCache) -> None:
+        """Bring all pairs of a cache, which are made already, to the grid.
+
+        Raises:
+            SynthAugError: a pair does not fit; names the generator.
+        """
+        read, names = self._reader(cache)
+        for name in names:
+            try:
+                read(name)
+            except GeometryError as error:
+                raise GeometryError(f"{cache.where}: pair {error}") from error
 
     def lessons(self, arm: Arm, seed: int) -> Lessons:
         """What a run is shown; its pairs are made already."""
@@ -226,6 +260,14 @@ class SurveyedData:
         return Lessons(real, pools, mix, seed, second, switch)
 
     def _pool(self, cache: PairCache) -> PairPool:
+        read, names = self._reader(cache)
+        _, entries = cache.open()
+        schedule = cache.schedule
+        volumes = [one.realised_ml[schedule.structure] if schedule else 0.0 for one in entries]
+        return PairPool(names, volumes, schedule, read)
+
+    def _reader(self, cache: PairCache) -> tuple[Callable[[str], GridCase], list[str]]:
+        """What gives a pair on the grid by its name, and the names."""
         store, entries = cache.open()
         mapping = cache.mapping(store.info, self.data.scheme, self._decided)
         order = cache.channel_order(store.info, self.data.first.dataset.channels)
@@ -235,9 +277,7 @@ class SurveyedData:
             content = f"{store.info.fingerprint} {name} {order}"
             return shelf.get(name, content, mapping, lambda: _reordered(store.read(name), order))
 
-        schedule = cache.schedule
-        volumes = [one.realised_ml[schedule.structure] if schedule else 0.0 for one in entries]
-        return PairPool([one.name for one in entries], volumes, schedule, read)
+        return read, [one.name for one in entries]
 
     @property
     def _decided(self) -> dict[str, str]:
@@ -248,6 +288,11 @@ class SurveyedData:
 def pair_content(store: Store, entries: Sequence[CaseEntry]) -> list[str]:
     """What tells the pairs of a cache from others: their names follow from generator, condition and seed."""
     return [store.info.fingerprint, *(one.name for one in entries)]
+
+
+def _prefixed(record: CaseRecord, held: HeldOut) -> CaseRecord:
+    """Another data set may give other subjects the same names."""
+    return replace(record, identifier=f"{held.dataset.name}/{record.identifier}")
 
 
 def _same_names(source: LabelScheme, target: LabelScheme) -> LabelMapping:

@@ -32,8 +32,8 @@ class StudyTable:
     def to_markdown(self) -> list[str]:
         """Lines, with the heading."""
         rule = "|" + "---|" * self.text_columns + "---:|" * (len(self.columns) - self.text_columns)
-        head, *rows = (f"| {' | '.join(row)} |" for row in (self.columns, *self.rows))
-        return [f"## {self.title}", "", *([self.note, ""] if self.note else []), head, rule, *rows, ""]
+        head, *rows = (f"| {' | '.join(map(_cell, row))} |" for row in (self.columns, *self.rows))
+        return [f"## {_cell(self.title)}", "", *([self.note, ""] if self.note else []), head, rule, *rows, ""]
 
     def to_section(self) -> Section:
         """Part of a page; the words of a row are its name."""
@@ -91,18 +91,18 @@ def _by_size(results: StudyResults) -> Iterator[StudyTable]:
 def _comparisons(results: StudyResults) -> Iterator[StudyTable]:
     if not results.comparisons:
         return
-    tests = tuple(one for words in METRICS.values() for one in (f"{words}: difference", "p (Holm)"))
+    tests = tuple(one for words in METRICS.values() for one in (f"{words}: difference", "cases", "p (Holm)"))
     rows = []
     for arm, found in results.comparisons.items():
         baseline = results.baseline_of(arm)
-        against = (baseline.title if baseline else "-", str(found[0].cases))
-        figures = (cell for one in found for cell in (shown(one.difference, 3, sign=True), _p(one)))
-        rows.append((arm.segmenter, arm.title, *against, *figures))
+        figures = (cell for one in found for cell in (shown(one.difference, 3, sign=True), _tested_on(one), _p(one)))
+        rows.append((arm.segmenter, arm.title, baseline.title if baseline else "-", *figures))
     note = (
         "Wilcoxon's signed-rank test, two-sided, over test cases, each with its mean over the seeds; adjusted after "
-        f"Holm for all arms of a metric. Below {LEAST_CASES} cases no p can be under 0.05, and none is given."
+        "Holm for all arms of a metric. Cases in which both arms have the same value are dropped from the test; with "
+        f"fewer than {LEAST_CASES} that differ no p can be under 0.05, and none is given."
     )
-    columns = ("segmenter", "arm", "against", "cases", *tests)
+    columns = ("segmenter", "arm", "against", *tests)
     yield StudyTable("Against real cases alone", columns, tuple(rows), text_columns=3, note=note)
 
 
@@ -116,7 +116,16 @@ def _by_structure(results: StudyResults) -> Iterator[StudyTable]:
 
 
 def _p(one: Comparison) -> str:
-    return f"too few cases ({one.cases})" if one.p is None else shown(one.adjusted_p, 4)
+    return f"too few cases ({one.different})" if one.p is None else shown(one.adjusted_p, 4)
+
+
+def _tested_on(one: Comparison) -> str:
+    return str(one.cases) if one.different == one.cases else f"{one.cases}, of which {one.different} differ"
+
+
+def _cell(text: str) -> str:
+    """Text that stays within its cell of a table in Markdown."""
+    return " ".join(text.replace("|", "\\|").split())
 
 
 def _error(one: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from synthaug.errors import ConfigurationError
 from synthaug.files.atomic import replace_file
 from synthaug.files.canonical_json import canonical_json
-from synthaug.fitting.work_identity import refuse_other_work
+from synthaug.fitting.work_identity import refuse_damaged, refuse_other_work
 from synthaug.store.claims import Claims
 from synthaug.study.arms import Run
 from synthaug.study.tested_case import TestedCase
@@ -33,6 +33,7 @@ class RunResult:
         budget_seconds: that it had, or None.
         pairs: number of synthetic pairs that it could draw from.
         tested: figures of the test cases.
+        notes: what readers of the results are to know of the pairs.
     """
 
     steps: int
@@ -41,17 +42,18 @@ class RunResult:
     budget_seconds: float | None
     pairs: int
     tested: tuple[TestedCase, ...]
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form; `from_dict` reads it back."""
-        return {**vars(self), "tested": [one.to_dict() for one in self.tested]}
+        return {**vars(self), "tested": [one.to_dict() for one in self.tested], "notes": list(self.notes)}
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> RunResult:
         """The inverse of `to_dict`."""
         tested = tuple(TestedCase.from_dict(one) for one in found["tested"])
         plain = {key: found[key] for key in ("steps", "is_short", "seconds", "budget_seconds", "pairs")}
-        return cls(**plain, tested=tested)
+        return cls(**plain, tested=tested, notes=tuple(found["notes"]))
 
 
 class Workspace:
@@ -64,26 +66,64 @@ class Workspace:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def begin(self, identity: Mapping[str, Any]) -> None:
-        """Write down what the folder is for.
+    def begin(self, study: Mapping[str, Any], cases: Mapping[str, Any], runs: Collection[Run]) -> None:
+        """Write down what the folder is for. A study may gain runs, and change while none has begun.
+
+        Args:
+            study: its file, JSON-ready.
+            cases: content of its cases, JSON-ready.
+            runs: all of its runs.
 
         Raises:
-            ConfigurationError: it is for another study.
+            ConfigurationError: runs that are there are not of this study, or not of these cases.
         """
-        refuse_other_work(self.folder / STUDY_FILE, canonical_json(identity), "another study")
+        path, text = self.folder / STUDY_FILE, canonical_json({"study": study, "cases": cases})
+        begun = self._begun()
+        self._refuse_other_runs(runs)
+        if begun is not None and self._run_names() and begun.get("cases") != json.loads(canonical_json(cases)):
+            raise ConfigurationError(
+                f"--out {self.folder}: holds runs that were begun with other cases; restore these, or choose another "
+                "folder"
+            )
+        if begun != json.loads(text):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            replace_file(path, text.encode())
 
-    def require(self, study: Mapping[str, Any]) -> None:
+    def require(self, runs: Collection[Run]) -> None:
         """Refuse to collect another study, or none.
+
+        Args:
+            runs: of the study that is collected.
 
         Raises:
             ConfigurationError: says which it is.
         """
+        if self._begun() is None:
+            raise ConfigurationError(f"--out {self.folder}: holds no study, so there is nothing to collect")
+        self._refuse_other_runs(runs)
+
+    def _begun(self) -> dict[str, Any] | None:
+        """What the folder is for; None where it is for nothing yet."""
+        path = self.folder / STUDY_FILE
         try:
-            begun = json.loads((self.folder / STUDY_FILE).read_text(encoding="utf-8"))["study"]
-        except (OSError, ValueError, KeyError):
-            raise ConfigurationError(f"--out {self.folder}: holds no study, so there is nothing to collect") from None
-        if begun != json.loads(canonical_json(study)):
-            raise ConfigurationError(f"--out {self.folder}: holds another study; give the file that it was begun with")
+            text = path.read_bytes().decode("utf-8", errors="replace")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        refuse_damaged(path, text)
+        found = json.loads(text)
+        return found if isinstance(found, dict) else {}
+
+    def _run_names(self) -> set[str]:
+        runs = self.folder / "runs"
+        return {one.parent.name for one in runs.glob("*/run.json")} if runs.is_dir() else set()
+
+    def _refuse_other_runs(self, runs: Collection[Run]) -> None:
+        if others := sorted(self._run_names() - {run.name for run in runs}):
+            raise ConfigurationError(
+                f"--out {self.folder}: holds another study, with {len(others)} run(s) that this one has not "
+                f"({', '.join(others[:3])}); give the file that it was begun with, which may gain runs, or "
+                "choose another folder"
+            )
 
     def refuse_foreign(self) -> None:
         """Refuse a folder that holds something else than a study.

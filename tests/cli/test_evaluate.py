@@ -225,3 +225,16 @@ def test_images_are_compared_with_real_ones(
     assert "0 real case(s) with an image among --real" in capsys.readouterr().err
     assert run(["evaluate", *asked]) == 2
     assert "--fidelity: changes nothing here; give --real DIR" in capsys.readouterr().err
+
+
+def test_a_single_pair_is_one_pair(tmp_path: Path) -> None:
+    cache, out = tmp_path / "cache", tmp_path / "report"
+    assert (
+        run(["precompute", "--generator", STAND_IN, "--num", "1", "--schedule", "uniform:20:120", "--out", str(cache)])
+        == 0
+    )
+    assert run(["evaluate", "--generated", str(cache), "--out", str(out)]) == 0
+    for name in ("evaluation.md", "report.html"):
+        text = (out / name).read_text()
+        assert "1 pairs" not in text
+        assert "1 pair" in text

@@ -73,3 +73,16 @@ def test_a_generator_that_lacks_a_structure_is_refused(raw: Path) -> None:
     real.refuse_lacking_structures({"whole": scheme})
     with pytest.raises(ConfigurationError, match="other: makes no thalamus"):
         real.refuse_lacking_structures({"whole": scheme, "other": poor})
+
+
+def test_a_folder_within_nnunet_raw_has_the_split_of_its_number(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preprocessed = tmp_path / "preprocessed" / raw.name
+    preprocessed.mkdir(parents=True)
+    write_split(preprocessed, "bc", "a")
+    assert [one.identifier for one in FoldCases.find(str(raw), 0).held_out] == ["c"]
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path))
+    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path / "preprocessed"))
+    for name in (str(raw), f"{raw}/", "1"):
+        assert [one.identifier for one in FoldCases.find(name, 0).held_out] == ["a"]

@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from synthaug.errors import SynthAugError
 from synthaug.fitting.stage import Stage, StageSettings, Turn
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerator")
@@ -58,3 +59,20 @@ def test_a_stage_that_is_stopped_gives_what_one_run_gives(tmp_path: Path) -> Non
     for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
         # the learning rate follows the time that was spent, a millionth of the budget
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_steps_without_a_gradient_are_counted_and_many_in_a_row_end_the_stage(tmp_path: Path) -> None:
+    broken = {3}
+
+    def sometimes(game: Game, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
+        loss, figures = towards(game, generator)
+        return (loss * float("nan") if made.step in broken else loss), figures
+
+    made = stage(tmp_path / "once", [Turn(sometimes)], steps=10)
+    assert bool(made.run().first.weight.isfinite())
+    assert made.skipped_steps == 1
+    broken |= set(range(4, 60))
+    made = stage(tmp_path / "always", [Turn(sometimes)])
+    with pytest.raises(SynthAugError, match=r"game: the last 10 steps .*no finite gradient"):
+        made.run()
+    assert made.step == 12

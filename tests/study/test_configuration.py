@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from synthaug.configuration import InvalidConfigurationError, config_to_dict, load_config
+from synthaug.errors import ConfigurationError
 from synthaug.study.arms import plan_runs
 from synthaug.study.configuration import StudyConfig
 from synthaug.study.segmenters import DynUNetSegmenter, UNet2DSegmenter
@@ -41,6 +43,12 @@ def test_all_mistakes_are_told_together_with_what_was_meant() -> None:
         ({"generators": {"abc": {"generator": "x"}, "b": {"blend": {"abd": 1}}}}, "did you mean 'abc'"),
         ({"generators": {"a": {"generator": "x"}, "b": {"blend": {"a": 0}}}}, "above 0"),
         ({"schedules": ["unifrom:20:80"]}, "did you mean 'uniform'"),
+        ({"schedules": ["uniform:20:80", "uniform:20:80.0"]}, "the same schedule"),
+        ({"schedules": ["uniform:20:80", "uniform:20:80"]}, "uniform:20:80 more than once"),
+        ({"generators": {"../out": {"generator": "x"}}}, "has the name '../out'"),
+        ({"generators": {".a": {"generator": "x"}}}, "the first no '.'"),
+        ({"generators": {"a\x00": {"generator": "x"}}}, "1 to 60 letters"),
+        ({"generators": {"a" * 61: {"generator": "x"}}}, "1 to 60 letters"),
         ({"seeds": [1, 1]}, "seeds: 1 more than once"),
         ({"seeds": []}, "seeds is empty"),
         ({"segmenters": {"dynunet": {"filters": [4, 8]}}}, "3 levels at least"),
@@ -94,3 +102,29 @@ def test_the_examples_are_studies(path: Path) -> None:
 
 def test_the_small_plan_is_one(tmp_path: Path) -> None:
     assert load_config(StudyConfig, small_plan(tmp_path)).steps == 3
+
+
+def test_a_folder_is_the_same_however_many_slashes_end_it() -> None:
+    one, other = (small_config(Path("x"), dataset=text) for text in ("/x/D", "/x/D//"))
+    assert [run.name for run in plan_runs(one)] == [run.name for run in plan_runs(other)]
+
+
+def test_a_schedule_in_a_file_is_known_by_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "wanted.json"
+    names = []
+    for high in (60, 80, 60):
+        path.write_text(json.dumps({"kind": "uniform", "low_ml": 20, "high_ml": high}))
+        config = small_config(Path("x"), schedules=[str(path)])
+        path.unlink()
+        assert load_config(StudyConfig, config_to_dict(config)) == config
+        names.append([run.name for run in plan_runs(config)])
+    assert names[0] == names[2]
+    assert names[0][0] == names[1][0]  # real cases alone
+    assert names[0][1] != names[1][1]
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "study.json"
+    path.write_text('{"dataset": 5, "spacing_mm": 4, "steps": 3, "fold": 0, "generators": {"a": {}, "a": {}}}')
+    with pytest.raises(ConfigurationError, match="key 'a' stands more than once"):
+        load_config(StudyConfig, path)

@@ -7,9 +7,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import nibabel
+import numpy as np
 import pytest
 
-from synthaug.errors import ConfigurationError, LeakageError, SynthAugError
+from synthaug.errors import ConfigurationError, GeometryError, LeakageError, SynthAugError
 from synthaug.store import Store, StoreInfo
 from synthaug.study.experiment import Experiment
 from synthaug.study.results import StudyResults
@@ -30,17 +32,21 @@ def experiment(dataset: Path, folder: Path, **changes: Any) -> Experiment:
     return Experiment(small_config(dataset, **changes), folder, device="cpu", checkpoint_seconds=1e-9)
 
 
+def results(made: Experiment) -> StudyResults:
+    return StudyResults(made.config, tuple(made.runs), made.workspace.results(made.runs))
+
+
 def outcomes(made: Experiment) -> list[list[dict[str, Any]]]:
     """Figures of every run, without times."""
-    results = made.workspace.results(made.runs)
-    return [[case.to_dict() for case in results[run].tested] for run in made.runs]
+    found = made.workspace.results(made.runs)
+    return [[case.to_dict() for case in found[run].tested] for run in made.runs]
 
 
 def test_a_study_ends_with_a_result_for_every_run_and_makes_none_twice(dataset: Path, tmp_path: Path) -> None:
     made = experiment(dataset, tmp_path / "out")
     made.check()
     made.work()
-    assert made.progress().complete
+    assert results(made).complete == made.runs
     for run in made.runs:
         result = made.workspace.result(run)
         assert result is not None
@@ -71,7 +77,7 @@ def test_a_study_that_is_interrupted_again_and_again_has_the_results_of_one_that
     monkeypatch.setattr(SegmenterStage, "_take", interrupted)
     interruptions = 0
     stopped = experiment(dataset, tmp_path / "stopped")
-    while not stopped.progress().complete:
+    while results(stopped).missing:
         try:
             stopped.check()
             stopped.work()
@@ -157,11 +163,11 @@ def test_a_transfer_ends_on_the_second_data_set(dataset: Path, tmp_path: Path) -
     )
     made.check()
     made.work()
-    results = StudyResults(made.config, tuple(made.runs), made.workspace.results(made.runs))
-    assert [arm.strategy for arm in results.by_arm] == ["from-scratch", "real", "synthetic", "mixed"]
-    for by_seed in results.by_arm.values():
+    found = results(made)
+    assert [arm.strategy for arm in found.by_arm] == ["from-scratch", "real", "synthetic", "mixed"]
+    for by_seed in found.by_arm.values():
         assert by_seed[0][0].volume_ml == pytest.approx(50, rel=0.15)
-    baselines = [results.baseline_of(arm) for arm in results.by_arm]
+    baselines = [found.baseline_of(arm) for arm in found.by_arm]
     assert [one.strategy if one else None for one in baselines] == [None, *["from-scratch"] * 3]
 
 
@@ -194,11 +200,11 @@ def test_a_run_without_time_for_its_steps_is_short_and_goes_on_with_more(dataset
         return made
 
     first = make(1e-6)
-    assert (first.progress().done, first.progress().short) == (1, 1)
-    assert StudyResults(first.config, tuple(first.runs), first.workspace.results(first.runs)).by_arm == {}
-    assert make(1e-6).progress().short == 1
+    assert results(first).short == first.runs
+    assert results(first).by_arm == {}
+    assert len(results(make(1e-6)).short) == 1
     second = make(None)
-    assert second.progress().short == 0
+    assert results(second).complete == second.runs
     whole = experiment(dataset, tmp_path / "whole", strategies=["real"], generators={}, schedules=[], seeds=[0])
     whole.check()
     whole.work()
@@ -223,15 +229,94 @@ def test_what_another_process_is_making_is_left_alone_and_waited_for(
     monkeypatch.setattr(Experiment, "_wait_for_others", lost)
     made.work()
     assert there == [[False, True]]
-    assert made.progress().complete
+    assert not results(made).missing
     assert made.work_on(0)
 
 
-def test_a_folder_of_another_study_is_refused(dataset: Path, tmp_path: Path) -> None:
-    experiment(dataset, tmp_path / "out").check()
-    with pytest.raises(ConfigurationError, match="holds another study"):
+def test_a_study_may_gain_runs_and_lose_none_that_has_begun(dataset: Path, tmp_path: Path) -> None:
+    experiment(dataset, tmp_path / "out", steps=4).check()
+    made = experiment(dataset, tmp_path / "out")  # nothing had begun
+    made.check()
+    assert made.work_on(0)
+    with pytest.raises(ConfigurationError, match=r"another study, with 1 run.*dynunet-real"):
         experiment(dataset, tmp_path / "out", steps=4).check()
-    experiment(dataset, tmp_path / "out", budget_seconds=100).check()
+    with pytest.raises(ConfigurationError, match="another study"):
+        experiment(dataset, tmp_path / "out", steps=4).check_begun()
+    more = experiment(dataset, tmp_path / "out", budget_seconds=100, bin_edges_ml=[50], seeds=[1, 0, 2])
+    more.check()
+    more.check_begun()
+    assert [run.seed for run in results(more).complete] == [0]
+    assert len(results(more).missing) == 5
+
+
+def test_cases_with_a_mended_header_are_other_cases(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "Dataset900_Small")
+    made = experiment(folder, tmp_path / "out")
+    made.check()
+    case = made.data.data.first.test[0]
+    before = made.data.real_case(made.data.data.first, case)
+    for path in (*case.images, case.label):
+        image = nibabel.Nifti1Image.from_filename(path)
+        affine = image.affine @ np.diag([1.0, 1.0, 0.5, 1.0])
+        nibabel.save(nibabel.Nifti1Image(np.asanyarray(image.dataobj), affine), path)
+    again = experiment(folder, tmp_path / "out")
+    after = again.data.real_case(again.data.data.first, again.data.data.first.test[0])
+    assert int((after.label > 0).sum()) == pytest.approx(int((before.label > 0).sum()) / 2, rel=0.1)
+    again.check()  # nothing has begun
+    assert again.work_on(0)
+    with pytest.raises(ConfigurationError, match="begun with other cases"):
+        made.check()
+
+
+def test_test_cases_of_the_same_content_are_refused(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "d")
+    for part, ending in (("imagesTr", "_0000.nii.gz"), ("labelsTr", ".nii.gz")):
+        shutil.copy(folder / part / f"test_0{ending}", folder / part / f"test_9{ending}")
+    with pytest.raises(ConfigurationError, match="test_0 and test_9 have the same image"):
+        experiment(folder, tmp_path / "out", test_cases=["test_0", "test_1", "test_9"]).check()
+
+
+def test_pairs_that_do_not_fit_are_told_before_any_training_and_a_larger_shape_goes_on(
+    dataset: Path, tmp_path: Path
+) -> None:
+    large = {"large": {"generator": STAND_IN, "options": {"shape": [44, 44, 44]}}}
+    made = experiment(dataset, tmp_path / "out", generators=large, seeds=[0])
+    made.check()
+    with pytest.raises(GeometryError, match=r"generators\.large: pair sa.*give a larger shape"):
+        made.work()
+    assert not (tmp_path / "out" / "runs").exists()
+    mended = experiment(dataset, tmp_path / "out", generators=large, seeds=[0], shape=[24, 24, 24])
+    mended.check()
+    mended.work()
+    assert not results(mended).missing
+
+
+def test_a_generator_of_another_fold_is_no_leak_by_a_name_that_two_data_sets_share(
+    dataset: Path, tmp_path: Path
+) -> None:
+    """It has seen test_0 of the first data set, and test_0 of the second is another subject."""
+    from synthaug.generators.cases import case_record
+    from synthaug.integrations.nnunet.dataset import NnunetDataset
+
+    second = write_dataset(tmp_path / "Dataset903_Second", training_ml=[18.0], test_ml=[50.0], first_seed=500)
+    transfer = {"dataset": str(second), "test_cases": ["test_0"]}
+    for number, (folder, is_leak) in enumerate(((dataset, False), (second, True))):
+        record = case_record(NnunetDataset("d", folder, folder).cases["test_0"])
+        generator = StandInGenerator(training_cases=[record])
+        fill(Store.create(tmp_path / f"cache{number}", StoreInfo.of(generator)), generator)
+        seen = {"seen": {"cache": str(tmp_path / f"cache{number}")}}
+        made = experiment(dataset, tmp_path / f"out{number}", generators=seen, transfer=transfer, schedules=[])
+        if is_leak:
+            with pytest.raises(LeakageError, match=r"generators\.seen.*test_0"):
+                made.check()
+        else:
+            made.check()
+
+
+def test_a_device_that_is_not_there_is_refused(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="device 'gpu' cannot be used here"):
+        Experiment(small_config(dataset), tmp_path / "out", device="gpu").check()
+    assert not (tmp_path / "out" / "study.json").exists()
 
 
 def test_a_folder_with_other_files_is_refused(dataset: Path, tmp_path: Path) -> None:
@@ -250,7 +335,11 @@ def test_a_folder_with_other_files_is_refused(dataset: Path, tmp_path: Path) -> 
         ({"generators": {"a": {"generator": "no-such"}}}, "no generator 'no-such'"),
         ({"generators": {"a": {"generator": STAND_IN, "options": {"channels": ["T1", "T2"]}}}}, "channel"),
         ({"generators": {"a": {"cache": "nowhere"}}}, "nowhere"),
-        ({"schedules": ["uniform:100:900"]}, "900|bound"),
+        ({"schedules": ["uniform:100:900"]}, 'set "extrapolate": true under generators.stand-in'),
+        ({"shape": [16, 16, 8]}, "shape: [16, 16, 8] voxels cut off"),
+        ({"segmenters": {"dynunet": {"filters": [4, 8, 1000000]}}}, "segmenters.dynunet: training its weights takes"),
+        ({"generators": {"a": {"generator": STAND_IN, "options": {"device": "cpu"}}}}, "generators.a: option 'device'"),
+        ({"generators": {"a": {"generator": "counterfactual", "options": {"fil": 1}}}}, "generators.a: "),
         ({"schedules": ["liver=uniform:20:30"]}, "liver"),
         ({"generators": {"a": {"generator": STAND_IN, "mapping": {"thalamus": "brain"}}}}, "generators.a.mapping"),
     ],
@@ -274,3 +363,19 @@ def test_a_generator_without_a_structure_of_the_data_set_is_refused(tmp_path: Pa
         experiment(folder, tmp_path / "out").check()
     allowing = {"stand-in": {"generator": STAND_IN, "allow_missing": ["pituitary_gland"]}}
     experiment(folder, tmp_path / "out", generators=allowing).check()
+
+
+def test_steps_that_were_left_out_are_told_in_the_results(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = SegmenterStage._loss
+
+    def broken(stage: SegmenterStage, *given: Any) -> tuple[Any, dict[str, float]]:
+        value, figures = loss(stage, *given)
+        return value * (float("nan") if stage.step == 1 else 1.0), figures
+
+    monkeypatch.setattr(SegmenterStage, "_loss", broken)
+    made = experiment(dataset, tmp_path / "out", strategies=["real"], generators={}, schedules=[], seeds=[0])
+    made.check()
+    made.work()
+    assert results(made).notes == [f"Run {made.runs[0].name}: 1 step(s) had no finite gradient and were left out."]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from synthaug.errors import ConfigurationError, LeakageError
-from synthaug.study.held_out import HeldOut, refuse_leaks
+from synthaug.study.held_out import HeldOut, refuse_leaks, refuse_repeated_tests
 from synthaug.volumes import CaseRecord
 from tests.study.small_study import small_config, write_dataset
 
@@ -69,3 +69,10 @@ def test_a_leak_is_named_by_what_learned_it_and_by_case() -> None:
     refuse_leaks({"fine": [CaseRecord("c", "i3", "l3")]}, held_out, "D")
     with pytest.raises(LeakageError, match=r"generators\.x: was made from 1 of the 2 test cases of D .*same image"):
         refuse_leaks({"generators.x": [CaseRecord("copy", "i2", "l9")]}, held_out, "D")
+
+
+def test_a_test_case_that_is_a_copy_of_another_is_refused() -> None:
+    one, other = CaseRecord("a", "i1", "l1"), CaseRecord("b", "i2", None)
+    refuse_repeated_tests([one, other, CaseRecord("c", "i3", None)], "D")
+    with pytest.raises(ConfigurationError, match="test cases of D: a and c have the same label"):
+        refuse_repeated_tests([one, other, CaseRecord("c", "i4", "l1")], "D")

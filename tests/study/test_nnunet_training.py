@@ -138,4 +138,23 @@ def test_an_interrupted_training_goes_on(tmp_path: Path, monkeypatch: pytest.Mon
 def test_what_is_not_prepared_is_refused(tmp_path: Path, configurations: dict[str, Any], what: str) -> None:
     (tmp_path / "nnUNetPlans.json").write_text(json.dumps({"configurations": configurations}))
     with pytest.raises(ConfigurationError, match=what):
+        check_nnunet(NnunetDataset("d", tmp_path / "raw", tmp_path), NnunetSegmenter())
+
+
+def test_a_folder_that_nnunet_does_not_know_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="outside nnUNet_raw"):
         check_nnunet(NnunetDataset("d", tmp_path, tmp_path), NnunetSegmenter())
+
+
+def test_the_budget_is_that_of_all_calls_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls(monkeypatch, "import threading; threading.Event().wait()")
+    assert not training(tmp_path).train(0.2)
+    first = training(tmp_path).spent_seconds
+    assert first >= 0.2
+    calls(monkeypatch, "raise SystemExit(3)")
+    assert not training(tmp_path).train(0.2)  # spent: nothing is called
+    assert training(tmp_path).spent_seconds == first
+    calls(monkeypatch, SEGMENTING)
+    again = training(tmp_path)
+    assert again.train(600)
+    assert again.spent_seconds > first

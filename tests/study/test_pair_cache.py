@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,7 @@ def cache(folder: Path, choice: dict[str, Any], schedule: str | None = "uniform:
     if not raw.exists():
         write_dataset(raw)
     dataset = NnunetDataset("raw", raw, raw)
-    config = small_config(raw, generators={"made": choice}, schedules=[])
+    config = small_config(raw, generators={"made": choice}, schedules=[schedule] if schedule else [])
     training = tuple(paths for name, paths in dataset.cases.items() if name.startswith("train"))
     return PairCache.of(config, "made", schedule, dataset, training, folder / "caches")
 
@@ -71,7 +74,8 @@ def test_a_generator_whose_pairs_never_pass_is_told_of(tmp_path: Path) -> None:
 
 def test_volumes_beyond_the_generator_need_to_be_allowed(tmp_path: Path) -> None:
     assert cache(tmp_path, {"generator": STAND_IN}, "constant:149.9").head("cpu").generator == "stand-in"
-    with pytest.raises(BoundsError):
+    mend = r'^generators\.made: target ventricles=1000 mL.*to 150 mL; .*"extrapolate": true under generators\.made$'
+    with pytest.raises(BoundsError, match=mend):
         cache(tmp_path, {"generator": STAND_IN}, "constant:1000").head("cpu")
     allowed = cache(tmp_path, {"generator": STAND_IN, "extrapolate": True}, "constant:1000")
     assert allowed.head("cpu").generator == "stand-in"
@@ -100,3 +104,56 @@ def test_channels_that_the_pairs_lack_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"generators\.made: .*FLAIR"):
         made.channel_order(made.head("cpu"), ["FLAIR"])
     assert made.channel_order(made.head("cpu"), ["T1"]) == (0,)
+
+
+def test_pairs_that_were_lost_are_made_again(tmp_path: Path) -> None:
+    made = cache(tmp_path, {"generator": STAND_IN})
+    made.make("cpu", Share())
+    names = Store.open(made.folder).names()
+    shutil.rmtree(made.folder / "cases" / names[1])
+    assert names[1] not in Store.open(made.folder).names()
+    again = cache(tmp_path, {"generator": STAND_IN})
+    again.make("cpu", Share())
+    assert Store.open(made.folder).names() == names
+    shutil.rmtree(made.folder)
+    again.make("cpu", Share())
+    assert Store.open(made.folder).names() == names
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"summary": 3, "pairs": []}', '{"summary": {"requested": 9}}'])
+def test_a_damaged_note_of_what_was_made_is_written_again(tmp_path: Path, content: str) -> None:
+    made = cache(tmp_path, {"generator": STAND_IN})
+    made.make("cpu", Share())
+    (marker,) = (tmp_path / "caches").glob("*.json")
+    text = marker.read_text()
+    marker.write_text(content)
+    made.make("cpu", Share())
+    assert json.loads(marker.read_text())["pairs"] == json.loads(text)["pairs"]
+
+
+def given(folder: Path, schedule: str) -> PairCache:
+    generator = StandInGenerator()
+    if not (folder / "given").exists():
+        store = Store.create(folder / "given", StoreInfo.of(generator))
+        fill(store, generator, (20.0, 40.0, 80.0))
+    return cache(folder, {"cache": str(folder / "given")}, schedule)
+
+
+def test_a_schedule_that_given_pairs_cannot_follow_is_refused_and_told_of_where_they_can_in_part(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"generators\.made: schedule uniform:500:600 draws no volume of its pairs"
+    ):
+        given(tmp_path, "uniform:500:600").head("cpu")
+    assert given(tmp_path, "uniform:20:80").notes() == ()
+    partly = given(tmp_path, "uniform:20:140")
+    partly.head("cpu")
+    (note,) = partly.notes()
+    assert re.search(r"generators\.made: 5\d% of schedule uniform:20:140 .* 19.97 to 80 mL", note)
+
+
+def test_a_given_cache_without_a_pair_is_not_to_be_filled_by_hand_alone(tmp_path: Path) -> None:
+    Store.create(tmp_path / "empty", StoreInfo.of(StandInGenerator()))
+    with pytest.raises(ConfigurationError, match="holds no pair; give a cache with pairs"):
+        cache(tmp_path, {"cache": str(tmp_path / "empty")}).head("cpu")

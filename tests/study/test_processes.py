@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 
+from synthaug.errors import ConfigurationError
 from synthaug.study.processes import leave_the_launcher
 
 
@@ -21,3 +23,13 @@ def test_without_a_launcher_it_is_the_only_one(monkeypatch: pytest.MonkeyPatch) 
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
     assert leave_the_launcher("cpu").count == 1
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(*_: Any, **__: Any) -> None:
+        raise RuntimeError("Found no NVIDIA driver on your system")
+
+    monkeypatch.setattr("torch.cuda.set_device", lacking)
+    monkeypatch.setattr("torch.empty", lacking)
+    with pytest.raises(ConfigurationError, match="'cuda:3' cannot be used here"):
+        leave_the_launcher("cuda:3")

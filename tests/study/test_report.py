@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def test_tables_have_what_the_papers_have() -> None:
         "| dynunet | mixed, stand-in, uniform:20:80, ratio 0.5 | 2 of 2 | 0.950 | 2.50 ± 0.52 | -2.50 | 0.71 |" in text
     )
     assert "below 26.7 mL (2 cases)" in text
-    assert "| real | 6 | +0.120 | 0.0312 | -6.000 | 0.0312 |" in text
+    assert "| real | +0.120 | 6 | 0.0312 | -6.000 | 6 | 0.0312 |" in text
     assert "| segmenter | arm | left | right |" in text
 
 
@@ -66,7 +67,7 @@ def test_missing_and_short_runs_are_told_and_do_not_count() -> None:
         results.config, results.runs, {**results.results, short: RunResult(1, True, 1.0, 1.0, 0, ())}
     )
     text = to_markdown(shortened)
-    assert "3 of 4 runs are done" in text
+    assert "2 of 4 runs are done" in text
     assert f"1 run(s) spent their budget before that and are not compared: {short.name}" in text
     assert text.count("1 of 2") == 2
     assert shortened.to_dict()["missing"] == [missing.name]
@@ -75,7 +76,7 @@ def test_missing_and_short_runs_are_told_and_do_not_count() -> None:
 def test_arms_without_a_common_seed_are_not_compared(tmp_path: Path) -> None:
     results = made_up(lambda arm, seed: by_strategy(arm, seed) if (arm.strategy == "real") == (seed == 0) else None)
     write_report(tmp_path, results)
-    assert "| real | 0 | - | too few cases (0) | - | too few cases (0) |" in (tmp_path / "report.md").read_text()
+    assert "| real | - | 0 | too few cases (0) | - | 0 | too few cases (0) |" in (tmp_path / "report.md").read_text()
 
 
 def test_a_study_without_any_result_has_a_report_too(tmp_path: Path) -> None:
@@ -89,7 +90,9 @@ def test_files_hold_all_figures(tmp_path: Path) -> None:
     write_report(tmp_path, made_up(by_strategy))
     found = json.loads((tmp_path / "report.json").read_text())
     assert [arm["title"] for arm in found["arms"]] == ["real", "mixed, stand-in, uniform:20:80, ratio 0.5"]
-    assert found["arms"][1]["sizes"]["all"]["bias_ml"] == pytest.approx(-2.5)
+    sizes = found["arms"][1]["sizes"]
+    assert [one["name"] for one in sizes] == ["all", "below 26.7 mL", "26.7 to 43.3 mL", "from 43.3 mL"]
+    assert (sizes[0]["bias_ml"], sizes[0]["high_ml"]) == (pytest.approx(-2.5), None)
     assert found["arms"][1]["comparisons"][0]["adjusted_p"] == pytest.approx(2 / 64)
     with open(tmp_path / "cases.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -102,8 +105,8 @@ def test_files_hold_all_figures(tmp_path: Path) -> None:
 
 def test_the_page_has_every_table_and_picture_and_opens_offline(tmp_path: Path) -> None:
     hostile = "<script>alert(1)</script>"
-    generators = {hostile: {"generator": STAND_IN}}
-    files = write_report(tmp_path, made_up(by_strategy, generators=generators, segmenters=["unet3d", "unet2d"]))
+    schedules = {hostile: "uniform:20:80"}
+    files = write_report(tmp_path, made_up(by_strategy, schedules=schedules, segmenters=["unet3d", "unet2d"]))
     page = ParsedPage.checked((tmp_path / "report.html").read_text())
     for title in ("Arms", "Dice by strategy and segmenter", "Against real cases alone", "Dice by structure"):
         assert title in page.text
@@ -148,3 +151,29 @@ def test_holm_counts_all_arms_of_a_metric() -> None:
     generators = {name: {"generator": STAND_IN} for name in ("a", "b", "c")}
     results = made_up(by_strategy, generators=generators)
     assert [one[1].adjusted_p for one in results.comparisons.values()] == pytest.approx([3 * 2 / 64] * 3)
+
+
+def test_a_name_stays_within_its_cell() -> None:
+    text = to_markdown(made_up(by_strategy, schedules={"small | large\n\n# Mine": "uniform:20:80"}))
+    assert "stand-in, small \\| large # Mine, ratio 0.5 |" in text
+
+
+def test_runs_that_are_short_are_not_done(tmp_path: Path) -> None:
+    results = made_up(by_strategy)
+    short = {run: RunResult(1, True, 1.0, 1.0, 0, ()) for run in results.runs}
+    text = to_markdown(StudyResults(results.config, results.runs, short))
+    assert "0 of 4 runs are done" in text
+    assert "4 run(s) spent their budget" in text
+
+
+def test_what_pairs_could_not_follow_is_told_once(tmp_path: Path) -> None:
+    results = made_up(by_strategy)
+    noted = {run: replace(result, notes=("half of it is not drawn.",)) for run, result in results.results.items()}
+    found = StudyResults(results.config, results.runs, noted)
+    assert to_markdown(found).count("half of it is not drawn.") == 1
+    assert found.to_dict()["notes"] == ["half of it is not drawn."]
+
+
+def test_a_dollar_in_a_name_is_no_formula(tmp_path: Path) -> None:
+    files = write_report(tmp_path, made_up(by_strategy, schedules={r"$\frac$": "uniform:20:80"}, ratios=[0.2, 0.5]))
+    assert [one.name for one in files if one.suffix == ".png"] == ["errors.png", "utility_by_ratio.png"]

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from synthaug.errors import SynthAugError
 from synthaug.study.statistics import EVERY_SIZE, SizeBin, arm_figures, compare, holm, signed_rank_p, size_bins
 from synthaug.study.tested_case import TestedCase
 
@@ -46,6 +47,7 @@ def test_bins_hold_every_case_once() -> None:
     assert [[one.volume_ml for one in cases if size.holds(one)] for size in bins] == [[5, 10], [20, 30], [50, 90]]
     assert [size.name for size in size_bins(volumes, [25.0])[1:]] == ["below 25 mL", "from 25 mL"]
     assert size_bins([10.0, 10.0]) == [everything]
+    assert [size.name for size in size_bins([5.0, 5.0, 5.0, 9.0, 10.0])[1:]] == ["below 7.7 mL", "from 7.7 mL"]
 
 
 def test_signed_rank_p_by_hand() -> None:
@@ -75,3 +77,34 @@ def test_too_few_cases_give_no_p(number: int, is_tested: bool) -> None:
     found = compare(arm, baseline, "volume_error_ml")
     assert (found.p is not None) is is_tested
     assert compare(arm, arm, "dice").difference == 0
+
+
+@pytest.mark.parametrize(
+    ("edges", "names"),
+    [
+        ([1200.1, 1200.4, 1200.7], ["below 1200.1", "1200.1 to 1200.4", "1200.4 to 1200.7", "from 1200.7"]),
+        ([0.004, 0.5], ["below 0.004", "0.004 to 0.500", "from 0.500"]),
+        ([1200.0, 1201.0], ["below 1200", "1200 to 1201", "from 1201"]),
+    ],
+)
+def test_sizes_have_names_of_their_own(edges: list[float], names: list[str]) -> None:
+    assert [size.name for size in size_bins([1.0], edges)[1:]] == [f"{name} mL" for name in names]
+
+
+def test_cases_with_equal_values_are_not_tested_on() -> None:
+    arm = {0: [case(str(i), 10, 11 + i) for i in range(8)]}
+    baseline = {0: [case(str(i), 10, 11 + i if i < 3 else 30 + i) for i in range(8)]}
+    found = compare(arm, baseline, "volume_error_ml")
+    assert (found.cases, found.different, found.p) == (8, 5, None)
+
+
+def test_a_difference_that_is_no_number_is_refused() -> None:
+    with pytest.raises(SynthAugError, match="hold NaN"):
+        signed_rank_p(np.array([1.0, np.nan, 2.0, 3.0, 4.0, 5.0, 6.0]))
+
+
+def test_values_are_paired_by_case_whatever_their_order() -> None:
+    baseline = {0: [case(str(i), 10, 20 + 10 * i) for i in range(6)]}
+    arm = {0: [case(str(i), 10, 20 + 10 * i - (i + 1)) for i in reversed(range(6))]}
+    found = compare(arm, baseline, "volume_error_ml")
+    assert (found.difference, found.p) == (pytest.approx(-3.5), pytest.approx(2 / 64))

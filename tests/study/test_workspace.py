@@ -12,7 +12,7 @@ from synthaug.study.tested_case import TestedCase
 from synthaug.study.workspace import RunResult, Workspace
 
 RUN = Run(Arm("dynunet", "real"), 0, {"seed": 0})
-RESULT = RunResult(3, False, 1.5, None, 0, (TestedCase("a", {"x": 0.5, "y": None}, 10.0, 12.0),))
+RESULT = RunResult(3, False, 1.5, None, 0, (TestedCase("a", {"x": 0.5, "y": None}, 10.0, 12.0),), ("half",))
 
 
 def test_a_result_survives_writing_and_reading(tmp_path: Path) -> None:
@@ -43,11 +43,23 @@ def test_a_damaged_result_is_named(tmp_path: Path) -> None:
 def test_only_the_study_that_was_begun_is_collected(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "out")
     with pytest.raises(ConfigurationError, match="holds no study"):
-        workspace.require({"steps": 3})
-    workspace.begin({"study": {"steps": 3}, "cases": {}})
-    workspace.require({"steps": 3})
+        workspace.require([RUN])
+    workspace.begin({"steps": 3}, {}, [RUN])
+    workspace.begin_run(RUN, {})
+    workspace.require([RUN])
     with pytest.raises(ConfigurationError, match="another study"):
-        workspace.require({"steps": 4})
+        workspace.require([Run(Arm("dynunet", "real"), 1, {"seed": 1})])
+
+
+@pytest.mark.parametrize("name", ["study.json", "run.json"])
+def test_an_emptied_file_is_damaged_and_not_of_another_study(tmp_path: Path, name: str) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.begin({}, {}, [RUN])
+    folder = workspace.begin_run(RUN, {})
+    (tmp_path / name if name == "study.json" else folder / name).write_text("")
+    begin = (lambda: workspace.begin({}, {}, [RUN])) if name == "study.json" else (lambda: workspace.begin_run(RUN, {}))
+    with pytest.raises(ConfigurationError, match=rf"{name} is damaged"):
+        begin()
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
