@@ -138,7 +138,7 @@ def wait_for_changes(process: subprocess.Popen[bytes], out: Path, changes: int |
 @pytest.mark.slow
 def test_killed_at_any_moment_and_run_again_it_ends_with_the_same_results(dataset: Path, tmp_path: Path) -> None:
     plan = write_plan(tmp_path, dataset, steps=40)
-    assert run(arguments(plan, tmp_path / "whole")) == 0
+    assert started(plan, tmp_path / "whole").wait(timeout=240) == 0  # sums are those of as many threads
     out, rng, kills = tmp_path / "killed", random.Random(0), 0
     for number in range(20):
         process = started(plan, out)
