@@ -25,6 +25,7 @@ from synthaug.configuration.limits import allowed
 from synthaug.errors import ConfigurationError, SynthAugError
 from synthaug.files.tensors import write_tensors
 from synthaug.networks.memory_format import with_channels_last
+from synthaug.networks.thin_convolutions import guard_thin_convolutions
 
 logger = logging.getLogger(__name__)
 
@@ -118,6 +119,7 @@ class Stage(Generic[Network]):
         self._skipped_in_a_row: dict[tuple[str, ...], int] = {}
         set_seed(seed)
         network = with_channels_last(network)
+        guard_thin_convolutions(network)
         self._ema = deepcopy(network).requires_grad_(False).to(accelerator.device)
         optimisers = {
             turn.children: torch.optim.AdamW(
