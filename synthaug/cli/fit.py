@@ -14,6 +14,7 @@ import typer
 
 from synthaug.cli.fit_wishes import Wishes
 from synthaug.errors import ConfigurationError
+from synthaug.files.json_object import read_json_object
 from synthaug.generators.registry import refuse_unfitted
 
 if TYPE_CHECKING:
@@ -209,14 +210,6 @@ def parse_duration(text: str, option: str) -> float:
 
 def _read_settings(path: Path) -> dict[str, object]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(
-            f"--settings {path}: cannot be read as JSON ({error}); give the path of a settings file "
-            "such as the settings.json of a shipped generator"
-        ) from error
-    if not isinstance(content, dict):
-        raise ConfigurationError(
-            f"--settings {path}: one JSON object of settings is expected, not a {type(content).__name__}"
-        )
-    return content
+        return read_json_object(path, mend="give a settings file, such as the settings.json of a shipped generator")
+    except ConfigurationError as error:
+        raise ConfigurationError(f"--settings {error}") from None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from synthaug.errors import ConfigurationError
+from synthaug.files.json_object import read_json_object
 
 
 def read_label_table(path: Path | None, option: str) -> dict[str, str] | None:
@@ -21,13 +21,9 @@ def read_label_table(path: Path | None, option: str) -> dict[str, str] | None:
     if path is None:
         return None
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(
-            f"{option} {path}: cannot be read ({error.strerror}); give a JSON file {{structure: label}}"
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{option} {path}: is not JSON ({error}); write {{structure: label}}") from None
-    if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
+        table = read_json_object(path, mend="write {structure: label}")
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{option} {error}") from None
+    if not all(isinstance(value, str) for value in table.values()):
         raise ConfigurationError(f"{option} {path}: write one object that gives a label's name for each structure")
     return table

@@ -48,8 +48,9 @@ def choose_mapping(target: LabelScheme, dataset: str | None, mapping: str | None
         SynthAugError: no such dataset or mapping, or one between other schemes; or a generator that splits structures
             by intensity.
     """
+    from synthaug.files.json_object import read_json_object
     from synthaug.labels import LabelMapping, propose_mapping, split_structures
-    from synthaug.labels.json_table import read_json_object, shipped_names
+    from synthaug.labels.json_table import shipped_names
 
     if split := split_structures(target):
         raise ConfigurationError(
@@ -64,7 +65,7 @@ def choose_mapping(target: LabelScheme, dataset: str | None, mapping: str | None
         source = NnunetDataset.find(dataset).scheme
     if mapping is not None:
         if source is not None and mapping not in shipped_names("mappings") and Path(mapping).is_file():
-            content = read_json_object(Path(mapping))
+            content = read_json_object(Path(mapping), error=LabelError)
             decided = None if "table" in content else {label: str(structure) for label, structure in content.items()}
         if decided is None:
             loaded = LabelMapping.load(mapping)
@@ -78,9 +79,6 @@ def choose_mapping(target: LabelScheme, dataset: str | None, mapping: str | None
     if source is None:
         return None
     try:
-        for label, structure in (decided or {}).items():  # a slip here is not the ambiguity that it leaves behind
-            source.id_of(label)
-            target.id_of(structure)
         # who writes a mapping has decided which structures go without a label
         allow_missing = target.names if decided is not None else ()
         return propose_mapping(source, target, decided=decided, allow_missing=allow_missing)

@@ -2,7 +2,7 @@
 
 from synthaug.configuration.dumping import config_to_dict
 from synthaug.configuration.limits import Limits, allowed, limits_of
-from synthaug.configuration.loading import PREFIX, load_config, read_json_file
+from synthaug.configuration.loading import PREFIX, load_config
 from synthaug.configuration.problem import InvalidConfigurationError, Problem
 
 __all__ = [
@@ -14,5 +14,4 @@ __all__ = [
     "config_to_dict",
     "limits_of",
     "load_config",
-    "read_json_file",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -13,7 +12,7 @@ from synthaug.configuration.conversion import Wrong, read_tree
 from synthaug.configuration.limits import limits_of
 from synthaug.configuration.problem import InvalidConfigurationError, Problem
 from synthaug.configuration.text import Text
-from synthaug.errors import ConfigurationError, SynthAugError
+from synthaug.files.json_object import read_json_object
 
 PREFIX = "SYNTHAUG_"
 """Environment variables that begin with it are settings."""
@@ -56,7 +55,7 @@ def load_config(
     """
     if isinstance(mapping, (str, Path)):
         where = str(mapping) if where == "configuration" else where
-        mapping = read_json_file(Path(mapping))
+        mapping = read_json_object(Path(mapping))
     if mapping is not None and not isinstance(mapping, Mapping):
         raise InvalidConfigurationError(where, [Problem("the whole", f"is {mapping!r}", "an object of settings")])
     tree = _copy(mapping or {})
@@ -74,41 +73,6 @@ def load_config(
     if problems:
         raise InvalidConfigurationError(where, problems)
     return result
-
-
-def read_json_file(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
-
-    Raises:
-        SynthAugError: missing or unreadable.
-        ConfigurationError: not JSON, JSON that is no object, or an object with the same key twice.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_repeats)
-    except OSError as error:
-        raise SynthAugError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
-    except _RepeatedKeyError as error:
-        raise ConfigurationError(
-            f"{path}: key {error.args[0]!r} stands more than once in an object; give it once"
-        ) from None
-    except ValueError as error:
-        raise ConfigurationError(f"{path}: not JSON ({error}); write it as one JSON object") from error
-    if not isinstance(content, dict):
-        raise ConfigurationError(f"{path}: holds {type(content).__name__}; write it as one JSON object")
-    return content
-
-
-class _RepeatedKeyError(Exception):
-    """A key that an object has twice, of which JSON readers take the last."""
-
-
-def _without_repeats(entries: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in entries:
-        if key in found:
-            raise _RepeatedKeyError(key)
-        found[key] = value
-    return found
 
 
 def _set_from_variable(tree: dict[str, Any], cls: type[Any], name: str, rest: str, value: str) -> list[Problem]:

@@ -148,11 +148,10 @@ class AlignmentReport:
         """Means of both, their ratio, and intervals."""
         mine, theirs = ([one for one in values if one is not None] for values in (samples, real))
         sample_mean, real_mean = (float(np.mean(values)) if values else None for values in (mine, theirs))
-        has_ratio = sample_mean is not None and bool(real_mean)
         return {
             "samples": sample_mean,
             "real": real_mean,
-            "ratio": sample_mean / real_mean if has_ratio else None,  # type: ignore[operator]
+            "ratio": sample_mean / real_mean if sample_mean is not None and real_mean else None,
             "intervals_95": {
                 "samples": mean_interval(mine).to_dict(),
                 "real": mean_interval(theirs).to_dict(),

@@ -232,9 +232,6 @@ def _mapping_between(masks: PairGenerator, images: PairGenerator, decided: Mappi
             "generators that were fitted to one data set, or say in the mapping what each becomes"
         )
     try:
-        for structure, goal in decided.items():  # a slip here is not the ambiguity that it leaves behind
-            source.id_of(structure)
-            target.id_of(goal)
         mapping = propose_mapping(source, target, decided=decided, allow_missing=target.names)
     except LabelError as error:
         raise type(error)(f"{where}: {error}") from None

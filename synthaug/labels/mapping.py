@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from synthaug.errors import LabelError, did_you_mean
-from synthaug.labels.json_table import read_json_object, shipped_names, shipped_table
+from synthaug.files.json_object import read_json_object
+from synthaug.labels.json_table import shipped_names, shipped_table
 from synthaug.labels.scheme import BACKGROUND, LARGEST_ID, LabelScheme, as_scheme
 
 
@@ -121,4 +122,4 @@ class LabelMapping:
                 f"no label mapping {str(name_or_path)!r}{did_you_mean(str(name_or_path), shipped)}: "
                 f"neither a file nor one of the shipped ones: {', '.join(shipped)}"
             )
-        return cls.from_dict(read_json_object(path))
+        return cls.from_dict(read_json_object(path, error=LabelError))

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from synthaug.errors import LabelError
+from synthaug.files.json_object import read_json_object
 from synthaug.labels.anatomy import guess_groups, guess_mirrors
-from synthaug.labels.json_table import read_json_object
 from synthaug.labels.scheme import BACKGROUND, LabelScheme
 from synthaug.labels.structure import Structure
 
@@ -34,7 +34,7 @@ def scheme_from_nnunet(dataset_json: Mapping[str, Any] | str | Path, name: str |
         content, folder = dataset_json, ""
     else:
         path = Path(dataset_json)
-        content, folder = read_json_object(path), path.resolve().parent.name
+        content, folder = read_json_object(path, error=LabelError), path.resolve().parent.name
     where = str(folder or content.get("name") or "dataset.json")
     labels = content.get("labels")
     if not isinstance(labels, Mapping) or not labels:

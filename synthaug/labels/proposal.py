@@ -59,6 +59,9 @@ def propose_mapping(
             synthetic cases would teach its absence. The message lists every such structure with its choices.
         LabelError: ``decided`` names a structure that its scheme does not have.
     """
+    for name, goal in (decided or {}).items():  # a slip here is not the ambiguity that it leaves behind
+        source.id_of(name)
+        target.id_of(goal)
     wholes = whole_of_tissue_classes(source)  # what was split by intensity is put together by name, before any meaning
     settled = {part: whole for part, whole in wholes.items() if whole in target.names} | dict(decided or {})
     targets = [_Named.of(name) for name in target.names]

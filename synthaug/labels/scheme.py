@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from synthaug.errors import LabelError, did_you_mean
-from synthaug.labels.json_table import read_json_object, shipped_names, shipped_table
+from synthaug.files.json_object import read_json_object
+from synthaug.labels.json_table import shipped_names, shipped_table
 from synthaug.labels.label_counts import count_labels
 from synthaug.labels.structure import Structure
 
@@ -180,7 +181,7 @@ class LabelScheme:
                 f"no label scheme {str(name_or_path)!r}{did_you_mean(str(name_or_path), shipped)}: "
                 f"neither a file nor one of the shipped ones: {', '.join(shipped)}"
             )
-        content = read_json_object(path)
+        content = read_json_object(path, error=LabelError)
         if "labels" in content and "structures" not in content:
             return cls.from_nnunet(path)
         return cls.from_dict(content)

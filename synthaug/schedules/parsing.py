@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from synthaug.errors import ConfigurationError, SynthAugError, did_you_mean
+from synthaug.files.json_object import read_json_object
 from synthaug.schedules.constant import Constant
 from synthaug.schedules.empirical import Empirical
 from synthaug.schedules.histogram_matching import HistogramMatching
@@ -53,14 +53,7 @@ def parse_schedule(value: VolumeSchedule | str | Path | Mapping[str, Any]) -> Vo
 
 
 def _from_file(path: Path) -> VolumeSchedule:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SynthAugError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
-    except ValueError as error:
-        raise ConfigurationError(f"{path}: not JSON ({error}); write one JSON object with a 'kind'") from error
-    if not isinstance(content, Mapping):
-        raise ConfigurationError(f"{path}: holds {type(content).__name__}; write one JSON object with a 'kind'")
+    content = read_json_object(path, mend="write one JSON object with a 'kind'")
     return _from_dict(content, str(path))
 
 

@@ -307,9 +307,6 @@ def decided_mapping(
         ConfigurationError: names do not tell, or what is decided names what neither scheme has.
     """
     try:
-        for structure, goal in decided.items():  # a slip here is not the ambiguity that it leaves behind
-            source.id_of(structure)
-            target.id_of(goal)
         return propose_mapping(source, target, decided=decided, allow_missing=allow_missing)
     except AmbiguousMappingError as error:
         raise ConfigurationError(

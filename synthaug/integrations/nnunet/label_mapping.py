@@ -30,9 +30,6 @@ def map_labels(
         ConfigurationError: The configuration names what neither scheme has.
     """
     try:
-        for structure, label in decided.items():  # a slip here is not the ambiguity that it leaves behind
-            generator.id_of(structure)
-            dataset.id_of(label)
         return propose_mapping(generator, dataset, decided=decided, allow_missing=allow_missing)
     except AmbiguousMappingError as error:
         raise AmbiguousMappingError(

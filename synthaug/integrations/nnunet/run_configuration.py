@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from synthaug.configuration import allowed, config_to_dict, load_config, read_json_file
+from synthaug.configuration import allowed, config_to_dict, load_config
 from synthaug.errors import ConfigurationError
 from synthaug.files.atomic import replace_file
+from synthaug.files.json_object import read_json_object
 from synthaug.live.options import LiveOptions
 from synthaug.schedules import MixSchedule, VolumeSchedule, parse_mix, parse_schedule
 from synthaug.volumes import CaseRecord
@@ -141,7 +142,7 @@ def read_configuration(
     """
     environment = os.environ if environment is None else environment
     path = dataset_folder / FILE_NAME
-    content = read_json_file(path) if path.is_file() else {}
+    content = read_json_object(path) if path.is_file() else {}
     given = [name for name in ("SYNTHAUG_RATIO", "SYNTHAUG_MIX") if name in environment]
     for where, both in (
         (str(path), content.get("ratio") is not None and "mix" in content),
