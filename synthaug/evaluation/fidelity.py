@@ -192,9 +192,9 @@ class RealAppearances:
         rows = []
         for place, one in enumerate(samples):
             found = [
-                distances[index][place] / scale  # type: ignore[operator]
+                value / scale
                 for index, scale in enumerate(usual)
-                if scale and distances[index][place] is not None
+                if scale and (value := distances[index][place]) is not None
             ]
             if found:
                 rows.append({"name": one.name, "distance": float(np.median(found))})

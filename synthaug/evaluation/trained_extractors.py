@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -154,7 +155,17 @@ class Inception(SliceNetwork):
         )
 
 
-TRAINED: dict[str, Callable[[Path, torch.device | None], Extractor]] = {
+class TrainedExtractor(Extractor, Protocol):
+    """An extractor with trained weights.
+
+    Attributes:
+        title: what reports call it.
+    """
+
+    title: str
+
+
+TRAINED: dict[str, Callable[[Path, torch.device | None], TrainedExtractor]] = {
     "medicalnet": MedicalNet,
     "radimagenet": RadImageNet,
     "inception": Inception,
@@ -199,7 +210,7 @@ def trained_extractors(
     origins: dict[str, dict[str, str]] = {}
     for name, path in wanted:
         extractor = TRAINED[name](path, device)
-        title = str(extractor.title)  # type: ignore[attr-defined]
+        title = extractor.title
         if title in extractors:
             raise ConfigurationError(
                 f"--extractor {name}={path}: {title} is already {origins[title]['file']}; give each once"
@@ -215,7 +226,7 @@ def _blocks(state: dict[str, torch.Tensor], layer: int) -> int:
     return len({name.removeprefix(before).split(".")[0] for name in state if name.startswith(before)})
 
 
-def _torchvision_models():  # type: ignore[no-untyped-def]
+def _torchvision_models() -> Any:
     try:
         from torchvision import models
     except ImportError as error:

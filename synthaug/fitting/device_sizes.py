@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 from synthaug.fitting.settings import FitSettings
@@ -53,8 +53,8 @@ class DeviceSizes:
     def applied(self, settings: Settings) -> Settings:
         """Settings of any system with these sizes."""
         changes: dict[str, Any] = {}
-        if is_dataclass(getattr(settings, "batch", None)):  # a system of one network
-            changes["batch"] = self._batch(settings.batch)  # type: ignore[attr-defined]
+        if (batch := getattr(settings, "batch", None)) is not None:  # a system of one network
+            changes["batch"] = self._batch(batch)
         for field in fields(settings):
             section = getattr(settings, field.name)
             if not hasattr(section, "network"):

@@ -146,11 +146,9 @@ def _plain_numpy() -> Iterator[None]:
     before = torch.serialization.get_safe_globals()
     kinds = {type(np.dtype(one)) for one in (np.float64, np.float32, np.int64, np.int32, np.bool_)}
     scalar = np.float64(0).__reduce__()[0]
-    # NumPy 1 and 2 have it in modules of different names; torch before 2.6 takes no names
-    named: list[Any] = [scalar, np.dtype, *kinds]
-    if tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 6):
-        named += [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
-    torch.serialization.add_safe_globals(named)
+    # NumPy 1 and 2 have it in modules of different names
+    named: list[Any] = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")] + [scalar]
+    torch.serialization.add_safe_globals([*named, np.dtype, *kinds])
     try:
         yield
     finally:
