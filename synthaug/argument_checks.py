@@ -10,6 +10,7 @@ from torch.utils.data import IterableDataset
 
 from synthaug.errors import ConfigurationError
 from synthaug.labels import LabelMapping
+from synthaug.schedules import MixSchedule
 
 
 def check_whole(name: str, value: Any, least: int) -> int:
@@ -34,6 +35,30 @@ def check_progress_told(value: Any) -> float | None:
     if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 <= float(value) <= 1:
         raise ConfigurationError(f"progress is {value!r}; it must be a number from 0 to 1, or None")
     return float(value)
+
+
+def what_moves(mix: MixSchedule, source: Any) -> str:
+    """What of a mix and of a source's schedule moves with progress, in words; empty where nothing does."""
+    schedule = getattr(source, "schedule", None)
+    if not mix.is_constant:
+        return f"ratio {mix.name}"
+    return "" if schedule is None or schedule.is_constant else f"volume schedule ({schedule.kind})"
+
+
+def check_countable(mix: MixSchedule, source: Any, epochs: int | None) -> None:
+    """Epochs that are counted where items are asked for, often in workers, are known there alone.
+
+    Raises:
+        ConfigurationError: something moves with progress, and the training's length is not given or the source has to
+            be told.
+    """
+    moving = what_moves(mix, source)
+    if moving and epochs is None:
+        raise ConfigurationError(f"count_epochs: the {moving} moves with the training's progress; give epochs= too")
+    if moving and hasattr(source, "set_epoch"):
+        raise ConfigurationError(
+            f"count_epochs: the {moving} moves, and a live source has to be told; call set_epoch instead"
+        )
 
 
 def check_dataset(dataset: Any) -> int:
@@ -65,16 +90,12 @@ def check_keys(keys: Any) -> tuple[Any, Any]:
     raise ConfigurationError(f'keys is {keys!r}; give the keys of image and label, for example ("image", "label")')
 
 
-def check_companions(transform: Any, mapping: Any, extras: Any, provenance_key: Any) -> None:
+def check_companions(mapping: Any, extras: Any, provenance_key: Any) -> None:
     """What goes with the synthetic samples.
 
     Raises:
         ConfigurationError: one of them is of another kind.
     """
-    if transform is not None and not callable(transform):
-        raise ConfigurationError(
-            f"transform is {transform!r}; give a function of a sample, such as MONAI's Compose, or None"
-        )
     if mapping is not None and not isinstance(mapping, LabelMapping):
         hint = f"LabelMapping.load({mapping!r})" if isinstance(mapping, str) else "one of LabelMapping.load(...)"
         raise ConfigurationError(f"mapping is {mapping!r}; a LabelMapping is needed: give {hint}")

@@ -7,7 +7,6 @@ import errno
 import itertools
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,30 +65,48 @@ def replace_file(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
-def create_file(path: Path, content: bytes) -> bool:
-    """Make ``path`` appear with its content, if it is not there yet; exactly one of several processes gets True."""
+def create_file(path: Path, content: bytes, *, durable: bool = True) -> bool:
+    """Make ``path`` appear with its content, if it is not there yet; exactly one of several processes gets True.
+
+    Args:
+        path: the file.
+        content: of the file.
+        durable: wait until the disk has it; of no use for what means nothing after a power cut.
+    """
     temporary = path.with_name(temporary_name(path.name))
-    write_synced(temporary, content)
+    _write_new(temporary, content, durable)
     try:
         os.link(temporary, path)
     except FileExistsError:
-        return False
+        # a network file system repeats a request whose answer was lost, and then meets the link that it has made
+        if temporary.stat().st_nlink != 2:
+            return False
     except OSError:
         # a file system without hard links: the content then follows the name, and readers must bear an empty file
-        return _create_exclusively(path, content)
+        return _create_exclusively(path, content, durable)
     finally:
         temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
     return True
 
 
-def _create_exclusively(path: Path, content: bytes) -> bool:
+def _create_exclusively(path: Path, content: bytes, durable: bool) -> bool:
     try:
-        write_synced(path, content)
+        _write_new(path, content, durable)
     except FileExistsError:
         return False
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
     return True
+
+
+def _write_new(path: Path, content: bytes, durable: bool) -> None:
+    if durable:
+        write_synced(path, content)
+        return
+    with open(path, "xb") as file:
+        file.write(content)
 
 
 def publish_folder(temporary: Path, final: Path) -> bool:
@@ -112,17 +129,21 @@ def remove_folder(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def filesystem_now(folder: Path) -> float:
-    """The time by the clock that stamps files in ``folder``, so that machines whose clocks differ agree on ages."""
-    probe = folder / temporary_name("clock")
+def can_write(folder: Path) -> bool:
+    """Whether a file can be made in a folder, or in the nearest one above it that is there; found by making one.
+
+    What permissions say is not asked: network file systems and read-only mounts have their own mind.
+    """
+    while not os.path.isdir(folder) and folder != folder.parent:
+        folder = folder.parent
+    probe = folder / temporary_name("probe")
     try:
-        probe.touch()
-        return probe.stat().st_mtime
+        probe.touch(exist_ok=False)
     except OSError:
-        return time.time()  # read-only: nothing is claimed there anyway
-    finally:
-        with contextlib.suppress(OSError):
-            probe.unlink()
+        return False
+    with contextlib.suppress(OSError):
+        probe.unlink()
+    return True
 
 
 def folder_entries(folder: Path) -> Iterator[os.DirEntry[str]]:

@@ -1,11 +1,13 @@
-"""Writing safetensors files whole."""
+"""Writing tensors whole: safetensors files, and the state of a training."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -20,8 +22,7 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     Raises:
         OSError: the disk is full, or the folder cannot be written.
     """
-    temporary = path.with_name(temporary_name(path.name))
-    try:
+    with _replaced(path) as temporary:
         try:
             save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary)
         except SafetensorError as error:  # how safetensors tells of what the system refused
@@ -32,6 +33,34 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
             raise OSError(number, os.strerror(number), str(path)) from error
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
+
+
+def write_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write tensors, numbers and containers of them as ``torch.save`` does, completely or not at all.
+
+    Such a file is read with ``torch.load(..., weights_only=True)``.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    with _replaced(path) as temporary, open(temporary, "xb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:  # torch's own, in the place of what the file told it
+            cause = error.__context__
+            if isinstance(cause, OSError):
+                raise cause from None
+            raise
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _replaced(path: Path) -> Iterator[Path]:
+    """Gives the path of a file to write and sync, which then takes the place of ``path`` at once."""
+    temporary = path.with_name(temporary_name(path.name))
+    try:
+        yield temporary
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from synthaug.errors import GeometryError, LabelError, SynthAugError
 from synthaug.labels import LabelScheme
 from synthaug.volumes.geometry import check_affine, check_same_grid
 from synthaug.volumes.labeled_volume import LabeledVolume
+from synthaug.volumes.nifti_bounds import check_data_size, check_header_size
 
 MAX_VOXELS = 2**30
 """More voxels than this (1024 x 1024 x 1024, 4 GiB as float32) are refused from the header, before data is read."""
@@ -21,7 +23,12 @@ MAX_VOXELS = 2**30
 LABEL_ROUNDING = 1e-4
 """Labels stored as scaled or floating-point numbers may be this far from a whole number."""
 
-_UNREADABLE = (OSError, EOFError, zlib.error, ValueError, KeyError, nib.filebasedimages.ImageFileError)
+_UNREADABLE = (
+    OSError, EOFError, MemoryError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error,
+    zlib.error, nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError,
+    nib.spatialimages.HeaderTypeError, nib.spatialimages.ImageDataError,
+)  # fmt: skip
+"""What nibabel raises for damaged files; a header can be wrong in more ways than it looks for."""
 
 
 def read_image(path: str | Path, *, multichannel: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -107,6 +114,7 @@ def read_pair(
 def _open_canonical(path: Path, *, multichannel: bool) -> Any:
     if not path.is_file():
         raise SynthAugError(f"{path}: no such file; check the path")
+    check_header_size(path)
     try:
         image = nib.load(path)
     except _UNREADABLE as error:
@@ -117,6 +125,7 @@ def _open_canonical(path: Path, *, multichannel: bool) -> Any:
         raise SynthAugError(f"{path}: is {type(image).__name__}; allowed: NIfTI (.nii or .nii.gz): convert it")
     shape = tuple(int(size) for size in image.shape)
     _check_shape(shape, path, multichannel=multichannel)
+    check_data_size(image, path)
     if image.get_data_dtype().kind not in "iuf":
         raise SynthAugError(f"{path}: voxels are {image.get_data_dtype()}; allowed: whole or real numbers, one a voxel")
     affine = np.asarray(image.affine, dtype=np.float64)

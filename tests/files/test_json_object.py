@@ -8,6 +8,7 @@ import pytest
 
 from synthaug.errors import ConfigurationError, LabelError
 from synthaug.files.json_object import read_json_object
+from synthaug.files.parsed_json import parse_json
 
 
 def test_an_object_is_read(tmp_path: Path) -> None:
@@ -34,3 +35,9 @@ def test_anything_else_is_refused_in_one_line(tmp_path: Path, content: str | Non
     assert "\n" not in str(refused.value)
     with pytest.raises(LabelError):
         read_json_object(path, error=LabelError)
+
+
+@pytest.mark.parametrize("content", ['{"a": 1, "a": 1}', b'[{"b": {"a": 1, "c": 2, "a": 3}}]'])
+def test_a_key_twice_is_refused_in_any_text(content: str | bytes) -> None:
+    with pytest.raises(ValueError, match="key 'a' stands more than once in an object; give it once"):
+        parse_json(content)
