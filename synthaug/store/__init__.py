@@ -3,6 +3,7 @@
 from synthaug.store.case import CaseEntry, Problem, case_name
 from synthaug.store.claims import Claims
 from synthaug.store.info import StoreInfo
+from synthaug.store.maker import Maker
 from synthaug.store.store import Store
 
-__all__ = ["CaseEntry", "Claims", "Problem", "Store", "StoreInfo", "case_name"]
+__all__ = ["CaseEntry", "Claims", "Maker", "Problem", "Store", "StoreInfo", "case_name"]

@@ -47,6 +47,33 @@ def encode(array: np.ndarray) -> bytes:
     return bytes(packed.to_cframe())
 
 
+def open_frame(frame: bytes, where: str) -> Any:
+    """A ``blosc2.NDArray`` in a copy of a frame, of which nothing is decompressed yet.
+
+    A frame may also stand for an expression or a function that blosc2 evaluates when it is opened, or for an array
+    elsewhere: one with any metadata but that of a plain array is refused.
+
+    Args:
+        frame: content of a ``.b2nd`` file.
+        where: the file's name for the message.
+
+    Raises:
+        StoreError: not a frame, damaged, or something else than a plain array.
+    """
+    import blosc2
+
+    mend = "remove the case and make it again"
+    try:
+        packed = blosc2.ndarray_from_cframe(frame, copy=True)
+        kinds, further = sorted(packed.schunk.meta), len(packed.schunk.vlmeta)
+        np.dtype(packed.dtype)
+    except Exception as error:  # blosc2 raises RuntimeError, ValueError and others for a damaged frame
+        raise StoreError(f"{where}: cannot be read as a blosc2 array ({error}); {mend}") from None
+    if kinds != ["b2nd"] or further:
+        raise StoreError(f"{where}: is no plain blosc2 array but has metadata of its own ({', '.join(kinds)}); {mend}")
+    return packed
+
+
 def decode(frame: bytes, shape: tuple[int, ...], dtype: Any, where: str) -> np.ndarray:
     """The array of a frame, if it is the one that is expected.
 
@@ -59,17 +86,10 @@ def decode(frame: bytes, shape: tuple[int, ...], dtype: Any, where: str) -> np.n
     Raises:
         StoreError: not a frame, damaged, or another shape or type than expected.
     """
-    import blosc2
-
     if not 0 < prod(shape) <= MAX_VOXELS:
         raise StoreError(f"{where}: shape {shape} has {prod(shape)} voxels; allowed are 1 to {MAX_VOXELS}")
-    try:
-        packed = blosc2.ndarray_from_cframe(frame)
-        found = (tuple(packed.shape), np.dtype(packed.dtype), max(packed.chunks) if packed.chunks else 0)
-    except Exception as error:  # blosc2 raises RuntimeError, ValueError and others for a damaged frame
-        raise StoreError(
-            f"{where}: cannot be read as a blosc2 array ({error}); remove the case and make it again"
-        ) from None
+    packed = open_frame(frame, where)
+    found = (tuple(packed.shape), np.dtype(packed.dtype), max(packed.chunks) if packed.chunks else 0)
     if found[:2] != (tuple(shape), np.dtype(dtype)) or found[2] > max(CHUNK_EDGE, *shape):
         raise StoreError(
             f"{where}: holds {found[1]} {found[0]}, its provenance says {np.dtype(dtype)} {tuple(shape)}; "

@@ -104,7 +104,8 @@ class Problem:
         name: the case, or "" for what belongs to none.
         file: the file or folder, relative to the store.
         message: what is wrong and how to mend it.
-        kind: ``damaged``, ``incomplete``, ``missing``, ``orphan``, ``duplicate`` or ``leftover``.
+        kind: ``damaged``, ``incomplete``, ``missing``, ``foreign`` or ``orphan``; ``duplicate`` and ``leftover`` may
+            stay.
     """
 
     name: str

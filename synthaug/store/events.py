@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import itertools
 import os
 import zlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Set
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from synthaug.errors import StoreError
 from synthaug.files.atomic import folder_entries
 from synthaug.files.canonical_json import canonical_json
+from synthaug.files.parsed_json import parse_json
 from synthaug.files.process_identity import ProcessIdentity
+from synthaug.store.cache_file import read_bounded
 
 _SEAL = ', "crc32": "'
+MAX_BYTES = 256 << 20
+"""Of one process; ten thousand cases take about ten MB."""
 
 
 def sealed_line(event: Mapping[str, Any]) -> str:
@@ -29,10 +36,22 @@ def parse_sealed_line(line: str) -> dict[str, Any] | None:
     if not found or seal != f'{zlib.crc32(body.encode()):08x}"}}':
         return None
     try:
-        event = json.loads(body + "}")
+        event = parse_json(body + "}")
     except ValueError:
         return None
     return event if isinstance(event, dict) else None
+
+
+def _append(descriptor: int, line: bytes) -> None:
+    """Write a line whole; of one that the disk has no room for, nothing stays."""
+    end = os.fstat(descriptor).st_size
+    try:
+        while line:
+            line = line[os.write(descriptor, line) :]
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, end)
+        raise
 
 
 class EventLog:
@@ -50,16 +69,28 @@ class EventLog:
         """Append one event.
 
         Args:
-            event: its kind: ``stored``, ``rejected``, ``given-up``, ``started``, ``finished``.
+            event: its kind: ``stored``, ``rejected``, ``given-up``, ``removed``, ``indexed``, ``pulled``, ``started``,
+                ``finished``, ``out-of-memory``.
             **facts: JSON-ready values.
+
+        The line also has the time, ``at``, by the clock of this machine: for people, nothing depends on it.
+        """
+        self.write_all(event, [facts])
+
+    def write_all(self, event: str, each: Iterable[Mapping[str, Any]]) -> None:
+        """Append events of one kind, all at once.
+
+        Raises:
+            StoreError: the disk refuses.
         """
         path = self.folder / f"{ProcessIdentity.current().tag}.jsonl"
-        line = sealed_line({"event": event, **facts}).encode() + b"\n"
+        at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        lines = b"".join(sealed_line({"event": event, "at": at, **facts}).encode() + b"\n" for facts in each)
         try:
             self.folder.mkdir(exist_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             try:
-                os.write(descriptor, line)
+                _append(descriptor, lines)
             finally:
                 os.close(descriptor)
         except OSError as error:
@@ -67,7 +98,28 @@ class EventLog:
 
     def read(self) -> list[dict[str, Any]]:
         """All events that are readable, file by file."""
-        return [event for path in self._files() for event in self._events(path.read_bytes())]
+        return [event for path in self._files() for event in self._events(read_bounded(path, MAX_BYTES))]
+
+    def read_by_process(self) -> dict[str, list[dict[str, Any]]]:
+        """The readable events of each process, by its file's name."""
+        return {path.stem: self._events(read_bounded(path, MAX_BYTES)) for path in self._files()}
+
+    def rejects_of(self, names: Set[str] | None) -> Counter[str]:
+        """Rejects of some cases (None: of all) by reason; an attempt that was repeated after a crash counts once."""
+        rejected = {
+            (event.get("name"), event.get("seed")): event.get("reasons", [])
+            for event in self.read()
+            if event["event"] == "rejected" and (names is None or event.get("name") in names)
+        }
+        return Counter(itertools.chain.from_iterable(rejected.values()))
+
+    def makers_of(self, names: Set[str]) -> set[str]:
+        """The processes that stored some cases, as far as the events tell."""
+        made = {
+            process: {event.get("name") for event in events if event["event"] == "stored"}
+            for process, events in self.read_by_process().items()
+        }
+        return {process for process, stored in made.items() if not names.isdisjoint(stored)}
 
     def read_new(self) -> list[dict[str, Any]]:
         """The events written since this object's last call."""
@@ -76,7 +128,7 @@ class EventLog:
             start = self._read_until.get(path.name, 0)
             with open(path, "rb") as file:
                 file.seek(start)
-                content = file.read()
+                content = file.read(MAX_BYTES)
             end = content.rfind(b"\n") + 1  # a line that is being written is left for the next call
             self._read_until[path.name] = start + end
             events += self._events(content[:end])
@@ -90,7 +142,7 @@ class EventLog:
         """
         damaged = []
         for path in self._files():
-            *lines, last = path.read_bytes().decode("utf-8", "replace").split("\n")
+            *lines, last = read_bounded(path, MAX_BYTES).decode("utf-8", "replace").split("\n")
             damaged += [(path.name, n) for n, line in enumerate(lines, start=1) if parse_sealed_line(line) is None]
             if parse_sealed_line(last[:-1]) is not None:
                 damaged.append((path.name, len(lines) + 1))
@@ -105,4 +157,16 @@ class EventLog:
     def _events(content: bytes) -> list[dict[str, Any]]:
         lines = content.decode("utf-8", "replace").split("\n")
         events = [parse_sealed_line(line) for line in lines[:-1]]
-        return [event for event in events if event is not None and isinstance(event.get("event"), str)]
+        return [event for event in events if event is not None and _is_well_formed(event)]
+
+
+def _is_well_formed(event: Mapping[str, Any]) -> bool:
+    """Whether what readers look at has the types that ``EventLog`` writes; a checksum vouches for no content."""
+    seed, reasons = event.get("seed"), event.get("reasons", [])
+    return (
+        isinstance(event.get("event"), str)
+        and isinstance(event.get("name"), str | None)
+        and isinstance(seed, int | None)
+        and isinstance(reasons, list)
+        and all(isinstance(reason, str) for reason in reasons)
+    )

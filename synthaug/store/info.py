@@ -1,27 +1,29 @@
-"""The head of a store: which generator it was made with, in which label scheme."""
+"""The head of a store: which generators it was made with, in which label scheme."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthaug.errors import StoreError
-from synthaug.files.atomic import create_file
+from synthaug.files.atomic import create_file, replace_file
 from synthaug.files.canonical_json import canonical_json
+from synthaug.files.parsed_json import parse_json
 from synthaug.labels import LabelScheme
-from synthaug.store.bounded_reading import read_bounded
+from synthaug.store.cache_file import read_bounded
+from synthaug.store.format_versions import FORMAT, FORMAT_VERSION, migrated
+from synthaug.store.maker import Maker
+from synthaug.store.record import check_head
 from synthaug.volumes import CaseRecord
 
 if TYPE_CHECKING:
     from synthaug.generators.protocol import PairGenerator
 
 INFO_FILE = "cache.json"
-FORMAT, FORMAT_VERSION = "synthaug-cache", 1
-_MAX_BYTES = 64 << 20  # a generator fitted on 100,000 cases names them in about 20 MB
+MAX_INFO_BYTES = 32 << 20  # a generator fitted on 100,000 cases names them in about 20 MB
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,13 @@ class StoreInfo:
     Attributes:
         scheme: label scheme of every label map.
         channels: names of the image channels, in order.
-        generator: the generator's name.
-        fingerprint: sha256 (hex) of the generator's weights and configuration.
-        training_cases: what the generator was fitted on, for the leakage guard.
+        generator: name of the generator that the store began with.
+        fingerprint: sha256 (hex) of that generator's weights and configuration.
+        training_cases: what the generators were fitted on, for the leakage guard.
         bounds_ml: allowed targets in mL by structure or group.
+        licence: of the weights, where their configuration states one.
+        further_makers: other generators, whose cases were merged into the store.
+        format_version: of the file that this was read from.
     """
 
     scheme: LabelScheme
@@ -43,6 +48,19 @@ class StoreInfo:
     fingerprint: str
     training_cases: tuple[CaseRecord, ...] = ()
     bounds_ml: Mapping[str, tuple[float, float]] | None = None
+    licence: str | None = None
+    further_makers: tuple[Maker, ...] = ()
+    format_version: int = field(default=FORMAT_VERSION, compare=False)
+
+    @property
+    def makers(self) -> tuple[Maker, ...]:
+        """All generators that cases of the store may be from, the one that it began with first."""
+        return (Maker(self.generator, self.fingerprint, self.licence), *self.further_makers)
+
+    @property
+    def fingerprints(self) -> frozenset[str]:
+        """Of all generators that cases of the store may be from."""
+        return frozenset(maker.fingerprint for maker in self.makers)
 
     @classmethod
     def of(cls, generator: PairGenerator) -> StoreInfo:
@@ -54,6 +72,39 @@ class StoreInfo:
             generator.fingerprint,
             tuple(generator.training_cases),
             {name: (float(low), float(high)) for name, (low, high) in generator.bounds.limits_ml.items()},
+            getattr(generator, "licence", None),
+        )
+
+    def with_cases_of(self, other: StoreInfo, folder: Path, other_folder: Path) -> StoreInfo:
+        """The head of a store that takes in the cases of another.
+
+        Generators are listed, what they were fitted on is united, and bounds are widened to hold both.
+
+        Args:
+            other: head of the store whose cases are taken in.
+            folder: of this store, for the message.
+            other_folder: of the other.
+
+        Raises:
+            StoreError: another scheme or other channels.
+        """
+        self._require_form(other, folder, str(other_folder))
+        known = {maker.fingerprint: maker for maker in self.makers}
+        for maker in other.makers:
+            before = known.get(maker.fingerprint)
+            if before is None or before.licence is None:
+                known[maker.fingerprint] = maker
+        first, *further = known.values()
+        bounds = dict(self.bounds_ml or {})
+        for name, (low, high) in (other.bounds_ml or {}).items():
+            own_low, own_high = bounds.get(name, (low, high))
+            bounds[name] = (min(low, own_low), max(high, own_high))
+        return replace(
+            self,
+            training_cases=tuple(dict.fromkeys((*self.training_cases, *other.training_cases))),
+            bounds_ml=bounds,
+            licence=first.licence,
+            further_makers=tuple(further),
         )
 
     def require(self, other: StoreInfo, folder: Path) -> None:
@@ -62,20 +113,24 @@ class StoreInfo:
         Raises:
             StoreError: with both values and what to do.
         """
-        if other.fingerprint != self.fingerprint:
+        if other.fingerprint not in self.fingerprints:
+            made_with = " and ".join(f"{maker.name} (fingerprint {maker.fingerprint[:12]})" for maker in self.makers)
             raise StoreError(
-                f"{folder}: this cache was made with {self.generator} (fingerprint {self.fingerprint[:12]}), not with "
+                f"{folder}: this cache was made with {made_with}, not with "
                 f"{other.generator} (fingerprint {other.fingerprint[:12]}): its weights or sampling settings differ; "
                 "give another folder, or the same weights and settings"
             )
+        self._require_form(other, folder, "the pair")
+
+    def _require_form(self, other: StoreInfo, folder: Path, who: str) -> None:
         if other.scheme.to_dict() != self.scheme.to_dict():
             raise StoreError(
-                f"{folder}: this cache has label scheme {self.scheme.name}, the pair has {other.scheme.name} "
+                f"{folder}: this cache has label scheme {self.scheme.name}, {who} has {other.scheme.name} "
                 "or another version of it; give another folder"
             )
         if other.channels != self.channels:
             raise StoreError(
-                f"{folder}: this cache has channels {', '.join(self.channels)}, the pair has "
+                f"{folder}: this cache has channels {', '.join(self.channels)}, {who} has "
                 f"{', '.join(other.channels)}; give another folder"
             )
 
@@ -84,8 +139,7 @@ class StoreInfo:
         return {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
-            "generator": self.generator,
-            "fingerprint": self.fingerprint,
+            "generators": [maker.to_dict() for maker in self.makers],
             "channels": list(self.channels),
             "scheme": self.scheme.to_dict(),
             "bounds_ml": {name: list(limits) for name, limits in (self.bounds_ml or {}).items()},
@@ -99,16 +153,20 @@ class StoreInfo:
         """Write ``cache.json`` where there is none; False where there is one."""
         return create_file(folder / INFO_FILE, _sealed(self.to_dict()))
 
+    def write(self, folder: Path) -> None:
+        """Replace ``cache.json``, in the present format."""
+        replace_file(folder / INFO_FILE, _sealed(self.to_dict()))
+
     @classmethod
     def read(cls, folder: Path) -> StoreInfo:
-        """Read ``cache.json``.
+        """Read ``cache.json``; one of an older format is migrated in memory, its file left as it is.
 
         Raises:
             StoreError: missing, damaged, or of a newer format.
         """
         path = folder / INFO_FILE
         try:
-            content = read_bounded(path, _MAX_BYTES)
+            content = read_bounded(path, MAX_INFO_BYTES)
         except FileNotFoundError:
             found = "no such folder" if not folder.exists() else f"{INFO_FILE} is missing"
             raise StoreError(
@@ -117,28 +175,34 @@ class StoreInfo:
         except OSError as error:
             raise StoreError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from None
         try:
-            described = json.loads(content)
+            described = parse_json(content)
             if described["format"] != FORMAT:
                 raise ValueError(f"its format is {described['format']!r}")
-            version = int(described["format_version"])
+            version = described["format_version"]
+            if isinstance(version, bool) or not isinstance(version, int):
+                raise ValueError(f"its format_version is {version!r}")
             sealed = _sealed(described)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise StoreError(f"{path}: is not the head of a cache ({error}); restore the file") from None
-        if version > FORMAT_VERSION:
-            raise StoreError(
-                f"{path}: has format version {version}, this synthaug reads up to {FORMAT_VERSION}; update synthaug"
-            )
-        if content != sealed:
+        if content != sealed and version <= FORMAT_VERSION:  # a newer format may be sealed otherwise
             raise StoreError(f"{path}: does not match its checksum, a byte of it is wrong; restore the file")
         try:
+            present = migrated(described, version, str(path))
+            check_head(present)
+            first, *further = (Maker.from_dict(one) for one in present["generators"])
             return cls(
-                LabelScheme.from_dict(described["scheme"]),
-                tuple(described["channels"]),
-                described["generator"],
-                described["fingerprint"],
-                tuple(CaseRecord(**case) for case in described["training_cases"]),
-                {name: (low, high) for name, (low, high) in described["bounds_ml"].items()},
+                LabelScheme.from_dict(present["scheme"]),
+                tuple(present["channels"]),
+                first.name,
+                first.fingerprint,
+                tuple(CaseRecord(**case) for case in present["training_cases"]),
+                {name: (low, high) for name, (low, high) in present["bounds_ml"].items()},
+                first.licence,
+                tuple(further),
+                version,
             )
+        except StoreError:
+            raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(f"{path}: is not the head of a cache ({error}); restore the file") from None
 

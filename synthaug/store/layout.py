@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 from collections.abc import Collection
 from pathlib import Path
 
 from synthaug.errors import StoreError
 from synthaug.files.atomic import folder_entries, parse_temporary_name, remove_folder, temporary_name
+from synthaug.files.parsed_json import parse_json
 from synthaug.store.arrays import digest
-from synthaug.store.bounded_reading import read_bounded
+from synthaug.store.cache_file import read_bounded
 from synthaug.store.case import IMAGE_FILE, LABEL_FILE, MARKER_FILE, PROVENANCE_FILE
 from synthaug.store.info import INFO_FILE
 
-FOLDERS = ("cases", "events", "claims", "given-up")
+FOLDERS = ("cases", "events", "claims", "given-up", "views")
 MAX_MARKER_BYTES = 1024
 MAX_PROVENANCE_BYTES = 4 << 20
 
@@ -40,11 +41,14 @@ def prepare_folder(folder: Path) -> None:
 
 def misplaced(folder: Path) -> list[Path]:
     """What stands where a store keeps a folder and is none; where anything does, the rest cannot be read."""
-    return [folder / name for name in FOLDERS if os.path.lexists(folder / name) and not (folder / name).is_dir()]
+    places = [folder / name for name in FOLDERS]
+    return [path for path in places if os.path.lexists(path) and (path.is_symlink() or not path.is_dir())]
 
 
 def misplaced_message(path: Path) -> str:
     """What is wrong with a path that ``misplaced`` found, and how to mend it."""
+    if path.is_symlink():
+        return f"{path}: is a symbolic link, and a cache keeps its {path.name} in itself; put the folder in its place"
     return (
         f"{path}: is not a folder, and a cache keeps its {path.name} in one; restore it, or remove the file and run "
         "`synthaug precompute` again"
@@ -83,9 +87,9 @@ def is_whole(case: Path) -> bool:
     if marker != (digest(provenance) + "\n").encode():
         return False
     try:
-        recorded = json.loads(provenance)["files"]
+        recorded = parse_json(provenance)["files"]
         return all(sizes[file] == recorded[file]["bytes"] for file in sizes)
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError):
         return False
 
 
@@ -111,10 +115,12 @@ def leftovers(folder: Path, stored: Collection[str]) -> list[Path]:
 
 
 def remove_case(case: Path) -> None:
-    """Remove a case: it disappears by one rename, so that no reader meets half of it."""
+    """Remove a case: it disappears by one rename, and then loses its marker first, so that no reader meets half."""
     aside = case.with_name(temporary_name(case.name))
     try:
         os.rename(case, aside)
     except FileNotFoundError:
         return
+    with contextlib.suppress(OSError):
+        os.unlink(aside / MARKER_FILE)
     remove_folder(aside)

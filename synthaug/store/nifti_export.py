@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,14 +12,19 @@ from typing import Any
 from synthaug.errors import StoreError
 from synthaug.files.atomic import folder_entries, parse_temporary_name, remove_folder, replace_file
 from synthaug.files.canonical_json import canonical_json
+from synthaug.files.parsed_json import parse_json
 from synthaug.labels import LabelScheme
-from synthaug.store.bounded_reading import read_bounded
+from synthaug.store.cache_file import read_bounded
 from synthaug.store.store import Store
 from synthaug.volumes import write_image, write_label
 
 BIDS_VERSION = "1.10.0"
-SUFFIXES = {"t1": "T1w", "t1w": "T1w", "t2": "T2w", "t2w": "T2w", "flair": "FLAIR", "pd": "PDw", "ct": "ct"}
-"""BIDS suffix of a channel; other channels keep their own letters and digits."""
+SUFFIXES = {"t1": "T1w", "t1w": "T1w", "t2": "T2w", "t2w": "T2w", "flair": "FLAIR", "pd": "PDw", "pdw": "PDw"}
+"""BIDS suffix of a channel; other channels (CT, which BIDS does not have) keep their own letters and digits."""
+
+ENTITIES = "space-orig_desc-synthetic"
+EARLIER_ENTITIES = ("desc-synthetic",)
+"""Between subject and suffix: each pair lies in a space of its own. Earlier exports had no space."""
 
 DESCRIPTION_FILE = "dataset_description.json"
 MAX_DESCRIPTION_BYTES = 1 << 20
@@ -29,9 +33,10 @@ MAX_DESCRIPTION_BYTES = 1 << 20
 def export_nifti(store: Store, folder: Path, *, progress: Callable[[int, int], None] | None = None) -> int:
     """Write every case of a store.
 
-    ``sub-NAME/anat/sub-NAME_desc-synthetic_T1w.nii.gz`` (with its provenance beside it in JSON) and
-    ``..._dseg.nii.gz`` for each case, with the true affine; once ``dataset_description.json``, ``labels.json``
-    (structures and groups), ``dseg.tsv`` (the same labels as BIDS has them) and ``participants.tsv`` (volumes in mL).
+    ``sub-NAME/anat/sub-NAME_space-orig_desc-synthetic_T1w.nii.gz`` (with its provenance beside it in JSON) and
+    ``..._dseg.nii.gz`` for each case, with the true affine; once ``dataset_description.json``, ``README.md``,
+    ``labels.json`` (structures and groups), ``dseg.tsv`` (the same labels as BIDS has them), ``participants.tsv``
+    (volumes in mL) and ``.bidsignore`` (what BIDS has no name for).
 
     Args:
         store: is only read; every array is checked against its digest.
@@ -50,9 +55,12 @@ def export_nifti(store: Store, folder: Path, *, progress: Callable[[int, int], N
     for subject in _prepare(store, names, folder):
         remove_folder(folder / subject)
     _write_text(folder / DESCRIPTION_FILE, canonical_json(_description(store)))
-    _write_text(folder / "labels.json", canonical_json(scheme_labels(store.info.scheme)))
+    _write_text(folder / "README.md", _readme(store))
+    _write_text(folder / ".bidsignore", "\n".join(["labels.json", *_unknown_to_bids(store)]))
+    _write_text(folder / "labels.json", canonical_json(store.info.scheme.structures_and_groups()))
     _write_text(folder / "dseg.tsv", _table([("index", "name"), *_label_rows(store.info.scheme)]))
     _write_text(folder / "participants.tsv", _table(_participants(store)))
+    _write_text(folder / "participants.json", canonical_json(_columns(store)))
     for number, name in enumerate(names, start=1):
         _case(store, name, folder)
         if progress is not None:
@@ -60,26 +68,54 @@ def export_nifti(store: Store, folder: Path, *, progress: Callable[[int, int], N
     return len(names)
 
 
-def scheme_labels(scheme: LabelScheme) -> dict[str, Any]:
-    """``{"structures": {name: id}, "groups": {group: [names]}}``."""
-    return {
-        "structures": {name: scheme.id_of(name) for name in scheme.names},
-        "groups": {group: list(names) for group, names in scheme.groups.items()},
-    }
-
-
 def _case(store: Store, name: str, folder: Path) -> None:
     pair = store.read(name)
     subject = _subject(name)
     anatomy = folder / subject / "anat"
     anatomy.mkdir(parents=True, exist_ok=True)
-    stem = f"{subject}_desc-synthetic"
+    stem = f"{subject}_{ENTITIES}"
+    described = store.provenance(name)
     write_label(anatomy / f"{stem}_dseg.nii.gz", pair.label, pair.affine)
+    _write_text(anatomy / f"{stem}_dseg.json", canonical_json({"SpatialReference": "orig", "Synthetic": True}))
     for channel, image in zip(pair.channels, pair.image, strict=True):
-        suffix = SUFFIXES.get(channel.lower()) or re.sub("[^A-Za-z0-9]", "", channel) or "image"
+        suffix = _suffix(channel)
         write_image(anatomy / f"{stem}_{suffix}.nii.gz", image[None], pair.affine)
-        sidecar = {"Synthetic": True, "Channel": channel, "Provenance": store.provenance(name)}
+        sidecar = {
+            "SpatialReference": "orig",
+            "SkullStripped": not bool(image[pair.label == 0].any()),  # nothing outside what is labelled
+            "Synthetic": True,
+            "Channel": channel,
+            "Provenance": described,
+        }
         _write_text(anatomy / f"{stem}_{suffix}.json", canonical_json(sidecar))
+    for entry in list(folder_entries(anatomy)):
+        if any(entry.name.startswith(f"{subject}_{earlier}_") for earlier in EARLIER_ENTITIES):
+            (anatomy / entry.name).unlink()
+
+
+def _suffix(channel: str) -> str:
+    return SUFFIXES.get(channel.lower()) or re.sub("[^A-Za-z0-9]", "", channel) or "image"
+
+
+def _unknown_to_bids(store: Store) -> list[str]:
+    known = set(SUFFIXES.values())
+    return [f"*_{suffix}.*" for suffix in map(_suffix, store.info.channels) if suffix not in known]
+
+
+def _readme(store: Store) -> str:
+    made_by = ", ".join(str(maker) for maker in store.info.makers)
+    licences = ", ".join(dict.fromkeys(maker.licence or "not stated" for maker in store.info.makers))
+    return (
+        f"# Synthetic pairs of {store.info.generator}\n\nImages and label maps that were made, not scanned: no subject "
+        f"is a person. Made by synthaug with {made_by}; licence of the weights: {licences}.\n\n"
+        "`dseg.tsv` says what the labels mean, `participants.tsv` has volumes in mL."
+    )
+
+
+def _columns(store: Store) -> dict[str, Any]:
+    described = {f"{group}_ml": f"volume of {group} in the label map" for group in sorted(store.info.scheme.groups)}
+    volumes = {name: {"Description": text, "Units": "mL"} for name, text in described.items()}
+    return {"seed": {"Description": "seed that the generator was called with"}, **volumes}
 
 
 def _description(store: Store) -> dict[str, Any]:
@@ -95,7 +131,7 @@ def _description(store: Store) -> dict[str, Any]:
         "DatasetType": "derivative",
         "GeneratedBy": [
             {"Name": "synthaug", "Version": own_version},
-            {"Name": store.info.generator, "Version": store.info.fingerprint},
+            *({"Name": maker.name, "Version": maker.fingerprint} for maker in store.info.makers),
         ],
     }
 
@@ -136,6 +172,12 @@ def _prepare(store: Store, names: Sequence[str], folder: Path) -> list[str]:
     Raises:
         StoreError: it holds something else.
     """
+    subjects = {_subject(name) for name in names}
+    if len(subjects) < len(names):
+        raise StoreError(
+            f"{store.folder}: names of cases differ in '-' and '_' alone, which BIDS subjects cannot have; export with "
+            "--format nnunet"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
@@ -151,12 +193,12 @@ def _prepare(store: Store, names: Sequence[str], folder: Path) -> list[str]:
             f"{folder}: is a data set that `synthaug cache export` did not make (see its {DESCRIPTION_FILE}); "
             "give a new or an empty folder"
         )
-    if makers[1] != store.info.fingerprint:
+    others_made = [one for one in makers if one not in store.info.fingerprints]
+    if others_made:
         raise StoreError(
-            f"{folder}: is an export of another generator (weights {makers[1][:12]}, those of {store.folder} are "
+            f"{folder}: is an export of another generator (weights {others_made[0][:12]}, those of {store.folder} are "
             f"{store.info.fingerprint[:12]}); give a new or an empty folder"
         )
-    subjects = {_subject(name) for name in names}
     stale = [name for name in others if name.startswith("sub-") and name not in subjects]
     foreign = [name for name in stale if not _is_exported_case(folder / name)]
     if foreign:
@@ -167,14 +209,14 @@ def _prepare(store: Store, names: Sequence[str], folder: Path) -> list[str]:
     return stale
 
 
-def _makers(description: Path) -> tuple[str, str] | None:
-    """Name of the program that made a data set, and version of its generator; None where it was not synthaug."""
+def _makers(description: Path) -> list[str] | None:
+    """sha256 of the generators whose cases were exported to a data set; None where it was not synthaug that did so."""
     try:
-        makers = json.loads(read_bounded(description, MAX_DESCRIPTION_BYTES))["GeneratedBy"]
-        found = (makers[0]["Name"], str(makers[1]["Version"]))
-    except (StoreError, OSError, ValueError, LookupError, TypeError, RecursionError):
+        program, first, *further = parse_json(read_bounded(description, MAX_DESCRIPTION_BYTES))["GeneratedBy"]
+        found = [str(maker["Version"]) for maker in (first, *further)]
+        return found if program["Name"] == "synthaug" else None
+    except (StoreError, OSError, ValueError, LookupError, TypeError):
         return None
-    return found if found[0] == "synthaug" else None
 
 
 def _is_exported_case(subject: Path) -> bool:
@@ -185,6 +227,7 @@ def _is_exported_case(subject: Path) -> bool:
     if anatomy.is_symlink() or any(entry.name != "anat" for entry in folder_entries(subject)):
         return False
     return anatomy.is_dir() and all(
-        entry.name.startswith(f"{subject.name}_desc-synthetic_") or parse_temporary_name(entry.name) is not None
+        any(entry.name.startswith(f"{subject.name}_{entities}_") for entities in (ENTITIES, *EARLIER_ENTITIES))
+        or parse_temporary_name(entry.name) is not None
         for entry in folder_entries(anatomy)
     )

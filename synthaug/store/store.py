@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
-import json
+import contextlib
 import os
 from collections import Counter
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from synthaug.files.atomic import (
 from synthaug.quality import QualityReport
 from synthaug.store import layout
 from synthaug.store.arrays import decode, digest
-from synthaug.store.bounded_reading import read_bounded
+from synthaug.store.cache_file import read_bounded
 from synthaug.store.case import (
     IMAGE_FILE,
     LABEL_FILE,
@@ -39,9 +38,12 @@ from synthaug.store.case_files import case_files
 from synthaug.store.claims import DEFAULT_EXPIRY_S, Claims
 from synthaug.store.events import EventLog, parse_sealed_line, sealed_line
 from synthaug.store.info import INFO_FILE, StoreInfo
+from synthaug.store.record import parse_record
 from synthaug.volumes import LabeledVolume
 
 MAX_ARRAY_FILE_BYTES = 8 << 30
+WORTH_INDEXING = 256
+"""Cases without an event, as after a restoration without the event files, from which on they get one each."""
 
 
 class Store:
@@ -49,10 +51,15 @@ class Store:
 
     A case is written into a hidden folder beside its place, marker last, everything synced, and appears by one rename:
     it is there completely or not at all. The marker holds the digest of the provenance, the provenance the digests of
-    the arrays. Nothing that is there is ever changed. Folders may be moved: no path is written into them.
+    the arrays. Nothing that is there is ever changed. Folders may be moved: no path is written into
+    them, of a generator's folder its name alone.
 
     Use ``create``, ``open`` or ``open_or_create``. Objects are small and can be pickled; each keeps the entries that
     it has read.
+
+    Args:
+        folder: of the cache.
+        info: what ``cache.json`` in it says of the generator.
     """
 
     def __init__(self, folder: Path, info: StoreInfo) -> None:
@@ -104,6 +111,12 @@ class Store:
         store = cls.open(folder)
         store.info.require(info, folder)
         return store
+
+    @classmethod
+    def open_or_create_like(cls, folder: Path | str, info: StoreInfo) -> Store:
+        """Open the store in a folder, whatever it was made with, or make one with a head; for ``merge``."""
+        folder = Path(folder)
+        return cls.open(folder) if (folder / INFO_FILE).exists() else cls.create(folder, info)
 
     def claims(self, expiry_s: float = DEFAULT_EXPIRY_S) -> Claims:
         """The claims on cases that are being made."""
@@ -261,18 +274,21 @@ class Store:
     def entries(self) -> list[CaseEntry]:
         """One entry per case, sorted by name; each case is read once in the life of this object.
 
-        The event files hold the entries of thousands of cases in a few files; only a case that they miss costs a
-        look into its provenance.
+        The event files are the index: they hold the entries of thousands of cases in a few files. A case that they
+        miss costs a look into its provenance; many such cases are noted down for whoever opens the store next.
         """
         names = self.names()
         if any(name not in self._entries for name in names):
             for event in self.events.read_new():
-                if event["event"] == "stored":
+                if event["event"] in ("stored", "indexed"):
                     entry = CaseEntry.from_dict(event)
                     self._entries[entry.name] = entry
-        for name in names:
-            if name not in self._entries:
-                self._entries[name] = CaseEntry.from_dict(self.provenance(name))
+        missing = [name for name in names if name not in self._entries]
+        for name in missing:
+            self._entries[name] = CaseEntry.from_dict(self.provenance(name))
+        if len(missing) >= WORTH_INDEXING:
+            with contextlib.suppress(StoreError):  # a store that cannot be written to is read all the same
+                self.events.write_all("indexed", [self._entries[name].to_dict() for name in missing])
         return [self._entries[name] for name in names]
 
     def provenance(self, name: str) -> dict[str, Any]:
@@ -304,10 +320,10 @@ class Store:
                 f"case {name}: {PROVENANCE_FILE} and {MARKER_FILE} do not match, a byte is wrong; "
                 f"remove {folder} and run `synthaug precompute` again"
             )
-        described = json.loads(content)
+        described = parse_record(content, f"case {name}")
         if described["name"] != name:
             raise StoreError(f"case {name}: is a renamed copy of {described['name']}; remove {folder}")
-        return dict(described)
+        return described
 
     def read(self, name: str) -> LabeledVolume:
         """The pair of a case; its arrays are checked against their digests.
@@ -364,16 +380,7 @@ class Store:
     @property
     def rejects(self) -> Counter[str]:
         """How often each reason led to a reject, over all processes and runs."""
-        return self.rejects_of(None)
-
-    def rejects_of(self, names: Set[str] | None) -> Counter[str]:
-        """The rejects of some cases (None: of all); an attempt that was repeated after a crash counts once."""
-        rejected = {
-            (event.get("name"), event.get("seed")): event.get("reasons", [])
-            for event in self.events.read()
-            if event["event"] == "rejected" and (names is None or event.get("name") in names)
-        }
-        return Counter(itertools.chain.from_iterable(rejected.values()))
+        return self.events.rejects_of(None)
 
     def clean(self) -> int:
         """Remove what dead processes left (temporary folders and files, void claims); returns how many."""

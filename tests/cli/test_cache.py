@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from synthaug.cli.app import run
+from synthaug.files.process_identity import ProcessIdentity
 from synthaug.store import Store, StoreInfo
 from tests.stand_in_generator import StandInGenerator
 from tests.stand_in_store import fill
@@ -56,8 +56,9 @@ def test_verify_names_the_case_of_a_wrong_byte(
 def test_verify_does_not_count_what_a_killed_process_left(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     claims = cache / "claims"
     claims.mkdir()
-    (claims / "sa0").write_text("{}")
-    os.utime(claims / "sa0", (0, 0))
+    own = ProcessIdentity.current()
+    gone = ProcessIdentity(own.machine, own.pid, own.start + 1)
+    (claims / "sa0").write_text(json.dumps({"process": gone.tag}))
     assert run(["cache", "verify", str(cache)]) == 0
     assert "3 cases, 0 problems, 1 left by processes that are gone" in capsys.readouterr().out
     assert run(["cache", "verify", str(cache), "--json"]) == 0

@@ -30,7 +30,7 @@ def test_images_and_labels_have_the_arrays_and_the_true_affine(store: Store, tmp
     assert export_nifti(store, tmp_path / "out") == 3
     for name in store.names():
         pair = store.read(name)
-        stem = tmp_path / "out" / f"sub-{name}" / "anat" / f"sub-{name}_desc-synthetic"
+        stem = tmp_path / "out" / f"sub-{name}" / "anat" / f"sub-{name}_space-orig_desc-synthetic"
         image, label = (load(f"{stem}_{suffix}.nii.gz") for suffix in ("T1w", "dseg"))
         np.testing.assert_allclose(image.affine, pair.affine)
         np.testing.assert_allclose(label.affine, pair.affine)

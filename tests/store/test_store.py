@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -169,7 +171,7 @@ def test_what_is_not_a_store_is_not_opened(tmp_path: Path) -> None:
 
 def test_a_newer_format_asks_for_a_newer_program(store: Store) -> None:
     head = store.folder / "cache.json"
-    head.write_text(head.read_text().replace('"format_version": 1', '"format_version": 99'))
+    head.write_text(head.read_text().replace('"format_version": 2', '"format_version": 99'))
     with pytest.raises(StoreError, match="update synthaug"):
         Store.open(store.folder)
 
@@ -269,7 +271,7 @@ def test_rejects_repeated_after_a_crash_count_once(store: Store) -> None:
         store.events.write("rejected", name="one", seed=1, reasons=["missing-structure", "volume-off-target"])
     store.events.write("rejected", name="two", seed=1, reasons=["missing-structure"])
     assert store.rejects == {"missing-structure": 2, "volume-off-target": 1}
-    assert store.rejects_of({"two"}) == {"missing-structure": 1}
+    assert store.events.rejects_of({"two"}) == {"missing-structure": 1}
 
 
 def test_a_case_that_was_removed_is_not_missed_and_may_come_again(tmp_path: Path) -> None:
@@ -280,3 +282,46 @@ def test_a_case_that_was_removed_is_not_missed_and_may_come_again(tmp_path: Path
     assert sorted(store.names()) == sorted([names[0], names[2]])
     assert {entry.name for entry in Store.open(tmp_path / "cache").entries()} == {names[0], names[2]}
     assert not store.verify()
+
+
+def test_cases_without_events_are_noted_down_for_whoever_opens_the_store_next(
+    store: Store, generator: StandInGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "WORTH_INDEXING", 2)
+    fill(store, generator)
+    known = store.entries()
+    shutil.rmtree(store.folder / "events")
+    first, second = Store.open(store.folder), Store.open(store.folder)
+    assert first.entries() == known
+    monkeypatch.setattr(Store, "provenance", lambda *_: pytest.fail("read again"))
+    assert second.entries() == known
+    monkeypatch.undo()
+    second.remove(known[0].name)
+    assert Store.open(store.folder).entries() == known[1:]
+    assert Store.open(store.folder).verify() == []
+
+
+def test_a_store_without_events_that_cannot_be_written_to_is_read(
+    store: Store, generator: StandInGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "WORTH_INDEXING", 2)
+    fill(store, generator)
+    known = store.entries()
+    shutil.rmtree(store.folder / "events")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    opened = Store.open(store.folder)
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert opened.entries() == known
+
+
+@pytest.mark.parametrize(
+    "facts", [{"seed": [1], "reasons": []}, {"seed": 1, "reasons": None}, {"seed": 1, "reasons": [[]]}, {"name": []}]
+)
+def test_an_event_with_a_right_checksum_and_other_types_is_ignored(store: Store, facts: dict[str, Any]) -> None:
+    store.events.write("rejected", name="one", seed=1, reasons=["missing-structure"])
+    store.events.write("rejected", **{"name": "one", **facts})
+    assert store.rejects == {"missing-structure": 1}
+    assert store.events.rejects_of({"one"}) == {"missing-structure": 1}

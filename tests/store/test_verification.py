@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from synthaug.errors import StoreError
 from synthaug.store import Store, StoreInfo
+from synthaug.store.predicate import Predicate
+from synthaug.store.pruning import prune
 from synthaug.store.verification import verify_folder
 from tests.stand_in_generator import StandInGenerator
-from tests.stand_in_store import fill
+from tests.stand_in_store import VOLUMES_ML, fill
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +132,37 @@ def test_cases_that_were_stored_and_are_gone_are_missing(store: Store) -> None:
     assert [(problem.name, problem.kind) for problem in store.verify()] == [(names[0], "missing")]
     shutil.rmtree(store.folder / "cases")
     assert [problem.name for problem in store.verify()] == names
+
+
+def test_a_case_that_was_made_again_and_pruned_is_not_missed(store: Store) -> None:
+    names = store.names()
+    (damaged,) = [entry.name for entry in store.entries() if entry.seed == 0]
+    (store.folder / "cases" / damaged / "label.b2nd").write_bytes(b"x")
+    assert store.remove_damaged(damaged)
+    assert fill(store, StandInGenerator(), VOLUMES_ML[:1]) == [damaged]
+    prune(store, Predicate.parse("seed < 1", store.info.scheme))
+    assert store.names() == [name for name in names if name != damaged]
+    assert store.verify() == []
+
+
+def test_a_case_that_was_removed_made_again_and_lost_is_missing(store: Store) -> None:
+    (name,) = [entry.name for entry in store.entries() if entry.seed == 0]
+    store.remove(name)
+    assert fill(store, StandInGenerator(), VOLUMES_ML[:1]) == [name]
+    shutil.rmtree(store.folder / "cases" / name)
+    assert [(problem.name, problem.kind) for problem in store.verify()] == [(name, "missing")]
+
+
+@pytest.mark.parametrize("remover", ["a", "z"])
+def test_a_removal_by_another_process_is_one_whatever_the_order_of_the_files(store: Store, remover: str) -> None:
+    name, kept = store.names()[:2]
+    store.remove(name)
+    file = next((store.folder / "events").iterdir())
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(lines[:-1]))
+    (store.folder / "events" / f"{remover}.jsonl").write_bytes(lines[-1])
+    shutil.rmtree(store.folder / "cases" / kept)
+    assert [(problem.name, problem.kind) for problem in store.verify()] == [(kept, "missing")]
 
 
 @pytest.mark.parametrize(

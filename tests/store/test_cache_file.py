@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from synthaug.errors import StoreError
-from synthaug.store.bounded_reading import read_bounded
+from synthaug.store.cache_file import read_bounded
 
 
 def test_a_file_within_the_limit_is_read(tmp_path: Path) -> None:
