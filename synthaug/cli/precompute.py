@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from synthaug.cli.completion import CONFIGURATIONS, FOLDS, MIXES, SCHEDULES, complete_dataset, one_of
 from synthaug.cli.generator_options import (
     DEFAULT_FOLD,
     DEFAULT_GENERATOR,
@@ -24,12 +24,17 @@ from synthaug.cli.generator_options import (
     sampling_options,
 )
 from synthaug.cli.label_table import read_label_table
-from synthaug.errors import ConfigurationError
+from synthaug.cli.verbosity import JsonOption, PreviewOption, is_quiet, print_json, tell
+from synthaug.errors import ConfigurationError, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from synthaug.generators.protocol import PairGenerator
     from synthaug.precomputing import PrecomputeSummary
-    from synthaug.schedules import VolumeSchedule
+    from synthaug.schedules import MixSchedule, VolumeSchedule
+    from synthaug.store import Store
+    from synthaug.volumes import LabeledVolume
 
 EXIT_INCOMPLETE = 1
 
@@ -41,7 +46,8 @@ def precompute(
         str | None,
         typer.Option(
             help="Volumes in mL: uniform:20:120, log-uniform:8:120, constant:40, normal:40:10, or a JSON file; "
-            "default: log-uniform over all that the generator allows."
+            "default: log-uniform over all that the generator allows.",
+            autocompletion=one_of(SCHEDULES),
         ),
     ] = None,
     seed: Annotated[
@@ -61,20 +67,34 @@ def precompute(
     volume_tolerance: Annotated[
         float, typer.Option(min=0.0, help="Allowed relative difference of realised and requested volume.")
     ] = 0.25,
-    batch_size: Annotated[int, typer.Option(min=1, help="Cases generated together.")] = 1,
+    batch_size: Annotated[
+        str,
+        typer.Option(help="Cases generated together; auto: what fits into the free memory of the GPU, one on a CPU."),
+    ] = "auto",
     device: DeviceOption = "auto",
     claim_expiry: Annotated[
-        float, typer.Option(min=1.0, help="Seconds after which a case of a silent process is taken over.")
-    ] = 600.0,
+        float, typer.Option(min=1.0, help="Seconds after which a case of a silent machine is taken over.")
+    ] = 180.0,
     dataset: Annotated[
         str | None,
-        typer.Option(help="nnU-Net dataset (number or name): also write what its trainer needs."),
+        typer.Option(
+            help="nnU-Net dataset (number or name): also write what its trainer needs.",
+            autocompletion=complete_dataset,
+        ),
     ] = None,
     fold: Annotated[
-        str | None, typer.Option(help="Fold of --dataset: 0 to 4, or all; default: 0. Validation cases are left out.")
+        str | None,
+        typer.Option(
+            help="Fold of --dataset: 0 to 4, or all; default: 0. Validation cases are left out.",
+            autocompletion=one_of(FOLDS),
+        ),
     ] = None,
     configuration: Annotated[
-        list[str] | None, typer.Option(help="nnU-Net configuration to prepare (3d_fullres, 2d, ...); repeats.")
+        list[str] | None,
+        typer.Option(
+            help="nnU-Net configuration to prepare (3d_fullres, 2d, ...); repeats.",
+            autocompletion=one_of(CONFIGURATIONS),
+        ),
     ] = None,
     plans: Annotated[
         str | None, typer.Option(help="nnU-Net plans to prepare for, as nnUNetv2_train takes them with -p.")
@@ -83,20 +103,31 @@ def precompute(
         float | None, typer.Option(help="Share of synthetic cases in training, 0 to 1; default: as before, or half.")
     ] = None,
     mix: Annotated[
-        str | None, typer.Option(help="Instead of --ratio: mixed:0.5, synthetic-then-real, mixed-then-real, ...")
+        str | None,
+        typer.Option(
+            help="Instead of --ratio: mixed:0.5, synthetic-then-real, mixed-then-real, ...",
+            autocompletion=one_of(MIXES),
+        ),
     ] = None,
     mapping: Annotated[
-        Path | None, typer.Option(help="JSON file {structure: label of the dataset}; default: as before, or proposed.")
+        str | None,
+        typer.Option(
+            "--mapping",
+            "--label-mapping",
+            help="JSON file {structure: label of the dataset}; default: as before, or proposed.",
+        ),
     ] = None,
     cases: CasesOption = None,
     scheme: SchemeOption = DEFAULT_SCHEME,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    preview: PreviewOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Build a cache, or continue one: exactly what is missing is made, so run it again after any interruption.
 
     Several processes share the work, on one machine or many, whenever and however they are started: with
     accelerate launch --multi_gpu --num_processes 2 -m synthaug precompute ... (on the CPU as well, where without
-    --multi_gpu accelerate starts one process only), from a SLURM array, or by calling this command twice.
+    --multi_gpu accelerate starts one process only), from a SLURM array (examples/slurm), or by calling this command
+    twice. events/ in the cache has one line of JSON for each thing that happens.
 
     With --dataset, the trainer's configuration and the preprocessed cases are written too; nnUNetv2_train DATASET
     3d_fullres FOLD -tr nnUNetTrainerSynthAug then needs nothing else.
@@ -109,30 +140,28 @@ def precompute(
     from synthaug.generators.registry import draws_from_cases
     from synthaug.precomputing import ProgressLine, current_share
     from synthaug.precomputing import precompute as make_cases
+    from synthaug.precomputing.batch_size import parse_batch_size
     from synthaug.precomputing.processes import left_at_the_end
     from synthaug.precomputing.requests import default_schedule
     from synthaug.quality import QualityConfig
-    from synthaug.schedules import parse_mix, parse_schedule
+    from synthaug.schedules import parse_schedule
     from synthaug.store import Store, StoreInfo
 
-    if ratio is not None and mix is not None:
-        raise ConfigurationError("--ratio and --mix: both say how much is synthetic; give one of them")
-    if ratio is not None and not 0 <= ratio <= 1:
-        raise ConfigurationError(f"--ratio {ratio}: it must be between 0 and 1")
-    of_training = {
-        "--fold": fold,
-        "--configuration": configuration or None,
-        "--plans": plans,
-        "--ratio": ratio,
-        "--mix": mix,
-        "--mapping": mapping,
-    }
-    for text, given in of_training.items():
-        if given is not None and dataset is None:
-            raise ConfigurationError(f"{text}: belongs to a training; give --dataset too")
-    share_of_synthetic = parse_mix(mix) if mix is not None else ratio
-    label_table = read_label_table(mapping, "--mapping")
+    share_of_synthetic = _share_of_synthetic(ratio, mix)
+    if dataset is None:
+        _refuse_of_training(
+            {
+                "--fold": fold,
+                "--configuration": configuration or None,
+                "--plans": plans,
+                "--ratio": ratio,
+                "--mix": mix,
+                "--mapping": mapping,
+            }
+        )
+    label_table = read_label_table(Path(mapping) if mapping else None, "--mapping")
     wanted_schedule = parse_schedule(schedule) if schedule is not None else None
+    cases_at_once = parse_batch_size(batch_size)
     folder = _cache_folder(out, dataset)
     quality = QualityConfig(volume_tolerance=volume_tolerance, max_attempts=attempts)
     options = sampling_options(option, steps=steps, guidance_scale=guidance_scale, tolerance=tolerance)
@@ -162,10 +191,12 @@ def precompute(
         wanted_schedule = wanted_schedule or default_schedule(opened)
         _check_requests(opened, wanted_schedule, num, run_seed, extrapolate)
         if dataset is not None:
-            training["cases"] = _check_training(opened, folder, dataset, **training, announce=_told)
+            training["cases"] = _check_training(opened, folder, dataset, **training, announce=tell)
+        store = Store.open_or_create(folder, StoreInfo.of(opened))
+        on_stored = None if dataset is None else _preprocessing(store, dataset, training)
         summary = make_cases(
             opened,
-            Store.open_or_create(folder, StoreInfo.of(opened)),
+            store,
             num=num,
             schedule=wanted_schedule,
             seed=run_seed,
@@ -173,27 +204,78 @@ def precompute(
             options=options,
             extrapolate=extrapolate,
             share=share,
-            batch_size=batch_size,
+            batch_size=cases_at_once,
             claim_expiry_s=claim_expiry,
-            on_progress=ProgressLine() if share.is_main else None,
+            on_progress=ProgressLine() if share.reports and not is_quiet() and not as_json else None,
+            on_stored=on_stored,
+            announce=tell,
         )
-    if not share.is_main:
-        return
-    facts = {"cache": str(folder), **summary.to_dict()}
-    if not as_json:
-        typer.echo(f"{folder}: {summary}")
-    if dataset is not None and summary.stored:
-        facts["training"] = _prepare_training(
+    if share.reports:
+        only_here = share.is_main and summary.stored > 0
+        _tell(
+            summary,
             folder,
-            dataset,
-            **training,
-            announce=_told,
+            preview=preview if only_here else None,
+            training=(dataset, training) if only_here and dataset is not None else None,
+            as_json=as_json,
         )
-        if not as_json:
-            typer.echo(facts["training"])
-    if as_json:
-        typer.echo(json.dumps(facts, indent=1))
     _leave_with(summary)
+
+
+def _share_of_synthetic(ratio: float | None, mix: str | None) -> MixSchedule | float | None:
+    """What ``--ratio`` or ``--mix`` says; None for neither.
+
+    Raises:
+        ConfigurationError: both, or a ratio out of range.
+    """
+    from synthaug.schedules import parse_mix
+
+    if ratio is not None and mix is not None:
+        raise ConfigurationError("--ratio and --mix: both say how much is synthetic; give one of them")
+    if ratio is not None and not 0 <= ratio <= 1:
+        raise ConfigurationError(f"--ratio {ratio}: it must be between 0 and 1")
+    return parse_mix(mix) if mix is not None else ratio
+
+
+def _refuse_of_training(options: Mapping[str, Any]) -> None:
+    """Refuse what belongs to a training where there is none.
+
+    Raises:
+        ConfigurationError: names the first option that was given.
+    """
+    for text, given in options.items():
+        if given is not None:
+            raise ConfigurationError(f"{text}: belongs to a training; give --dataset too")
+
+
+def _tell(
+    summary: PrecomputeSummary,
+    folder: Path,
+    *,
+    preview: Path | None,
+    training: tuple[str, Mapping[str, Any]] | None,
+    as_json: bool,
+) -> None:
+    """Say what came of it, draw the cache, and prepare the training: data set, and arguments."""
+    facts: dict[str, Any] = {"cache": str(folder), **summary.to_dict()}
+    lines = [f"{folder}: {summary}"]
+    if preview is not None:
+        from synthaug.reports.cache_sheet import draw_cache
+        from synthaug.store import Store
+
+        draw_cache(preview, Store.open(folder))
+        facts["preview"] = str(preview)
+        lines.append(f"preview: {preview}")
+    if training is not None:
+        from synthaug.integrations.nnunet.prepare import prepare_training
+
+        dataset, arguments = training
+        facts["training"] = str(prepare_training(folder, dataset, **arguments, announce=tell))
+        lines.append(facts["training"])
+    if as_json:
+        print_json(facts)
+    else:
+        typer.echo("\n".join(lines))
 
 
 def _leave_with(summary: PrecomputeSummary) -> None:
@@ -201,21 +283,30 @@ def _leave_with(summary: PrecomputeSummary) -> None:
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
-def _told(text: str) -> None:
-    typer.echo(text, err=True)
+def _preprocessing(store: Store, dataset: str, training: Mapping[str, Any]) -> Callable[[str, LabeledVolume], None]:
+    """Brings each case into nnU-Net's form while the next ones are generated; what a kill left out is made up for."""
+    from synthaug.integrations.nnunet.prepare import plans_forms
 
+    arguments = {name: value for name, value in training.items() if name != "cases"}
+    forms = plans_forms(store.info, store.folder, dataset, **arguments)
 
-def _prepare_training(folder: Path, dataset: str, **arguments: Any) -> str:
-    from synthaug.integrations.nnunet.prepare import prepare_training
+    def add(name: str, pair: LabeledVolume) -> None:
+        try:
+            for form in forms:
+                form.add(store, name, pair)
+        except OSError as error:
+            raise StoreError(
+                f"{store.folder}: case {name} is stored, but cannot be preprocessed ({error.strerror or error}); free "
+                "space or mend the permissions and run again"
+            ) from None
 
-    return str(prepare_training(folder, dataset, **arguments))
+    return add
 
 
 def _check_requests(generator: PairGenerator, schedule: VolumeSchedule, num: int, seed: int, extrapolate: bool) -> None:
     """A target out of bounds is found before the cache's folder is made."""
     from synthaug.precomputing import plan_requests
 
-    generator.scheme.resolve(schedule.structure)
     plan_requests(generator, schedule, num=num, seed=seed, extrapolate=extrapolate)
 
 

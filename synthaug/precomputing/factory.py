@@ -7,6 +7,7 @@ from typing import Any
 
 from synthaug.errors import ConfigurationError
 from synthaug.generators.protocol import PairGenerator
+from synthaug.generators.recipe import remember
 
 PREFIX = "python:"
 
@@ -55,4 +56,5 @@ def load_named_generator(name: str, /, *, device: str = "auto", **options: Any) 
     # a class has its instances' attributes too
     if isinstance(generator, type) or not isinstance(generator, PairGenerator):
         raise ConfigurationError(f"{allowed}; {factory_name!r} returned {type(generator).__name__}, not a generator")
+    remember(generator, name, options)
     return generator

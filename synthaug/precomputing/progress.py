@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TextIO
 
 
@@ -18,7 +19,11 @@ class Progress:
         settled: how many of them are stored or given up, by whatever process.
         seconds: since the run began.
         settled_before: how many were settled when it began.
-        rejected: how many attempts this process rejected.
+        rejected: how many attempts on these cases were rejected, by whatever process.
+        rejects: how often for which reason; an attempt may have several.
+        pace: cases per second lately, by all processes; None: that of the whole run.
+        processes: how many are at work.
+        waiting: cases that others hold, while this process has nothing left to begin.
     """
 
     requested: int
@@ -26,20 +31,32 @@ class Progress:
     seconds: float
     settled_before: int = 0
     rejected: int = 0
+    rejects: Mapping[str, int] = field(default_factory=dict)
+    pace: float | None = None
+    processes: int = 1
+    waiting: int = 0
 
     @property
     def seconds_to_go(self) -> float | None:
-        """From the mean pace of this run; None before the first case."""
+        """From the pace; None before the first case."""
         made = self.settled - self.settled_before
-        return None if made <= 0 else (self.requested - self.settled) * self.seconds / made
+        if made <= 0:
+            return None
+        return (self.requested - self.settled) / (self.pace if self.pace is not None else made / self.seconds)
 
     def __str__(self) -> str:
         to_go = self.seconds_to_go
         left = "time to go unknown yet" if to_go is None else f"{_clock(to_go)} to go"
-        rejected = f", {self.rejected} rejected" if self.rejected else ""
+        counted = Counter(self.rejects).most_common()
+        reasons = f" ({', '.join(f'{reason} {count}' for reason, count in counted)})" if counted else ""
+        rejected = f", {self.rejected} rejected{reasons}" if self.rejected else ""
         if self.settled >= self.requested:
             return f"{self.settled}/{self.requested} cases{rejected}, done in {_clock(self.seconds)}"
-        return f"{self.settled}/{self.requested} cases{rejected}, {_clock(self.seconds)} gone, {left}"
+        processes = f", {self.processes} processes" if self.processes > 1 else ""
+        waiting = f", waiting for {self.waiting} that others hold" if self.waiting else ""
+        return (
+            f"{self.settled}/{self.requested} cases{rejected}{processes}{waiting}, {_clock(self.seconds)} gone, {left}"
+        )
 
 
 class ProgressLine:

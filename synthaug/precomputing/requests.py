@@ -80,6 +80,7 @@ def plan_requests(
         extrapolate: allow targets outside the generator's bounds.
 
     Raises:
+        LabelError: the generator's scheme lacks the schedule's structure.
         BoundsError: a target is outside the generator's bounds and ``extrapolate`` is off; nothing has been made then.
         ConfigurationError: ``num`` or ``seed`` is out of range.
     """
@@ -88,15 +89,49 @@ def plan_requests(
     if seed < 0:
         raise ConfigurationError(f"seed is {seed}; it must be 0 or more")
     configuration = configuration_digest(options or {}, quality or QualityConfig())
-    requests = []
+    drawn = draw_conditions(generator, schedule, num=num, seed=seed, extrapolate=extrapolate)
+    return [
+        Request(index, condition, own_seed, case_name(generator.fingerprint, configuration, condition, own_seed))
+        for index, (condition, own_seed) in enumerate(drawn)
+    ]
+
+
+def draw_conditions(
+    generator: PairGenerator,
+    schedule: VolumeSchedule | None,
+    *,
+    num: int,
+    seed: int,
+    extrapolate: bool = False,
+    targets_ml: Mapping[str, float] | None = None,
+) -> list[tuple[Condition, int]]:
+    """Condition and seed of each pair, drawn in one way wherever pairs are asked for; all are checked first.
+
+    Args:
+        generator: gives bounds.
+        schedule: of a volume in mL, drawn for pair ``i`` with the random generator of ``(seed, i)``; None: of none.
+        num: how many.
+        seed: of all.
+        extrapolate: allow targets outside the generator's bounds.
+        targets_ml: further volumes, the same in each pair.
+
+    Raises:
+        LabelError: the generator's scheme lacks a structure or group.
+        BoundsError: a target is outside the generator's bounds and ``extrapolate`` is off.
+    """
+    fixed = dict(targets_ml or {})
+    for name in (*fixed, *([] if schedule is None else [schedule.structure])):
+        generator.scheme.resolve(name)
+    drawn = []
     for index in range(num):
-        volume_ml = float(schedule.draw((index + 0.5) / num, np.random.default_rng([seed, index])))
-        condition = Condition({schedule.structure: volume_ml}, extrapolate=extrapolate)
+        wanted = dict(fixed)
+        if schedule is not None:
+            rng = np.random.default_rng([seed, index])
+            wanted[schedule.structure] = float(schedule.draw((index + 0.5) / num, rng))
+        condition = Condition(wanted, extrapolate=extrapolate)
         generator.bounds.check(condition)
-        own_seed = request_seed(seed, index)
-        name = case_name(generator.fingerprint, configuration, condition, own_seed)
-        requests.append(Request(index, condition, own_seed, name))
-    return requests
+        drawn.append((condition, request_seed(seed, index)))
+    return drawn
 
 
 def default_schedule(generator: PairGenerator) -> VolumeSchedule:

@@ -24,6 +24,8 @@ class PrecomputeSummary:
         rejects: attempts that failed, by reason, over all processes and runs that worked on these requests.
         seconds: of this run.
         remade: names of damaged cases that this process removed to make them anew.
+        processes: how many made the cases, over all runs.
+        batch_size: how many cases this process generated together at its end.
     """
 
     requested: int
@@ -34,6 +36,14 @@ class PrecomputeSummary:
     rejects: Counter[str]
     seconds: float
     remade: tuple[str, ...] = ()
+    processes: int = 1
+    batch_size: int = 1
+
+    @property
+    def cases_per_hour(self) -> float | None:
+        """Of this run, over all processes; None where nothing was made."""
+        made = self.stored - self.stored_before
+        return made * 3600 / self.seconds if made > 0 and self.seconds > 0 else None
 
     @property
     def complete(self) -> bool:
@@ -51,14 +61,18 @@ class PrecomputeSummary:
             "rejects": dict(self.rejects),
             "seconds": self.seconds,
             "remade": list(self.remade),
+            "processes": self.processes,
+            "batch_size": self.batch_size,
+            "cases_per_hour": self.cases_per_hour,
             "complete": self.complete,
         }
 
     def __str__(self) -> str:
         made = self.stored - self.stored_before
+        pace = f", {self.cases_per_hour:.0f} per hour" if self.cases_per_hour is not None else ""
         lines = [
             f"{self.stored} of {self.requested} requested cases are in the cache "
-            f"({made} new, {self.made_here} by this process, {self.seconds:.1f} s)"
+            f"({made} new, {self.made_here} by this process, {self.seconds:.1f} s{pace})"
         ]
         if self.remade:
             more = ", ..." if len(self.remade) > 3 else ""
@@ -87,6 +101,7 @@ def summarise(
     seconds: float,
     attempts: int,
     remade: Sequence[str] = (),
+    batch_size: int = 1,
 ) -> PrecomputeSummary:
     """Look at the store and say how it stands with the requests."""
     names = {request.name for request in requests}
@@ -100,7 +115,9 @@ def summarise(
         len(stored),
         made_here,
         tuple(given_up),
-        store.rejects_of(names),
+        store.events.rejects_of(names),
         seconds,
         tuple(remade),
+        len(store.events.makers_of(stored)),
+        batch_size,
     )

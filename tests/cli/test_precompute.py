@@ -36,8 +36,10 @@ def environment() -> dict[str, str]:
 def test_the_fixed_form_makes_the_cases_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "cache"
     assert run([*BASE, "--num", "3", "--out", str(out), "--json"]) == 0
-    summary = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    summary = json.loads(printed.out)
     assert (summary["requested"], summary["stored"], summary["complete"]) == (3, 3, True)
+    assert "cases" not in printed.err.replace(str(out), "")
     assert len(Store.open(out)) == 3
     assert run([*BASE, "--num", "3", "--out", str(out)]) == 0
     assert "3 of 3 requested cases" in capsys.readouterr().out
@@ -83,7 +85,7 @@ def test_requests_that_never_pass_end_in_exit_code_1(tmp_path: Path, capsys: pyt
         (["--option", "steps"], "KEY=VALUE"),
         (["--option", "device=cpu"], "--device cpu"),
         (["--dataset", "1", "--mapping", "nowhere.json"], "nowhere.json"),
-        (["--dataset", "1", "--mapping", "."], "Is a directory"),
+        (["--dataset", "1", "--mapping", "."], "not a regular file"),
     ],
 )
 def test_a_mistake_is_one_line_with_exit_code_2_and_leaves_no_folder(
@@ -139,6 +141,8 @@ def test_with_a_dataset_the_trainers_configuration_is_prepared(
         return {"a": "content"}
 
     monkeypatch.setattr(command, "_check_training", check)
+    preprocessed: list[str] = []
+    monkeypatch.setattr(command, "_preprocessing", lambda *_: lambda name, _: preprocessed.append(name))
     table = tmp_path / "mapping.json"
     table.write_text('{"thalamus": "brain"}')
     more = [
@@ -156,6 +160,7 @@ def test_with_a_dataset_the_trainers_configuration_is_prepared(
     assert run([*BASE, "--num", "1", "--out", str(tmp_path / "cache"), *more]) == 0
     ((folder, dataset, arguments),) = calls
     assert (folder, dataset) == (tmp_path / "cache", "501")
+    assert preprocessed == Store.open(folder).names()
     announce = arguments.pop("announce")
     assert callable(announce)
     assert arguments.pop("cases") == {"a": "content"}

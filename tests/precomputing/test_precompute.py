@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,18 +18,8 @@ from synthaug.quality import QualityConfig
 from synthaug.schedules import parse_schedule
 from synthaug.store import Store, StoreInfo
 from synthaug.volumes import LabeledVolume
+from tests.precomputing.small_runs import SCHEDULE, names, run
 from tests.stand_in_generator import StandInGenerator
-
-SCHEDULE = parse_schedule("uniform:20:120")
-
-
-def run(folder: Path, generator: StandInGenerator, num: int = 4, **arguments: Any) -> PrecomputeSummary:
-    store = Store.open_or_create(folder, StoreInfo.of(generator))
-    return precompute(generator, store, num=num, schedule=arguments.pop("schedule", SCHEDULE), **arguments)
-
-
-def names(generator: StandInGenerator, num: int, **arguments: Any) -> list[str]:
-    return sorted(r.name for r in plan_requests(generator, SCHEDULE, num=num, **arguments))
 
 
 class Clumsy(StandInGenerator):
@@ -259,3 +250,98 @@ def test_targets_that_no_attempt_reaches_are_given_up_and_the_rest_is_made(tmp_p
     assert summary.rejects == {"out-of-reach": 2 * len(above)}
     again = run(tmp_path / "cache", generator, num=6, quality=QualityConfig(max_attempts=2))
     assert (again.made_here, again.given_up) == (0, summary.given_up)
+
+
+def test_rejects_in_a_batch_are_tried_again_and_lead_to_the_same_cases(tmp_path: Path) -> None:
+    class Moody(StandInGenerator):
+        """A third of all seeds gives a dirty background."""
+
+        def generate(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[LabeledVolume]:
+            pairs = super().generate(conditions, seeds)
+            for pair, seed in zip(pairs, seeds, strict=True):
+                if seed % 3 == 0:
+                    pair.image[0, 0, 0, 0] = 9.0
+            return pairs
+
+    quality = QualityConfig(max_attempts=8)
+    alone = run(tmp_path / "alone", Moody(), num=12, quality=quality, overlap=False)
+    together = run(tmp_path / "cache", Moody(), num=12, quality=quality, batch_size=5)
+    assert alone.rejects == together.rejects
+    assert alone.rejects["non-zero-background"] > 0
+    one, other = Store.open(tmp_path / "alone"), Store.open(tmp_path / "cache")
+    assert one.names() == other.names()
+    for name in one.names():
+        records = [store.provenance(name) for store in (one, other)]
+        assert records[0]["files"] == records[1]["files"]
+        assert records[0]["attempts"] == records[1]["attempts"]
+
+
+def test_progress_tells_what_all_processes_did(tmp_path: Path) -> None:
+    store = Store.open_or_create(tmp_path / "cache", StoreInfo.of(StandInGenerator()))
+    first, *_ = plan_requests(StandInGenerator(), SCHEDULE, num=3)
+    moments: list[Progress] = []
+
+    class Beside(StandInGenerator):
+        """Another process rejects an attempt and is at work on nothing of ours."""
+
+        def generate(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[LabeledVolume]:
+            if not self.calls:
+                store.events.write("rejected", name=first.name, seed=12, reasons=["missing-structure"])
+            return super().generate(conditions, seeds)
+
+    summary = run(tmp_path / "cache", Beside(), num=3, on_progress=moments.append)
+    assert moments[-1].rejects == {"missing-structure": 1}
+    assert summary.rejects == {"missing-structure": 1}
+    assert summary.processes == 1
+    assert summary.to_dict()["cases_per_hour"] > 0
+
+
+def test_a_process_that_was_stopped_and_overtaken_changes_nothing_when_it_wakes_up(tmp_path: Path) -> None:
+    overtaken: list[str] = []
+
+    class Stopped(StandInGenerator):
+        """While its first case is generated, everything is made by somebody who found its claim void."""
+
+        def generate(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[LabeledVolume]:
+            if not self.calls:
+                claims = tmp_path / "cache" / "claims"
+                overtaken.extend(path.name for path in claims.iterdir())
+                for path in claims.iterdir():
+                    path.unlink()
+                run(tmp_path / "cache", StandInGenerator())
+            return super().generate(conditions, seeds)
+
+    summary = run(tmp_path / "cache", Stopped())
+    assert len(overtaken) == 1
+    assert (summary.made_here, summary.stored) == (0, 4)
+    store = Store.open(tmp_path / "cache")
+    stored = [event["name"] for event in store.events.read() if event["event"] == "stored"]
+    assert sorted(stored) == store.names()
+    assert store.verify() == []
+    assert store.claims().names() == []
+
+
+def test_every_event_is_one_line_of_json_with_its_time(tmp_path: Path) -> None:
+    run(tmp_path / "cache", StandInGenerator(), num=2)
+    (file,) = (tmp_path / "cache" / "events").iterdir()
+    events = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [event["event"] for event in events] == ["started", "stored", "stored", "finished"]
+    times = [datetime.fromisoformat(event["at"]) for event in events]
+    assert times == sorted(times)
+
+
+def test_claims_of_other_machines_on_cases_of_other_requests_stay(tmp_path: Path) -> None:
+    generator = StandInGenerator()
+    run(tmp_path, generator, num=2, seed=1)  # another run's: such a case may be on its way into a training's form
+    theirs, ours = names(generator, 2, seed=1)[0], names(generator, 2)[0]
+    claims = tmp_path / "claims"
+    elsewhere = json.dumps({"process": f"{'f' * 12}-1-1"})
+
+    def claim(_: str, __: LabeledVolume) -> None:
+        (claims / theirs).write_text(elsewhere)
+
+    run(tmp_path, generator, num=2, on_stored=claim)
+    assert (claims / theirs).read_text() == elsewhere
+    (claims / ours).write_text(elsewhere)
+    run(tmp_path, generator, num=2)
+    assert [path.name for path in claims.iterdir()] == [theirs]

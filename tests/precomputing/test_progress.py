@@ -17,9 +17,18 @@ def test_cases_from_an_earlier_run_do_not_count_as_pace() -> None:
     assert Progress(10, 4, 20.0, settled_before=4).seconds_to_go is None
 
 
+def test_the_time_to_go_follows_the_pace_of_late_where_processes_came_and_went() -> None:
+    assert Progress(10, 6, 20.0, settled_before=4, pace=2.0).seconds_to_go == 2.0
+
+
 def test_the_text_tells_cases_rejects_and_time() -> None:
     text = str(Progress(10, 6, 20.0, 4, rejected=2))
     assert text == "6/10 cases, 2 rejected, 0:00:20 gone, 0:00:40 to go"
+    text = str(Progress(10, 6, 20.0, 4, 2, {"volume-off-target": 1, "missing-structure": 2}, processes=8, waiting=3))
+    assert text == (
+        "6/10 cases, 2 rejected (missing-structure 2, volume-off-target 1), 8 processes, waiting for 3 that others "
+        "hold, 0:00:20 gone, 0:00:40 to go"
+    )
     assert "unknown" in str(Progress(10, 0, 1.0))
 
 
