@@ -1,62 +1,20 @@
-"""Devices and their arithmetic, memory and disk, and nnU-Net's folders."""
+"""Disk, shared memory, and nnU-Net's folders."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import statistics
-import time
 from pathlib import Path
 
 from synthaug.diagnosis.check import Check
 
 NNUNET_FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 LOW_DISK_GB = 5.0
-LOW_SHARED_MEMORY_GB = 1.0
-"""Augmentation workers hand over whole patches in shared memory; containers often start with 64 MB."""
-
-
-def check_devices() -> list[Check]:
-    """The CPU and each GPU with the floating-point type that generation will use there."""
-    import torch
-
-    from synthaug.networks.precision import choose_dtype
-
-    cpu = torch.device("cpu")
-    dtype = str(choose_dtype(cpu)).removeprefix("torch.")
-    speedup = bf16_speedup()
-    found = f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}, generates in {dtype}"
-    checks = [Check("cpu", "ok", f"{found} (a bfloat16 convolution runs {speedup:.1f} times as fast as in float32)")]
-    for index in range(torch.cuda.device_count()):
-        properties = torch.cuda.get_device_properties(index)
-        dtype = str(choose_dtype(torch.device("cuda", index))).removeprefix("torch.")
-        memory = f"{properties.total_memory / 2**30:.0f} GiB"
-        checks.append(Check(f"cuda:{index}", "ok", f"{properties.name}, {memory}, generates in {dtype}"))
-    if not torch.cuda.is_available():
-        checks.append(Check("gpu", "ok", "none visible to torch: everything runs on the CPU"))
-    return checks
-
-
-def bf16_speedup(size: int = 32, channels: int = 32, repeats: int = 5) -> float:
-    """How many times faster a 3D convolution is in bfloat16 than in float32, on the CPU."""
-    import torch
-
-    layer = torch.nn.Conv3d(channels, channels, 3, padding=1)
-    values = torch.zeros(1, channels, size, size, size)
-    layer = layer.to(memory_format=torch.channels_last_3d)
-    values = values.to(memory_format=torch.channels_last_3d)
-    seconds = {}
-    with torch.inference_mode():
-        for dtype in (torch.float32, torch.bfloat16):
-            typed, data = layer.to(dtype), values.to(dtype)
-            typed(data)
-            measured = []
-            for _ in range(repeats):
-                start = time.perf_counter()
-                typed(data)
-                measured.append(time.perf_counter() - start)
-            seconds[dtype] = statistics.median(measured)
-    return seconds[torch.float32] / seconds[torch.bfloat16]
+SHARED_MEMORY = Path("/dev/shm")
+DEFAULT_BATCH_BYTES = 2 * 128**3 * (4 + 2)
+"""Image and label map of nnU-Net's most common batch: two patches of 128 voxels an edge."""
+DEFAULT_WORKERS = 12
+"""nnU-Net's own number where it does not know the machine."""
 
 
 def check_folders() -> list[Check]:
@@ -76,25 +34,67 @@ def check_folders() -> list[Check]:
     return checks
 
 
-def check_room(folder: Path | None = None) -> list[Check]:
-    """Free disk where the work goes (``folder``, else the current one), and shared memory."""
-    where = folder if folder is not None else Path.cwd()
-    return [
-        _room("disk", where, LOW_DISK_GB, "free some space, or write to another disk with --out"),
-        _room(
-            "shared memory",
-            Path("/dev/shm"),
-            LOW_SHARED_MEMORY_GB,
-            "start the container with --shm-size=8g, or set nnUNet_n_proc_DA=0",
-        ),
-    ]
+def check_room(folder: Path | None = None, batch_bytes: int = DEFAULT_BATCH_BYTES) -> list[Check]:
+    """Free disk where the work goes, and shared memory for the augmentation workers of nnU-Net.
+
+    Args:
+        folder: where the work goes; None: the current folder.
+        batch_bytes: size of a training batch.
+    """
+    return [_check_disk(folder if folder is not None else Path.cwd()), check_shared_memory(batch_bytes)]
 
 
-def _room(name: str, folder: Path, low_gb: float, mend: str) -> Check:
+def _check_disk(folder: Path) -> Check:
+    existing = next(parent for parent in (folder, *folder.resolve().parents) if parent.exists())
+    free_gb = shutil.disk_usage(existing).free / 1e9
+    found = f"{free_gb:.1f} GB free in {existing}"
+    if free_gb < LOW_DISK_GB:
+        mend = "free some space, or write to another disk with --out"
+        return Check("disk", "warning", f"{found}, less than {LOW_DISK_GB:g} GB", mend)
+    return Check("disk", "ok", found)
+
+
+def check_shared_memory(
+    batch_bytes: int = DEFAULT_BATCH_BYTES, workers: int | None = None, folder: Path = SHARED_MEMORY
+) -> Check:
+    """Whether the batches that wait for the training fit into shared memory, in which workers hand them over.
+
+    Args:
+        batch_bytes: size of a training batch, image and label map.
+        workers: number of nnU-Net's augmentation workers; None: as nnU-Net will have it.
+        folder: where shared memory is mounted.
+    """
     if not folder.is_dir():
-        return Check(name, "ok", f"{folder} does not exist on this system")
-    free_gb = shutil.disk_usage(folder).free / 1e9
-    found = f"{free_gb:.1f} GB free in {folder}"
-    if free_gb < low_gb:
-        return Check(name, "warning", f"{found}, less than {low_gb:g} GB", mend)
-    return Check(name, "ok", found)
+        return Check("shared memory", "ok", f"{folder} does not exist on this system")
+    if workers is None:
+        workers = augmentation_workers()
+    free = shutil.disk_usage(folder).free
+    needed = waiting_batches(workers) * batch_bytes
+    found = (
+        f"{free / 1e9:.2f} GB free in {folder}; {workers} augmentation worker(s) with batches of "
+        f"{batch_bytes / 1e6:.0f} MB need up to {needed / 1e9:.2f} GB"
+    )
+    if needed <= free:
+        return Check("shared memory", "ok", found)
+    gigabytes = -(-int(needed * 1.5) // 10**9)
+    fitting = max((n for n in range(1, workers) if waiting_batches(n) * batch_bytes <= free), default=0)
+    mend = f"start the container with --shm-size={gigabytes}g, or export nnUNet_n_proc_DA={fitting}"
+    return Check("shared memory", "failed" if free < 2 * batch_bytes else "warning", found, mend)
+
+
+def waiting_batches(workers: int) -> int:
+    """Batches of training and validation that nnU-Net may hold in shared memory: one in each worker, and those kept."""
+    if workers == 0:  # no processes, nothing is handed over
+        return 0
+    of_training, of_validation = workers, max(1, workers // 2)
+    return of_training + max(6, workers // 2) + of_validation + max(3, workers // 4)
+
+
+def augmentation_workers() -> int:
+    """Number of nnU-Net's augmentation workers, as nnU-Net decides it."""
+    try:
+        from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
+
+        return int(get_allowed_n_proc_DA())
+    except (ImportError, ValueError):  # the variable may hold anything
+        return DEFAULT_WORKERS

@@ -58,8 +58,16 @@ def check_nnunet(nnunet: str | None) -> Check:
         return Check("nnunetv2", "failed", f"{nnunet}: training needs at least {NNUNET_FLOOR}", mend)
     if Version(nnunet) < NNUNET_EXTERNAL_TRAINERS:
         found = f"{nnunet}: finds trainers only in its own tree, nnUNet_extTrainer needs {NNUNET_EXTERNAL_TRAINERS}"
-        return Check("nnunetv2", "failed", found, mend)
+        return Check("nnunetv2", "failed", found, f"{mend}; or, to stay with {nnunet}: {copy_trainers()}")
     return Check("nnunetv2", "ok", f"{nnunet} (at least {NNUNET_EXTERNAL_TRAINERS} is needed)")
+
+
+def copy_trainers() -> str:
+    """The command that puts the trainers where a release before 2.8 looks for them."""
+    from nnunet_trainers.startup import DISCOVERY_FOLDER
+
+    tree = "$(python -c 'import nnunetv2; print(nnunetv2.__path__[0])')/training/nnUNetTrainer/variants/"
+    return f'cp {DISCOVERY_FOLDER}/synthaug_trainers.py "{tree}"'
 
 
 def check_torchvision(torch: str | None, torchvision: str | None) -> Check:

@@ -34,8 +34,25 @@ def test_little_room_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "--out" in disk.mend
 
 
-def test_the_speed_of_bfloat16_is_a_ratio_of_times() -> None:
-    assert machine.bf16_speedup(size=8, channels=4, repeats=1) > 0
+def test_room_is_measured_where_a_new_folder_will_be(tmp_path: Path) -> None:
+    disk, _ = machine.check_room(tmp_path / "new" / "cache")
+    assert str(tmp_path) in disk.found
+
+
+def test_shared_memory_must_hold_the_batches_that_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Usage:
+        free = 64 * 2**20  # what containers begin with
+
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda folder: Usage)
+    small = machine.check_shared_memory(1 << 20, workers=12, folder=tmp_path)
+    assert small.status == "ok"
+    large = machine.check_shared_memory(4 << 20, workers=12, folder=tmp_path)
+    assert large.status == "warning"
+    assert "--shm-size=1g" in large.mend
+    workers = int(large.mend.rpartition("=")[2])
+    assert machine.check_shared_memory(4 << 20, workers=workers, folder=tmp_path).status == "ok"
+    assert machine.check_shared_memory(60 << 20, workers=12, folder=tmp_path).status == "failed"
+    assert machine.check_shared_memory(60 << 20, workers=0, folder=tmp_path).status == "ok"
 
 
 def test_a_finding_without_its_mend_cannot_be_made() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,32 @@ def test_the_search_finds_the_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
     check = trainers.check_search()
     assert check.status == "ok", check.found
     assert "nnunet_trainers.trainers" in check.found
+
+
+def test_a_fresh_python_without_the_start_up_file_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S -E "$@"\n')  # -S: no site-packages, so no start-up file
+    bare.chmod(0o755)
+    monkeypatch.delenv("SYNTHAUG_NO_AUTODISCOVERY", raising=False)
+    monkeypatch.delenv("nnUNet_extTrainer", raising=False)
+    assert trainers.check_start_up(str(bare)).status == "failed"
+    monkeypatch.setenv("nnUNet_extTrainer", DISCOVERY_FOLDER)
+    assert trainers.check_start_up(str(bare)).status == "warning"
+
+
+def test_a_fresh_python_that_does_not_start_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SYNTHAUG_NO_AUTODISCOVERY", raising=False)
+    assert trainers.check_start_up(str(tmp_path / "nowhere")).status == "failed"
+
+
+def test_a_train_command_of_another_environment_is_told(tmp_path: Path) -> None:
+    script = tmp_path / "nnUNetv2_train"
+    script.write_text("#!/opt/other/bin/python3\n")
+    script.chmod(0o755)
+    check = trainers.check_command(str(tmp_path))
+    assert check.status == "warning"
+    assert "/opt/other/bin/python3" in check.found
+    script.write_text(f"#!{Path(sys.executable).parent / 'python3'}\n")
+    assert trainers.check_command(str(tmp_path)).status == "ok"
+    script.unlink()
+    assert trainers.check_command(str(tmp_path)).status in ("warning", "failed")

@@ -16,6 +16,10 @@ def test_nnunet_must_be_new_enough_to_find_external_trainers(nnunet: str | None,
     assert ("pip install" in check.mend) == (status == "failed")
 
 
+def test_a_release_without_external_trainers_can_be_kept() -> None:
+    assert "synthaug_trainers.py" in versions.check_nnunet("2.7.0").mend
+
+
 def test_a_torchvision_built_for_another_torch_fails_with_its_mend(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(versions, "requires", lambda name: ["numpy", "torch==2.13.0"])
     check = versions.check_torchvision("2.15.0+cu130", "0.28.0")

@@ -77,7 +77,10 @@ def test_plan_precompute_train_continue_and_predict(tmp_path: Path) -> None:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{scripts(tmp_path)}{os.pathsep}{os.environ['PATH']}",
     }
     options = ["--mapping", str(table), "--option", "shape=48x48x48", "--option", "spacing_mm=2.5"]
-    dataset.run(["bash", str(REPOSITORY / "examples" / "nnunet_train.sh"), "901", "0", *options], **SHORT, **chosen)
+    done = dataset.run(
+        ["bash", str(REPOSITORY / "examples" / "nnunet_train.sh"), "901", "0", *options], **SHORT, **chosen
+    )
+    assert "of 4 synthetic cases" not in done.stdout + done.stderr  # each was preprocessed beside the generator
     assert (dataset.output() / "predictions" / "new.nii.gz").is_file()
     output = dataset.output()
     splits = json.loads((dataset.preprocessed / "splits_final.json").read_text())

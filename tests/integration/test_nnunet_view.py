@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from synthaug.errors import StoreError
+from synthaug.integrations.nnunet import view as view_module
 from synthaug.integrations.nnunet.case_properties import read_properties
 from synthaug.integrations.nnunet.dataset import NnunetDataset
 from synthaug.integrations.nnunet.orientation import dataset_orientations
@@ -178,3 +180,51 @@ def test_damaged_properties_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "case.pkl").write_bytes(content)
     with pytest.raises(StoreError, match="not the properties"):
         read_properties(tmp_path / "case.pkl")
+
+
+def test_the_view_of_a_cache_that_cannot_be_written_to_lies_elsewhere(
+    dataset: TinyDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_cache(tmp_path / "cache", num=2)
+    spec = spec_of(dataset, store.info.scheme)
+    before = sorted(store.folder.rglob("*"))
+    monkeypatch.setattr(view_module, "can_write", lambda folder: store.folder not in (folder, *folder.parents))
+    lines: list[str] = []
+    view = build_view(store, spec, lines.append, tmp_path / "elsewhere")
+    assert view.folder.parent == tmp_path / "elsewhere"
+    assert view.names() == store.names()
+    assert any("cannot be written to" in line for line in lines)
+    assert sorted(store.folder.rglob("*")) == before
+    assert view_of(store, spec, tmp_path / "elsewhere").folder == view.folder
+    shutil.copytree(view.folder, store.folder / "views" / spec.key)  # by who may write there
+    assert view_of(store, spec, tmp_path / "elsewhere").folder == store.folder / "views" / spec.key
+
+
+def test_caches_of_one_generator_leave_each_others_cases_in_a_view_elsewhere(
+    dataset: TinyDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = make_cache(tmp_path / "one", num=2), make_cache(tmp_path / "two", num=3)
+    only_there, *_ = two.names()
+    shutil.rmtree(one.folder / "cases" / only_there, ignore_errors=True)
+    spec = spec_of(dataset, one.info.scheme)
+    monkeypatch.setattr(view_module, "can_write", lambda folder: tmp_path / "elsewhere" in (folder, *folder.parents))
+    build_view(two, spec, lambda line: None, tmp_path / "elsewhere")
+    damaged = view_of(two, spec, tmp_path / "elsewhere").cases / f"{only_there}.b2nd"
+    damaged.write_bytes(b"x")
+    view = build_view(one, spec, lambda line: None, tmp_path / "elsewhere")
+    assert view.names() == two.names()
+    assert damaged.read_bytes() == b"x"  # the other one's to mend
+    build_view(two, spec, lambda line: None, tmp_path / "elsewhere")
+    assert view.damaged() == []
+
+
+def test_a_view_moves_with_its_cache(dataset: TinyDataset, tmp_path: Path) -> None:
+    store = make_cache(tmp_path / "cache", num=2)
+    spec = spec_of(dataset, store.info.scheme)
+    lines_of(store, spec)
+    shutil.move(store.folder, tmp_path / "moved")
+    moved = Store.open(tmp_path / "moved")
+    assert lines_of(moved, spec) == []
+    view = view_of(moved, spec)
+    for name in moved.names():
+        assert view.load_case(name)[0].shape[0] == 1

@@ -183,7 +183,7 @@ def _repeat_for_channels(plans: dict[str, Any], number: int) -> None:
 
 @cache
 def base_dataset(root: Path) -> TinyDataset:
-    """The dataset that most tests copy, made once in a test session."""
+    """The dataset that most tests copy, made once for all tests."""
     return TinyDataset(root / "tiny-nnunet").write_raw().preprocess("3d_fullres")
 
 

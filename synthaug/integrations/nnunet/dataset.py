@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from synthaug.errors import ConfigurationError, SynthAugError
+from synthaug.files.bounded_reading import read_bounded
+from synthaug.files.json_object import MAX_BYTES
+from synthaug.files.parsed_json import parse_json
+from synthaug.files.plain_name import ALLOWED, is_plain_name
 from synthaug.generators.cases import CasePaths
 from synthaug.labels import LabelScheme
 
@@ -147,6 +150,11 @@ class NnunetDataset:
         def file(text: str) -> Path:
             return path.parent / os.path.expandvars(text)
 
+        for name in listed if isinstance(listed, dict) else ():
+            if not is_plain_name(name):
+                raise ConfigurationError(
+                    f'{path}: "dataset" has the case {name!r}; allowed: {ALLOWED}; rename the case'
+                )
         try:
             return {
                 name: CasePaths(name, tuple(file(image) for image in entry["images"]), file(entry["label"]))
@@ -242,10 +250,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _parse_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
+        return parse_json(read_bounded(path, MAX_BYTES, error=ConfigurationError, mend="restore the file"))
     except FileNotFoundError:
         raise ConfigurationError(f"{path}: not found") from None
-    except (ValueError, RecursionError) as error:
+    except ConfigurationError:
+        raise
+    except ValueError as error:
         raise ConfigurationError(f"{path}: not valid JSON ({error}); mend or delete it") from None
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from synthaug.files.atomic import replace_file
 from synthaug.integrations.nnunet.shared_state import DrawCounts, DrawnCases
 from synthaug.live import LiveSource
 from synthaug.schedules import MixSchedule, VolumeSchedule
@@ -157,7 +158,7 @@ class MetricsLog:
         self.path = path
         kept = [line for line in self._lines() if _epoch_of(line) < first_epoch]
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(kept))
+        replace_file(path, "".join(kept).encode())
 
     def _lines(self) -> list[str]:
         return self.path.read_text().splitlines(keepends=True) if self.path.is_file() else []

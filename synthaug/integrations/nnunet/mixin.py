@@ -67,6 +67,19 @@ class SynthAugMixin(Trainer):  # type: ignore[misc]
             self._synthaug_configuration = self._synthaug_configure()
         super().initialize()
 
+    def do_split(self) -> tuple[Any, Any]:
+        """nnU-Net's own split; the first process of a group before the others, or they read a file half written."""
+        import torch.distributed
+
+        if self.is_ddp and self.local_rank != 0:
+            torch.distributed.barrier()
+        try:
+            split: tuple[Any, Any] = super().do_split()
+            return split
+        finally:
+            if self.is_ddp and self.local_rank == 0:
+                torch.distributed.barrier()
+
     @refuses
     def get_tr_and_val_datasets(self) -> tuple[Any, Any]:
         """The trainer's own datasets, the training one with synthetic cases among its own."""

@@ -25,6 +25,7 @@ from synthaug.integrations.nnunet.run_configuration import (
     write_configuration,
 )
 from synthaug.integrations.nnunet.training_run import check_leakage, open_training
+from synthaug.integrations.nnunet.view import PlansForm, ViewSpec
 from synthaug.labels import LabelMapping, LabelScheme
 from synthaug.schedules import MixSchedule, VolumeSchedule, parse_mix
 from synthaug.store import Store, StoreInfo
@@ -139,6 +140,28 @@ def check_training(
     configuration = replace(settings.configuration, prepared=Prepared(cases=cases))
     check_leakage(found, configuration, made_by, fold, settings.training, settings.validation, _silent)
     return cases
+
+
+def plans_forms(
+    made_by: StoreInfo, store_folder: str | Path, dataset: str | int, *, fold: Fold = 0, **arguments: Any
+) -> list[PlansForm]:
+    """What brings single cases into nnU-Net's form as they are made, for each configuration that is prepared.
+
+    Args:
+        made_by: The head of the cache.
+        store_folder: The cache.
+        dataset: Number or name of the dataset, as ``check_training`` has found it in order.
+        fold: The fold that will be trained.
+        **arguments: As of ``prepare_training``, which makes up for whatever is left out.
+    """
+    settings = _settings(made_by, Path(store_folder), dataset, fold=fold, announce=_silent, **arguments)
+    found = settings.dataset
+    order = match_channels(found.channels, made_by.channels, settings.configuration.channels)
+    orientations = dataset_orientations(found, str(settings.plans.get("image_reader_writer")))
+    return [
+        PlansForm(ViewSpec(settings.plans, name, found.dataset_json, settings.mapping, order, orientations))
+        for name in settings.names
+    ]
 
 
 def prepare_training(
@@ -304,6 +327,7 @@ __all__ = [
     "RunConfiguration",
     "check_training",
     "default_cache_folder",
+    "plans_forms",
     "prepare_training",
     "training_case_paths",
 ]

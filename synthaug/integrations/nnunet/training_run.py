@@ -18,13 +18,14 @@ from synthaug.integrations.nnunet.held_out import held_out_records
 from synthaug.integrations.nnunet.label_mapping import describe_mapping, map_labels
 from synthaug.integrations.nnunet.leakage import refuse_leaks
 from synthaug.integrations.nnunet.orientation import dataset_orientations
-from synthaug.integrations.nnunet.run_configuration import FILE_NAME, RunConfiguration
+from synthaug.integrations.nnunet.run_configuration import DEFAULT_CACHE, FILE_NAME, RunConfiguration
 from synthaug.integrations.nnunet.view import PlansForm, PlansView, ViewSpec, build_view, prepare_view, view_of
 from synthaug.leakage import Leak, find_leaks, name_leaks
 from synthaug.live import LiveSource
 from synthaug.precomputing.factory import PREFIX, load_named_generator
 from synthaug.sources import StoreSource
 from synthaug.store import Store, StoreInfo
+from synthaug.store.views import VIEWS
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,9 @@ def open_training(
         return TrainingRun(configuration, pooled, prepare_view(pooled, spec), spec, made, leaks)
     assert store is not None
     source = StoreSource(store, configuration.schedule)
-    view = build_view(store, spec, announce) if build else view_of(store, spec)
-    if not view.names():
+    elsewhere = dataset.preprocessed / DEFAULT_CACHE.parent / VIEWS
+    view = build_view(store, spec, announce, elsewhere) if build else view_of(store, spec, elsewhere)
+    if set(store.names()).isdisjoint(view.names()):
         raise StoreError(f"{store.folder}: none of its cases can be read; run synthaug cache verify {store.folder}")
     announce(
         f"synthaug: {len(store)} synthetic cases from {store.info.generator} ({store.info.fingerprint[:12]}), "
@@ -265,6 +267,12 @@ def _open_store(
     folder = configuration.cache_folder(dataset.preprocessed)
     if build and not configuration.cache:
         return make_automatic_cache(dataset, configuration, announce, lambda generator: guard(StoreInfo.of(generator)))
+    if configuration.cache and not (folder / "cache.json").is_file():
+        raise ConfigurationError(
+            f'{folder}: there is no cache, and "cache" in {dataset.preprocessed / FILE_NAME} or SYNTHAUG_CACHE names '
+            "it; if it was moved, write its new place there, else run "
+            f"synthaug precompute --dataset {dataset.name} --fold {fold}"
+        )
     if not (folder / "cache.json").is_file():
         raise ConfigurationError(
             f"{folder}: there is no cache; run synthaug precompute --dataset {dataset.name} --fold {fold}, or name a "

@@ -7,30 +7,40 @@ decides about these files, so that other plans, labels or mappings never meet a 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from synthaug.errors import StoreError
-from synthaug.files.atomic import replace_file
+from synthaug.errors import ConfigurationError, StoreError
+from synthaug.files.atomic import can_write, replace_file
+from synthaug.files.parsed_json import parse_json
 from synthaug.integrations.nnunet.case_properties import parse_properties, read_properties
 from synthaug.integrations.nnunet.orientation import to_reader_order
 from synthaug.labels import LabelMapping
 from synthaug.store import Store
+from synthaug.store.arrays import open_frame
+from synthaug.store.cache_file import read_bounded
+from synthaug.store.info import INFO_FILE
+from synthaug.store.views import CASE_FILES, VIEWS, remove_from_view
 from synthaug.volumes import LabeledVolume
 
 FORMAT = 1
 """Raised whenever views made before would differ from those made now."""
 
-CASE_FILES = (".b2nd", "_seg.b2nd", ".pkl")
-"""In the order in which they are put into place; the last one says that the case is complete."""
+MAX_CASE_FILE_BYTES, MAX_DIGESTS_BYTES = 8 << 30, 4096
+
+_UNUSABLE_PLANS = (
+    ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError
+)  # fmt: skip
+"""What nnU-Net raises where plans lack what it needs, or hold something else."""
 
 
 @dataclass(frozen=True)
@@ -138,13 +148,13 @@ class PlansView:
             ]
             return (*arrays, None, read_properties(paths[".pkl"]))
         digests = self._written(name)
-        contents = {ending: path.read_bytes() for ending, path in paths.items()}
+        contents = {ending: read_bounded(path, MAX_CASE_FILE_BYTES) for ending, path in paths.items()}
         for ending, content in contents.items():
             if hashlib.sha256(content).hexdigest() != digests.get(ending):
                 raise ValueError(f"{paths[ending]}: is not what was written")
         arrays = []
         for ending in CASE_FILES[:2]:
-            array = blosc2.ndarray_from_cframe(contents[ending], copy=True)
+            array = open_frame(contents[ending], str(paths[ending]))
             array.schunk.dparams = blosc2.DParams(nthreads=1)
             arrays.append(array)
         self._checked[name] = marks
@@ -152,15 +162,17 @@ class PlansView:
 
     def _written(self, name: str) -> dict[str, str]:
         """Digests of a case's files by their endings."""
-        written = json.loads((self.folder / "digests" / f"{name}.json").read_text())
+        written = parse_json(read_bounded(self.folder / "digests" / f"{name}.json", MAX_DIGESTS_BYTES))
         if not isinstance(written, dict):
             raise ValueError(f"{self.folder / 'digests' / name}.json: holds no digests")
         return written
 
-    def damaged(self) -> list[str]:
-        """Cases whose files are not those that were written, by size and content."""
+    def damaged(self, among: Collection[str] | None = None) -> list[str]:
+        """Cases (of some, None: of all) whose files are not those that were written, by size and content."""
         found = []
         for name in self.names():
+            if among is not None and name not in among:
+                continue
             try:
                 intact = self._written(name) == _digests(self.cases / name)
             except (OSError, ValueError):
@@ -171,10 +183,7 @@ class PlansView:
 
     def remove(self, names: Sequence[str]) -> None:
         """Delete cases, the mark of completeness first."""
-        for name in names:
-            for ending in reversed(CASE_FILES):
-                (self.cases / f"{name}{ending}").unlink(missing_ok=True)
-            (self.folder / "digests" / f"{name}.json").unlink(missing_ok=True)
+        remove_from_view(self.folder, names)
 
 
 def preprocess(pair: LabeledVolume, name: str, spec: ViewSpec, target: Path) -> None:
@@ -200,7 +209,14 @@ def preprocess(pair: LabeledVolume, name: str, spec: ViewSpec, target: Path) -> 
 
     # the array stands in for the files that run_case would read; storing (chunks, filters, types) is left to nnU-Net
     preprocessor.run_case = run_case
-    preprocessor.run_case_save(str(target), [], "", manager, configuration, dict(spec.dataset_json))
+    try:
+        preprocessor.run_case_save(str(target), [], "", manager, configuration, dict(spec.dataset_json))
+    except _UNUSABLE_PLANS as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigurationError(
+            f"case {name}: nnU-Net cannot preprocess it for {spec.configuration} by these plans ({reason}); plan the "
+            "data set again with nnUNetv2_plan_and_preprocess"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -222,42 +238,84 @@ class PlansForm:
         view_of(store, self.spec).remove([name])
 
 
-def view_of(store: Store, spec: ViewSpec) -> PlansView:
-    """The view of a store for this purpose, made or not."""
-    return PlansView(store.folder / "views" / spec.key)
+def view_of(store: Store, spec: ViewSpec, elsewhere: Path | None = None) -> PlansView:
+    """The view of a store for this purpose, made or not.
+
+    Args:
+        store: The cache.
+        spec: What the view is made for.
+        elsewhere: Folder of the views of caches that cannot be written to and have no complete view for this purpose.
+            Caches with the same head share one: names follow from what a case is, so that none takes the other's place.
+    """
+    own = PlansView(store.folder / VIEWS / spec.key)
+    if elsewhere is None or can_write(own.folder) or set(store.names()) <= set(own.names()):
+        return own
+    # not by its path: the cache may be mounted elsewhere on another node
+    head = hashlib.sha256((store.folder / INFO_FILE).read_bytes()).hexdigest()
+    return PlansView(elsewhere / f"{spec.key}-{head[:8]}")
 
 
-def prepare_view(store: Store, spec: ViewSpec) -> PlansView:
+def prepare_view(store: Store, spec: ViewSpec, elsewhere: Path | None = None) -> PlansView:
     """The view of a store for this purpose, with its folders."""
-    view = view_of(store, spec)
+    return _prepare(view_of(store, spec, elsewhere), spec)
+
+
+def _prepare(view: PlansView, spec: ViewSpec) -> PlansView:
     for folder in (view.cases, view.folder / "digests"):
         folder.mkdir(parents=True, exist_ok=True)
     _describe(view, spec)
     return view
 
 
-def build_view(store: Store, spec: ViewSpec, announce: Callable[[str], None] = print) -> PlansView:
+def build_view(
+    store: Store, spec: ViewSpec, announce: Callable[[str], None] = print, elsewhere: Path | None = None
+) -> PlansView:
     """Make the view complete: preprocess what is missing, and anew what is damaged.
 
     Args:
         store: The cache.
         spec: What the view is made for.
         announce: Told what happens, a line at a time.
+        elsewhere: See :func:`view_of`.
 
     Returns:
         The view, with every case of the store that can be read.
+
+    Raises:
+        StoreError: The view lacks cases, or is damaged, and cannot be written to.
     """
-    view = view_of(store, spec)
+    view = view_of(store, spec, elsewhere)
     if not view.folder.is_dir():
         others = sorted(path.name for path in view.folder.parent.glob("*") if path.is_dir())
         made_for = f"; its view(s) {', '.join(others)} were made for other plans, labels or mappings" if others else ""
         announce(f"synthaug: preparing {store.folder} for {spec.configuration} of these plans ({spec.key}){made_for}")
-    prepare_view(store, spec)
-    damaged = view.damaged()
+    if view.folder.parent == elsewhere and not view.folder.is_dir():
+        announce(f"synthaug: {store.folder} cannot be written to; its preprocessed cases go to {view.folder}")
+    try:
+        return _complete(view, store, spec, announce)
+    except PermissionError as error:
+        raise _unwritable(view, error) from None
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        raise _unwritable(view, error) from None
+
+
+def _unwritable(view: PlansView, error: OSError) -> StoreError:
+    return StoreError(
+        f"{view.folder}: the preprocessed cases cannot be written ({error.strerror}); copy the cache to a folder that "
+        'can be written to, and name that one under "cache" in synthaug.json or in SYNTHAUG_CACHE'
+    )
+
+
+def _complete(view: PlansView, store: Store, spec: ViewSpec, announce: Callable[[str], None]) -> PlansView:
+    _prepare(view, spec)
+    stored = set(store.names())
+    damaged = view.damaged(stored)
     if damaged:
         announce(f"synthaug: {len(damaged)} damaged case(s) of {view.folder} are made anew: {', '.join(damaged[:5])}")
         view.remove(damaged)
-    missing = sorted(set(store.names()) - set(view.names()))
+    missing = sorted(stored - set(view.names()))
     for number, name in enumerate(missing, start=1):
         try:
             pair = store.read(name)
@@ -267,8 +325,8 @@ def build_view(store: Store, spec: ViewSpec, announce: Callable[[str], None] = p
         _add_case(view, spec, name, pair)
         if number == len(missing) or number % 10 == 0:
             announce(f"synthaug: preprocessed {number} of {len(missing)} synthetic cases")
-    # a case that was removed from the store must not be drawn any more
-    view.remove(sorted(set(view.names()) - set(store.names())))
+    if view.folder.parent == store.folder / VIEWS:  # elsewhere, they may be another cache's of the same generator
+        view.remove(sorted(set(view.names()) - set(store.names())))
     return view
 
 

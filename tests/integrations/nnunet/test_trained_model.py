@@ -30,7 +30,7 @@ def pair() -> LabeledVolume:
 
 def write_model(results: Path, *, configuration: str = "3d_fullres", folds: tuple[str, ...] = ("0",)) -> Path:
     """What nnU-Net leaves of a training, with random weights, and with the numbers that it logs."""
-    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     folder = results / "Dataset901_Tiny" / f"nnUNetTrainer__nnUNetPlans__{configuration}"
@@ -43,8 +43,13 @@ def write_model(results: Path, *, configuration: str = "3d_fullres", folds: tupl
     for number, fold in enumerate(folds):
         torch.manual_seed(number)
         chosen = manager.get_configuration("3d_fullres")
-        network = nnUNetTrainer.build_network_architecture(
-            manager, chosen, 1, len(LABELS), enable_deep_supervision=False
+        network = get_network_from_plans(
+            chosen.network_arch_class_name,
+            chosen.network_arch_init_kwargs,
+            chosen.network_arch_init_kwargs_req_import,
+            1,
+            len(LABELS),
+            deep_supervision=False,
         )
         checkpoint = {
             "network_weights": network.state_dict(),
