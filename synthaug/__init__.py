@@ -13,65 +13,87 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from synthaug.conditions import Condition, VolumeBounds
     from synthaug.errors import SynthAugError
-    from synthaug.generators import list_generators, load_generator
+    from synthaug.generators import CasePaths, PairGenerator, list_generators, load_generator, push_generator
     from synthaug.labels import LabelMapping, LabelScheme, propose_mapping
     from synthaug.leakage import check_leakage
     from synthaug.live import LiveOptions, LiveSource
+    from synthaug.precomputing import precompute
+    from synthaug.quality import QualityConfig, generate_checked
     from synthaug.schedules import MixSchedule, VolumeSchedule, parse_mix, parse_schedule
-    from synthaug.sources import StoreSource
-    from synthaug.store import Store
+    from synthaug.sources import GeneratorSource, StoreSource
+    from synthaug.store import Store, StoreInfo
     from synthaug.synth_augment import SynthAugment
-    from synthaug.volumes import LabeledVolume, read_image, read_label, read_pair
+    from synthaug.volumes import LabeledVolume, read_image, read_label, read_pair, write_image, write_label
 
 _HOMES = {
-    "load_generator": "synthaug.generators",
-    "list_generators": "synthaug.generators",
     "SynthAugment": "synthaug.synth_augment",
-    "check_leakage": "synthaug.leakage",
+    "CasePaths": "synthaug.generators",
+    "PairGenerator": "synthaug.generators",
+    "list_generators": "synthaug.generators",
+    "load_generator": "synthaug.generators",
+    "push_generator": "synthaug.generators",
+    "precompute": "synthaug.precomputing",
+    "QualityConfig": "synthaug.quality",
+    "generate_checked": "synthaug.quality",
+    "Store": "synthaug.store",
+    "StoreInfo": "synthaug.store",
+    "GeneratorSource": "synthaug.sources",
+    "StoreSource": "synthaug.sources",
     "LiveOptions": "synthaug.live",
     "LiveSource": "synthaug.live",
-    "Store": "synthaug.store",
-    "StoreSource": "synthaug.sources",
-    "LabelScheme": "synthaug.labels",
+    "check_leakage": "synthaug.leakage",
+    "MixSchedule": "synthaug.schedules",
+    "VolumeSchedule": "synthaug.schedules",
+    "parse_mix": "synthaug.schedules",
+    "parse_schedule": "synthaug.schedules",
+    "Condition": "synthaug.conditions",
+    "VolumeBounds": "synthaug.conditions",
     "LabelMapping": "synthaug.labels",
+    "LabelScheme": "synthaug.labels",
     "propose_mapping": "synthaug.labels",
     "LabeledVolume": "synthaug.volumes",
     "read_image": "synthaug.volumes",
     "read_label": "synthaug.volumes",
     "read_pair": "synthaug.volumes",
-    "Condition": "synthaug.conditions",
-    "VolumeBounds": "synthaug.conditions",
-    "VolumeSchedule": "synthaug.schedules",
-    "MixSchedule": "synthaug.schedules",
-    "parse_schedule": "synthaug.schedules",
-    "parse_mix": "synthaug.schedules",
+    "write_image": "synthaug.volumes",
+    "write_label": "synthaug.volumes",
     "SynthAugError": "synthaug.errors",
 }
 
 __all__ = [
-    "LabelMapping",
-    "LabelScheme",
-    "LabeledVolume",
-    "LiveOptions",
-    "LiveSource",
-    "MixSchedule",
-    "Condition",
-    "Store",
-    "StoreSource",
-    "SynthAugError",
-    "SynthAugment",
-    "VolumeBounds",
-    "VolumeSchedule",
     "__version__",
-    "check_leakage",
+    "SynthAugment",
+    "CasePaths",
+    "PairGenerator",
     "list_generators",
     "load_generator",
+    "push_generator",
+    "precompute",
+    "QualityConfig",
+    "generate_checked",
+    "Store",
+    "StoreInfo",
+    "GeneratorSource",
+    "StoreSource",
+    "LiveOptions",
+    "LiveSource",
+    "check_leakage",
+    "MixSchedule",
+    "VolumeSchedule",
     "parse_mix",
     "parse_schedule",
+    "Condition",
+    "VolumeBounds",
+    "LabelMapping",
+    "LabelScheme",
     "propose_mapping",
+    "LabeledVolume",
     "read_image",
     "read_label",
     "read_pair",
+    "write_image",
+    "write_label",
+    "SynthAugError",
 ]
 
 

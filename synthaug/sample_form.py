@@ -165,6 +165,21 @@ class ArrayForm:
         return MetaTensor(moved)
 
 
+def loaded_from_file(array: np.ndarray, affine: np.ndarray, name: str) -> Any:
+    """A MetaTensor ``(C, X, Y, Z)`` with the metadata that all of MONAI's readers give."""
+    from monai.data import MetaTensor
+    from monai.utils.enums import MetaKeys, SpaceKeys
+
+    own = np.array(array)  # a copy: transforms may write to it
+    described = {
+        MetaKeys.ORIGINAL_AFFINE: np.array(affine, np.float64),
+        MetaKeys.SPATIAL_SHAPE: np.asarray(own.shape[1:]),
+        MetaKeys.SPACE: SpaceKeys.RAS,
+        "filename_or_obj": f"synthaug:{name}",
+    }
+    return MetaTensor(torch.from_numpy(own), affine=torch.as_tensor(affine, dtype=torch.float64), meta=described)
+
+
 class SampleForm:
     """Learned from one real sample: a mapping, a sequence of arrays, or a list of mappings (several crops of one case).
 
@@ -175,6 +190,7 @@ class SampleForm:
         mapping: from the generator's labels to the dataset's.
         extras: for the other keys: a value, or a function of the pair.
         transformed: whether a transform will be applied to synthetic samples.
+        loaded: whether that begins with what MONAI loads from a file, whatever the real samples end as.
 
     Raises:
         ConfigurationError: a key is missing or taken, or no value is known for another key.
@@ -190,10 +206,11 @@ class SampleForm:
         extras: Mapping[str, Any | Callable[[LabeledVolume], Any]] | None = None,
         *,
         transformed: bool = False,
+        loaded: bool = False,
     ) -> None:
         self.keys, self.provenance_key, self.mapping = keys, provenance_key, mapping
         self.extras = dict(extras or {})
-        self.transformed = transformed
+        self.transformed, self.loaded = transformed, loaded
         self.several = isinstance(sample, list) and bool(sample) and isinstance(sample[0], Mapping)
         one = sample[0] if self.several else sample
         if isinstance(one, Mapping):
@@ -260,8 +277,11 @@ class SampleForm:
         image, affine = pair.image, pair.affine
         if not self.transformed:
             image, label, affine = self._fit(image, label, affine, pair)
-        if len(self.label.shape) == 4:
+        if len(self.label.shape) == 4 or self.loaded:
             label = label[None]
+        if self.loaded:
+            arrays = zip(self.keys, (image, label), strict=True)
+            return {key: loaded_from_file(array, affine, name) for key, array in arrays}
         forms = (self.image.as_generated(np.float32), self.label.as_generated(np.int16))
         written = zip(self.keys, forms if self.transformed else (self.image, self.label), (image, label), strict=True)
         return self.contain({key: form.write(array, affine, name) for key, form, array in written})

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
-import random
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch.utils.data import Dataset
 
 from synthaug.argument_checks import (
     check_companions,
+    check_countable,
     check_dataset,
     check_keys,
     check_progress_told,
     check_transformed,
     check_whole,
+    what_moves,
 )
+from synthaug.epoch_plan import EpochPlan
 from synthaug.errors import ConfigurationError
 from synthaug.labels import LabelMapping
 from synthaug.leakage import check_leakage
 from synthaug.sample_form import SampleForm
+from synthaug.sample_transform import SampleTransform
 from synthaug.schedules import MixSchedule, VolumeSchedule, parse_mix
 from synthaug.shared_progress import SharedProgress
-from synthaug.sources import Draw, Source, Stream, as_source, describe_draws, stream
+from synthaug.sources import Draw, Source, Stream, as_source, describe_draws
 from synthaug.store import Store
 from synthaug.volumes import LabeledVolume
 
@@ -54,15 +56,19 @@ class SynthAugment(Dataset[Any]):
         schedule: of volumes in mL: a ``VolumeSchedule`` or its text (``"uniform:20:120"``); None: the source's own.
         keys: of image and label; a pair has no keys and gets them for ``transform``.
         transform: applied to synthetic samples, as dictionaries with ``keys``: image (C, X, Y, Z) and label in RAS+
-            order, intensities as the generator makes them. Give what the dataset does to real samples after loading
-            them, random augmentation included: synthetic pairs enter behind the dataset's own transforms, so without
-            it they are neither normalised nor augmented, and only turned and centred to the real samples' grid. Its
-            randomness is seeded per item.
+            order, intensities as the generator makes them. Give what the dataset does to real samples, random
+            augmentation included: synthetic pairs enter behind the dataset's own transforms, so without it they are
+            neither normalised nor augmented, and only turned and centred to the real samples' grid. ``"dataset"``
+            takes the dataset's own. A chain of MONAI's may begin with its loading, in whose place a pair enters; two
+            transforms are of image and of label. Its randomness is seeded per item (``SampleTransform``).
         mode: ``replace`` keeps the length, a synthetic item stands in a real one's place; ``append`` keeps every real
             item and adds synthetic ones until they are ``ratio`` of the whole.
         seed: of all draws.
         epochs: length of the training; needed where ratio or volumes move with progress and ``set_epoch`` is not told
             the progress. Epoch e stands at (e + 0.5) / epochs.
+        count_epochs: for training loops that never call ``set_epoch``: each pass of a loader (or of ``for``) is an
+            epoch, item by item, whatever the workers. Indexing stays at the first epoch. For samplers that give each
+            item once a pass: with replacement, items that are given often run ahead of the others; call ``set_epoch``.
         rank: of this process, where processes hold different real samples under the same indices.
         mapping: from the generator's labels to the dataset's.
         extras: for further keys of the real samples: a value, or a function of the pair.
@@ -84,11 +90,12 @@ class SynthAugment(Dataset[Any]):
         ratio: float | str | Mapping[str, Any] | MixSchedule = 0.5,
         schedule: VolumeSchedule | str | Mapping[str, Any] | None = None,
         keys: tuple[str, str] = ("image", "label"),
-        transform: Callable[[Any], Any] | None = None,
+        transform: Callable[[Any], Any] | Sequence[Callable[[Any], Any] | None] | str | None = None,
         mode: str = "replace",
         seed: int = 0,
         *,
         epochs: int | None = None,
+        count_epochs: bool = False,
         rank: int = 0,
         mapping: LabelMapping | None = None,
         extras: Mapping[str, Any | Callable[[LabeledVolume], Any]] | None = None,
@@ -103,7 +110,7 @@ class SynthAugment(Dataset[Any]):
         self.epochs = None if epochs is None else check_whole("epochs", epochs, 1)
         self._real_length = check_dataset(dataset)
         self.keys = check_keys(keys)
-        check_companions(transform, mapping, extras, provenance_key)
+        check_companions(mapping, extras, provenance_key)
         self.dataset = dataset
         self.source = as_source(source_or_generator, schedule)
         self.leaks = (
@@ -112,12 +119,16 @@ class SynthAugment(Dataset[Any]):
             else check_leakage(self.source, held_out, keys=self.keys, allow_leakage=allow_leakage)
         )
         self.mix = ratio if isinstance(ratio, MixSchedule) else parse_mix(ratio)
-        self.transform = transform
+        self.transform = None if transform is None else SampleTransform(transform, dataset, self.keys)
         self.mode = mode
         self.provenance_key = provenance_key
-        self.place = SharedProgress()
-        self._plan: tuple[tuple[int, float, int], np.ndarray] | None = None
+        self._warned = False
+        self._plan = EpochPlan(self.mix, self._real_length)
         self._appended = self._count_appended() if mode == "append" else 0
+        self.place = SharedProgress(len(self))
+        self.count_epochs = bool(count_epochs)
+        if self.count_epochs:
+            check_countable(self.mix, self.source, self.epochs)
         self.form = SampleForm(
             dataset[0] if example is None else example,
             self.keys,
@@ -125,6 +136,7 @@ class SynthAugment(Dataset[Any]):
             mapping,
             extras,
             transformed=transform is not None,
+            loaded=self.transform is not None and self.transform.loads,
         )
         self._check_channels()
 
@@ -151,46 +163,67 @@ class SynthAugment(Dataset[Any]):
         return self._real_length + self._appended
 
     def __getitem__(self, index: int) -> Any:
+        return self._item(self._index(index), self.epoch)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        """Samples of a batch; the loaders' way in, by which their passes are counted."""
+        return [self._item(self._index(index), self._epoch_of_next(self._index(index))) for index in indices]
+
+    def __iter__(self) -> Iterator[Any]:
+        epoch = self.place.epoch + self.place.begin_pass() if self.count_epochs else None
+        for index in range(len(self)):
+            yield self[index] if epoch is None else self._item(index, epoch)
+        if self.count_epochs:
+            self.place.end_pass()
+
+    def _index(self, index: int) -> int:
         length = len(self)
         if not -length <= index < length:
             raise IndexError(f"index {index} is out of range for {length} items")
-        index %= length
-        if self.is_synthetic(index):
-            draw = self._draw(index)
+        return int(index) % length
+
+    def _epoch_of_next(self, index: int) -> int:
+        """The epoch of an item that a loader asks for."""
+        earlier = self.place.visit(index)
+        if self.count_epochs:
+            return self.place.epoch + earlier
+        # samplers with replacement give an item again long before the pass ends
+        if earlier and not self._warned and not self.place.told and self.place.visits > len(self):
+            self._warned = True
+            warnings.warn(
+                "a second pass over the items of epoch 0: the same ones are synthetic, and their real cases are never "
+                "seen; call set_epoch(epoch) before each pass, or give count_epochs=True where the sampler gives each "
+                "item once a pass",
+                stacklevel=2,
+            )
+        return self.epoch
+
+    def _item(self, index: int, epoch: int) -> Any:
+        if self._is_synthetic(index, epoch):
+            draw = self._draw(index, epoch)
             pair = draw.read() if draw is not None else None
             if draw is not None and pair is not None:
-                return self._synthetic(draw, pair, index)
+                return self._synthetic(draw, pair, [Stream.TRANSFORM, self.seed, self.rank, epoch, index])
             self.place.count_fallback()
         return self._with_provenance(self.dataset[index % self._real_length], None, None)
 
     def is_synthetic(self, index: int) -> bool:
         """Whether an item of the current epoch is planned to be synthetic."""
+        return self._is_synthetic(index, self.epoch)
+
+    def _is_synthetic(self, index: int, epoch: int) -> bool:
         if self.mode == "append":
             return index >= self._real_length
-        return bool(self._planned()[index])
+        return bool(self._plan.planned(self.seed, self.rank, epoch, self._progress_at(epoch))[index])
 
-    def _planned(self) -> np.ndarray:
-        """For each item of the epoch whether it is synthetic; kept until epoch, progress or seed changes."""
-        key = (self.place.epoch, self.progress, self.seed)
-        if self._plan is None or self._plan[0] != key:
-            rng = stream(Stream.PLAN, self.seed, self.rank, self.place.epoch)
-            wanted = float(self.mix.fraction(self.progress)) * self._real_length
-            count = min(self._real_length, int(np.floor(wanted + rng.random() * (wanted % 1 > 0))))
-            planned = np.zeros(self._real_length, bool)
-            planned[rng.permutation(self._real_length)[:count]] = True
-            self._plan = (key, planned)
-        return self._plan[1]
+    def _draw(self, index: int, epoch: int) -> Draw | None:
+        progress = self._progress_at(epoch)
+        return self.source.draw(index, seed=self.seed, epoch=epoch, rank=self.rank, progress=progress)
 
-    def _draw(self, index: int) -> Draw | None:
-        return self.source.draw(index, seed=self.seed, epoch=self.place.epoch, rank=self.rank, progress=self.progress)
-
-    def _synthetic(self, draw: Draw, pair: LabeledVolume, index: int) -> Any:
+    def _synthetic(self, draw: Draw, pair: LabeledVolume, words: list[int]) -> Any:
         sample: Any = self.form.write(pair, draw.name)
         if self.transform is not None:
-            with seeded([Stream.TRANSFORM, self.seed, self.rank, self.place.epoch, index]) as own_seed:
-                if hasattr(self.transform, "set_random_state"):
-                    self.transform.set_random_state(seed=own_seed)
-                sample = self.transform(sample)
+            sample = self.transform(sample, words)
         several = sample if isinstance(sample, list) else [sample]
         for one in several:
             check_transformed(one, self.keys)
@@ -239,15 +272,18 @@ class SynthAugment(Dataset[Any]):
     @property
     def epoch(self) -> int:
         """The current epoch, from 0."""
-        return self.place.epoch
+        return self.place.epoch + (self.place.passes if self.count_epochs else 0)
 
     @property
     def progress(self) -> float:
         """Where the schedules stand, 0 to 1."""
+        return self._progress_at(self.epoch)
+
+    def _progress_at(self, epoch: int) -> float:
         told = self.place.progress
         if told is not None:
             return told
-        return min(1.0, (self.place.epoch + 0.5) / self.epochs) if self.epochs is not None else 0.0
+        return min(1.0, (epoch + 0.5) / self.epochs) if self.epochs is not None else 0.0
 
     def set_epoch(self, epoch: int, progress: float | None = None) -> None:
         """Begin an epoch; call it in the main process, persistent workers see it.
@@ -257,7 +293,7 @@ class SynthAugment(Dataset[Any]):
             progress: 0 to 1; None: from ``epochs``.
         """
         epoch, progress = check_whole("epoch", epoch, 0), check_progress_told(progress)
-        moving = self._moving()
+        moving = what_moves(self.mix, self.source)
         if progress is None and self.epochs is None and moving:
             raise ConfigurationError(
                 f"the {moving} moves with the training's progress, which is not known; give epochs= to "
@@ -268,16 +304,9 @@ class SynthAugment(Dataset[Any]):
         if follow is not None:
             follow(epoch, self.progress)
 
-    def _moving(self) -> str:
-        """What moves with progress, in words; empty where nothing does."""
-        schedule = getattr(self.source, "schedule", None)
-        if not self.mix.is_constant:
-            return f"ratio {self.mix.name}"
-        return "" if schedule is None or schedule.is_constant else f"volume schedule ({schedule.kind})"
-
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs to go on from here."""
-        return {"epoch": self.place.epoch, "progress": self.place.progress, "seed": self.seed, "rank": self.rank}
+        return {"epoch": self.epoch, "progress": self.place.progress, "seed": self.seed, "rank": self.rank}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint."""
@@ -294,7 +323,7 @@ class SynthAugment(Dataset[Any]):
             the volumes in mL and of reuse.
         """
         chosen = [index for index in range(len(self)) if self.is_synthetic(index)]
-        draws = [draw for index in chosen if (draw := self._draw(index)) is not None]
+        draws = [draw for index in chosen if (draw := self._draw(index, self.epoch)) is not None]
         schedule = getattr(self.source, "schedule", None)
         return {
             "epoch": self.epoch,
@@ -319,10 +348,14 @@ class SynthAugment(Dataset[Any]):
         return self
 
     def start(self) -> SynthAugment:
-        """Begin to make pairs, where the source does so while the training runs; waits for the first ones."""
-        begin = getattr(self.source, "start", None)
-        if begin is not None:
-            begin()
+        """Begin to make pairs, where the source does so while the training runs; waits for the first ones.
+
+        A dataset that replaces its samples meanwhile (MONAI's ``SmartCacheDataset``) is started and ended too.
+        """
+        for one in (self.source, self.dataset):
+            begin = getattr(one, "start", None)
+            if begin is not None:
+                begin()
         return self
 
     def update(self) -> None:
@@ -330,8 +363,11 @@ class SynthAugment(Dataset[Any]):
         self.set_epoch(self.epoch + 1)
 
     def shutdown(self) -> None:
-        """See ``close``."""
+        """See ``close``; ends what the dataset does beside, too."""
         self.close()
+        end = getattr(self.dataset, "shutdown", None)
+        if end is not None:
+            end()
 
     def close(self) -> None:
         """Let go of what the source holds, and end the process that makes pairs."""
@@ -343,23 +379,20 @@ class SynthAugment(Dataset[Any]):
         return self.start()
 
     def __exit__(self, *raised: object) -> None:
-        self.close()
+        self.shutdown()
 
+    def dry_iter(self) -> list[Any]:
+        """TorchIO's subjects before loading, one for each item, by which its ``Queue`` counts its patches."""
+        subjects = list(self.dataset.dry_iter())
+        return [subjects[index % len(subjects)] for index in range(len(self))]
 
-@contextlib.contextmanager
-def seeded(words: list[int]) -> Iterator[int]:
-    """Seed Python's, NumPy's and torch's global generators for a block, and put them back as they were.
-
-    Transforms draw from whichever they like; workers share or split these generators in their own ways.
-    """
-    seed = int(np.random.SeedSequence(words).generate_state(1)[0])
-    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices=[]):
-        random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002
-        torch.manual_seed(seed)
+    def __getattr__(self, name: str) -> Any:
+        # what a training script asks of its own dataset, such as SmartCacheDataset's update_cache
+        if name.startswith("_") or "dataset" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         try:
-            yield seed
-        finally:
-            random.setstate(python)
-            np.random.set_state(legacy)  # noqa: NPY002
+            return getattr(self.dataset, name)
+        except AttributeError:
+            raise AttributeError(
+                f"neither SynthAugment nor its {type(self.dataset).__name__} has an attribute {name!r}"
+            ) from None

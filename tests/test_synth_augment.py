@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from monai.data import DataLoader as MonaiDataLoader
 from monai.data import Dataset as MonaiDataset
 from monai.data import MetaTensor, list_data_collate
 from monai.transforms import Compose, NormalizeIntensityd, RandFlipd, RandSpatialCropSamplesd
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, WeightedRandomSampler
 
 from synthaug import SynthAugment
+from synthaug.epoch_plan import EpochPlan
 from synthaug.errors import ConfigurationError
 from synthaug.quality import QualityConfig
 from synthaug.schedules import parse_mix, parse_schedule
@@ -246,6 +248,61 @@ def test_a_random_state_is_passed_on_to_the_datasets_transforms(cache: Path) -> 
     assert inner.seen == 9
 
 
+class OwnRandomShift:
+    """A random transform in MONAI's manner that is no class of MONAI's."""
+
+    def __init__(self) -> None:
+        self.rng = np.random.RandomState(0)
+
+    def set_random_state(self, seed: int) -> None:
+        self.rng = np.random.RandomState(seed)
+
+    def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
+        return {**sample, "image": sample["image"] + self.rng.rand()}
+
+
+def test_synthetic_samples_leave_the_draws_of_a_shared_random_transform_alone(cache: Path) -> None:
+    shift = OwnRandomShift()
+    mixed = SynthAugment(RealCases(), cache, ratio=1.0, transform=shift)
+    mixed[0]
+    assert shift.rng.rand() == np.random.RandomState(0).rand()
+
+
+def test_an_item_that_a_sampler_repeats_is_no_second_pass(cache: Path) -> None:
+    mixed = SynthAugment(RealCases(), cache, ratio=0.5)
+    sampler = WeightedRandomSampler([1.0] + [0.0] * (len(mixed) - 1), len(mixed), replacement=True)
+    loader = DataLoader(mixed, batch_size=1, sampler=sampler, collate_fn=len)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        list(loader)
+    with pytest.warns(UserWarning, match="a second pass") as told:
+        list(loader)
+    assert len(told) == 1
+
+
+def test_a_pass_is_counted_the_same_by_a_loader_and_by_for(cache: Path) -> None:
+    looped, loaded = (SynthAugment(RealCases(), cache, ratio=0.5, count_epochs=True) for _ in range(2))
+    for _ in range(2):
+        list(looped)
+        list(DataLoader(loaded, batch_size=2, collate_fn=len))
+    assert looped.epoch == loaded.epoch == 2
+    assert looped.state_dict()["epoch"] == 2
+
+
+def test_items_of_two_epochs_in_turn_draw_each_plan_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, drawn = EpochPlan(parse_mix(0.5), 10), []
+
+    def draw(*words: int) -> np.random.Generator:
+        drawn.append(words)
+        return np.random.default_rng(0)
+
+    monkeypatch.setattr("synthaug.epoch_plan.stream", draw)
+    for _ in range(3):
+        for epoch in (0, 1):
+            plan.planned(0, 0, epoch, 0.0)
+    assert len(drawn) == 2
+
+
 def test_a_generator_makes_the_pairs_where_no_cache_is(cache: Path) -> None:
     generator = StandInGenerator()
     with SynthAugment(RealCases(length=4), generator, ratio=0.5, schedule="uniform:30:50") as mixed:
@@ -317,6 +374,6 @@ def test_the_plan_and_the_draws_come_from_different_streams(cache: Path, monkeyp
             patched.setattr(np.random, "default_rng", remembering)
             mixed.is_synthetic(0)
             for index in range(20):
-                mixed._draw(index)
+                mixed._draw(index, 0)
         assert len(states) >= 21
         assert len(set(states)) == len(states)

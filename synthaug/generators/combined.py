@@ -19,8 +19,10 @@ import numpy as np
 from synthaug.conditions import Condition
 from synthaug.errors import AmbiguousMappingError, ConfigurationError, GeometryError, LabelError
 from synthaug.generators.kept_labels import KeptLabels, MadeLabel
+from synthaug.generators.licence import joined_licences
 from synthaug.generators.own_labels import EQUAL_SPACING, PlacedLabel
 from synthaug.generators.protocol import ImageForLabelGenerator, LabelFirstGenerator, PairGenerator
+from synthaug.generators.recipe import origins_of, recipe_of
 from synthaug.labels import LabelMapping, is_tissue_class, propose_mapping
 from synthaug.labels.scheme import BACKGROUND
 from synthaug.volumes import LabeledVolume
@@ -74,6 +76,9 @@ class CombinedGenerator:
         self.bounds = masks.bounds
         self.background = images.background
         self.training_cases = tuple(dict.fromkeys((*masks.training_cases, *images.training_cases)))
+        self.licence = joined_licences(getattr(one, "licence", None) for one in (masks, images))
+        self.origin: str | None = getattr(images, "origin", None)
+        self.origins = origins_of(masks=masks)
         self.required_structures = tuple(getattr(masks, "required_structures", masks.scheme.names))
         self.max_nonzero_background = float(getattr(images, "max_nonzero_background", 0.0))
         self.fingerprint = self._fingerprint()
@@ -207,6 +212,9 @@ class CombinedGenerator:
             seconds=round(made.seconds + image_seconds, 3),
             seconds_label=round(made.seconds, 3),
             **self.computed_with,
+            **({} if self.origin is None else {"generator_origin": self.origin}),
+            **{f"{option}_origin": origin for option, origin in self.origins.items()},
+            **recipe_of(self),
         )
         return pair
 

@@ -9,6 +9,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from synthaug.errors import ConfigurationError, SynthAugError, did_you_mean
+from synthaug.files.plain_name import ALLOWED, is_plain_name
 
 if TYPE_CHECKING:
     from synthaug.generators.generator_config import GeneratorConfig
@@ -100,8 +101,8 @@ def check_values(config: GeneratorConfig) -> None:
         ConfigurationError: names the key.
         LabelError: a control that the scheme does not have.
     """
-    if not config.name:
-        raise ConfigurationError(f"name is ''; it must be a text: {MEND}")
+    if not is_plain_name(config.name):  # pairs have it in the names of their files
+        raise ConfigurationError(f"name is {short(config.name)}; allowed: {ALLOWED}: {MEND}")
     if not config.channels or not all(isinstance(name, str) and name for name in config.channels):
         raise ConfigurationError(f"channels is {short(config.channels)}; it must be one or more names: {MEND}")
     shape, spacing = config.grid.shape, config.grid.spacing_mm

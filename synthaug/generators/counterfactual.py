@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,6 +23,7 @@ from synthaug.errors import BoundsError, ConfigurationError
 from synthaug.generators.case_pool import CasePool, foreground_of
 from synthaug.generators.cases import CasePaths
 from synthaug.generators.counterfactual_options import CounterfactualOptions
+from synthaug.generators.recipe import library_versions, origins_of, processor, recipe_of, without_folders
 from synthaug.generators.region_renewal import RegionRenewal
 from synthaug.labels import LabelScheme
 from synthaug.volumes import LabeledVolume
@@ -128,6 +128,7 @@ class CounterfactualGenerator:
         self._reach = {name: self._reach_of(name) for name in self._controls()}
         self.bounds = VolumeBounds({name: _union(reach) for name, reach in self._reach.items()})
         self.fingerprint = self._fingerprint()
+        self.origins = {} if renewal is None else origins_of(painter=renewal)
 
     @classmethod
     def from_options(
@@ -213,8 +214,11 @@ class CounterfactualGenerator:
                 case=self.training_cases[index].identifier,
                 case_ml=self._pool.facts[index].volumes_ml[name],
                 flipped=draw.flip,
-                options=asdict(self.options),
-                versions={"python": platform.python_version(), "torch": torch.__version__},
+                options=without_folders(asdict(self.options)),
+                versions=library_versions(),
+                **(self._renewal.computed_with if self._renewal is not None else processor("cpu")),
+                **{f"{option}_origin": origin for option, origin in self.origins.items()},
+                **recipe_of(self),
             )
             return pair
         raise failure or BoundsError(
@@ -323,7 +327,8 @@ class CounterfactualGenerator:
             "cases": [asdict(case) for case in self.training_cases],
             "scheme": self.scheme.to_dict(),
             "channels": self.channels,
-            "options": asdict(self.options),
+            # what the painter is says its own fingerprint, wherever it lies
+            "options": {**asdict(self.options), "painter": CounterfactualOptions.painter},
             "warp": asdict(self.warp),
             "painter": self._renewal.fingerprint if self._renewal else None,
         }

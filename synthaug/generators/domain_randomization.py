@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from synthaug.conditions import Condition
 from synthaug.configuration import load_config
@@ -27,6 +25,7 @@ from synthaug.generators.counterfactual import CounterfactualGenerator
 from synthaug.generators.counterfactual_options import CounterfactualOptions
 from synthaug.generators.protocol import LabelFirstGenerator, PairGenerator
 from synthaug.generators.random_contrast import RandomContrast
+from synthaug.generators.recipe import library_versions, origins_of, recipe_of
 from synthaug.generators.registry import DOMAIN_RANDOMIZATION, WITHOUT_WEIGHTS, load_generator
 from synthaug.labels import LabelScheme
 from synthaug.volumes import LabeledVolume
@@ -64,6 +63,8 @@ class DomainRandomization:
         self.affine = masks.affine
         self.bounds = masks.bounds
         self.training_cases = masks.training_cases
+        self.licence = getattr(masks, "licence", None)
+        self.origins = origins_of(masks=masks)
         self.required_structures = tuple(getattr(masks, "required_structures", masks.scheme.names))
         self.fingerprint = self._fingerprint()
         self._label_seconds: dict[tuple[str, int], float] = {}
@@ -155,7 +156,11 @@ class DomainRandomization:
             "seconds": round(float(mask.provenance.get("seconds", 0.0)) + seconds, 3),
             "contrast": asdict(self.contrast),
         }
-        provenance.setdefault("versions", {"python": platform.python_version(), "torch": torch.__version__})
+        provenance.setdefault("versions", library_versions())
+        for key in ("recipe", "generator_origin"):  # those of the masks
+            provenance.pop(key, None)
+        provenance.update({f"{option}_origin": origin for option, origin in self.origins.items()})
+        provenance.update(recipe_of(self))
         return replace(mask, image=image, channels=self.channels, provenance=provenance)
 
     def _image(self, label: np.ndarray, spacing_mm: Sequence[float], seed: int) -> np.ndarray:
@@ -195,7 +200,7 @@ class LabelFirstDomainRandomization(DomainRandomization):
     @property
     def computed_with(self) -> dict[str, Any]:
         """Versions of libraries, for the provenance, and what the label maps were computed with."""
-        versions = {"versions": {"python": platform.python_version(), "torch": torch.__version__}}
+        versions = {"versions": library_versions()}
         return {**versions, **getattr(self.masks, "computed_with", {})}
 
     def sample_labels(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[np.ndarray]:

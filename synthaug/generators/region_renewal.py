@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,6 +75,16 @@ class RegionRenewal:
     def fingerprint(self) -> str:
         """sha256 (hex) of the generator."""
         return self._generator.fingerprint
+
+    @property
+    def origin(self) -> str | None:
+        """``org/name@commit`` of a generator of the Hub."""
+        return self._generator.origin
+
+    @property
+    def computed_with(self) -> dict[str, Any]:
+        """Device, floating-point type and processor, for the provenance."""
+        return {key: value for key, value in self._generator.computed_with.items() if key != "versions"}
 
     def renew(self, pair: LabeledVolume, region: np.ndarray, *, seed: int) -> np.ndarray:
         """Image ``(C, X, Y, Z)`` of a pair, made anew inside a region ``(X, Y, Z)``; outside it not a bit changes.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from synthaug.errors import ConfigurationError, did_you_mean
 from synthaug.generators.config_file import CONFIG_NAME, read_config_file
+from synthaug.generators.hub import fetch_generator, is_hub_name
+from synthaug.generators.recipe import remember
 
 if TYPE_CHECKING:
     from synthaug.generators.cases import CasePaths
@@ -22,6 +24,9 @@ WITHOUT_WEIGHTS = (COUNTERFACTUAL, DOMAIN_RANDOMIZATION)
 
 COMBINING_OPTIONS = ("masks", "label_mapping")
 """Options that take the label maps of another generator, and say what its structures become."""
+
+GENERATOR_OPTIONS = ("masks", "painter")
+"""Options that name another generator, as ``name_or_folder`` does."""
 
 LABEL_MAP_OPTIONS = (
     "mask_steps", "mask_shift", "mask_temperature", "detail_steps", "detail_temperature", "given_slices",
@@ -94,6 +99,9 @@ _SYSTEMS = {
 }
 """By the ``system`` of a configuration."""
 
+FITTED_SYSTEMS = tuple(_SYSTEMS)
+"""Names of the systems that have weights."""
+
 
 def refuse_unfitted(system: str) -> None:
     """Refuse a system that cannot be fitted.
@@ -151,16 +159,21 @@ def load_generator(
     cases: Sequence[CasePaths] | None = None,
     scheme: LabelScheme | None = None,
     channels: Sequence[str] | None = None,
+    revision: str | None = None,
     **options: Any,
 ) -> PairGenerator:
     """Load a generator.
 
     Args:
-        name_or_folder: a name of :func:`list_generators`, or a folder with a ``config.json`` (of ``synthaug fit``).
+        name_or_folder: a name of :func:`list_generators`, a folder with a ``config.json`` (of ``synthaug fit``), or
+            ``org/name`` on the Hugging Face Hub (``org/name@revision``), of which JSON and safetensors are fetched.
         device: where networks run: ``auto``, ``cpu``, ``cuda:0``...
         cases: real pairs, for ``counterfactual`` and ``domain-randomization`` only.
         scheme: label scheme of the cases.
         channels: names of the cases' image channels.
+        revision: commit, tag or branch on the Hub; name a commit for the same weights for ever. The commit stands in
+            the provenance of every pair as ``generator_origin``, those of other generators that options name as
+            ``masks_origin`` and ``painter_origin``.
         **options: the generator's own options, for example ``steps`` or ``guidance_scale``. ``masks`` names another
             generator, whose label maps its images are made for; options of label maps are that generator's then.
             ``label_mapping`` says what the structures of these become where their names do not tell: see
@@ -172,6 +185,22 @@ def load_generator(
     """
     refuse_reserved_options(options)
     name = str(name_or_folder)
+    generator = _load(name, revision, device, cases, scheme, channels, options)
+    drawn_from = generator.training_cases if cases is not None else None
+    pinned = {**options, **getattr(generator, "origins", {})}
+    remember(generator, getattr(generator, "origin", None) or name, pinned, drawn_from)
+    return generator
+
+
+def _load(
+    name: str,
+    revision: str | None,
+    device: str,
+    cases: Sequence[CasePaths] | None,
+    scheme: LabelScheme | None,
+    channels: Sequence[str] | None,
+    options: dict[str, Any],
+) -> PairGenerator:
     if name == COUNTERFACTUAL:
         return _load_counterfactual(cases, scheme, channels, options, device)
     if name == DOMAIN_RANDOMIZATION:
@@ -185,7 +214,7 @@ def load_generator(
         return DomainRandomization.from_options(options, cases=cases, scheme=scheme, channels=channels, device=device)
     if "masks" in options and not str(options["masks"]):
         raise ConfigurationError("option 'masks' is empty; name the generator whose label maps are taken")
-    folder = find_generator(name)
+    folder, origin = _find(name, revision)
     if cases is not None:
         raise ConfigurationError(
             f"generator {name!r} makes its pairs from weights and draws from no cases; leave the cases out, "
@@ -204,7 +233,14 @@ def load_generator(
             f"this version of synthaug has: {', '.join(_SYSTEMS)}"
         )
     if not set(COMBINING_OPTIONS) & set(options):
-        return _SYSTEMS[system].load(folder, device, options)
+        return _from(origin, _SYSTEMS[system].load(folder, device, options))
+    return _load_combined(name, options, device, lambda own: _from(origin, _SYSTEMS[system].load(folder, device, own)))
+
+
+def _load_combined(
+    name: str, options: Mapping[str, Any], device: str, load_images: Callable[[Mapping[str, Any]], PairGenerator]
+) -> PairGenerator:
+    """Label maps of the generator that ``masks`` names, images of the one that is loaded with the options left."""
     if "masks" not in options:
         raise ConfigurationError(f"generator {name!r}: option 'label_mapping' is for label maps of another: give masks")
     if str(options["masks"]) == COUNTERFACTUAL:
@@ -213,9 +249,16 @@ def load_generator(
         )
     of_labels = {key: value for key, value in options.items() if key in LABEL_MAP_OPTIONS or key == "steps"}
     of_images = {key: value for key, value in options.items() if key not in (*LABEL_MAP_OPTIONS, *COMBINING_OPTIONS)}
-    images = _SYSTEMS[system].load(folder, device, of_images)
+    images = load_images(of_images)
     masks = load_generator(str(options["masks"]), device=device, **of_labels)
     return _with_masks(images, masks, options.get("label_mapping"))
+
+
+def _from(origin: str | None, generator: PairGenerator) -> PairGenerator:
+    """A generator that notes in its pairs' provenance where its weights come from."""
+    if origin is not None:
+        generator.origin = origin  # type: ignore[attr-defined]
+    return generator
 
 
 def _with_masks(images: PairGenerator, masks: PairGenerator, mapping: object) -> PairGenerator:
@@ -272,22 +315,38 @@ def _load_counterfactual(
     return CounterfactualGenerator.from_options(cases, scheme, names, options, device=device)
 
 
+def is_at_hand(name: str) -> bool:
+    """Whether a name is one of ours or that of a folder of weights, so that the Hub is not asked."""
+    return name in WITHOUT_WEIGHTS or name in pretrained_folders() or (Path(name).expanduser() / CONFIG_NAME).is_file()
+
+
 def find_generator(name: str) -> Path:
-    """Folder of weights by its shipped name or its path.
+    """Folder of weights by its shipped name, its path, or its name on the Hub.
 
     Raises:
         ConfigurationError: there is none.
     """
-    shipped = pretrained_folders()
-    if name in shipped:
-        return shipped[name]
-    folder = Path(name).expanduser()
-    if (folder / CONFIG_NAME).is_file():
-        return folder
+    return _find(name, None)[0]
+
+
+def _find(name: str, revision: str | None) -> tuple[Path, str | None]:
+    """Folder of weights, and ``org/name@commit`` of one from the Hub."""
+    shipped, folder = pretrained_folders(), Path(name).expanduser()
+    here = shipped.get(name, folder if (folder / CONFIG_NAME).is_file() else None)
+    if here is not None:
+        if revision is not None:
+            raise ConfigurationError(
+                f"generator {name!r}: revision {revision!r} is for a name on the Hub (org/name), and this is {here}; "
+                "leave it out"
+            )
+        return here, None
     if folder.is_dir():
         raise ConfigurationError(
             f"{folder} holds no {CONFIG_NAME}, so it is no generator; name a folder that `synthaug fit` wrote"
         )
+    if is_hub_name(name):
+        fetched = fetch_generator(name, revision)
+        return fetched.folder, fetched.origin
     if name in WITHOUT_WEIGHTS:
         raise ConfigurationError(
             f"generator {name!r} has no weights, which are asked for here; take one of: {', '.join(shipped)}, or a "

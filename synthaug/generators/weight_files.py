@@ -12,6 +12,7 @@ from safetensors.torch import load
 from torch import nn
 
 from synthaug.errors import ConfigurationError
+from synthaug.files.bounded_reading import read_bounded
 from synthaug.files.compact_weights import expand
 from synthaug.generators.config_checks import MEND
 from synthaug.generators.config_file import CONFIG_NAME
@@ -37,6 +38,11 @@ def build_networks(build: Callable[[], Networks], where: str, mend: str = MEND) 
         raise ConfigurationError(f"{where}: no networks of these sizes ({reason}); {mend}") from error
 
 
+def _most_bytes(network: nn.Module) -> int:
+    """What the file of a network can take: each number in eight bytes, a scale for each, names and shapes."""
+    return 16 * sum(one.numel() for one in network.state_dict().values()) + (16 << 20)
+
+
 def read_weights(folder: Path, networks: Mapping[str, nn.Module], sampling: object) -> str:
     """Fill networks with the weights of a folder.
 
@@ -56,7 +62,8 @@ def read_weights(folder: Path, networks: Mapping[str, nn.Module], sampling: obje
     for name, network in networks.items():
         path = folder / f"{name}.safetensors"
         try:
-            content = path.read_bytes()  # read once: the fingerprint is that of the weights in use
+            # read once: the fingerprint is that of the weights in use
+            content = read_bounded(path, _most_bytes(network), error=ConfigurationError, mend="fit or fetch it again")
             network.load_state_dict(expand(load(content)))
             digest.update(content)
         except FileNotFoundError as error:

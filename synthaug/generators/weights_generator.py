@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from synthaug.conditions import Condition
 from synthaug.errors import GeometryError
 from synthaug.generators.generator_config import GeneratorConfig, refuse_no_volume
 from synthaug.generators.kept_labels import KeptLabels, MadeLabel
+from synthaug.generators.recipe import library_versions, processor, recipe_of
 from synthaug.networks.memory_format import with_channels_last
 from synthaug.networks.precision import choose_device, choose_dtype
 from synthaug.volumes import LabeledVolume
@@ -35,6 +35,9 @@ class WeightsGenerator(ABC):
         networks: they are moved to the device, and never trained further.
         fingerprint: sha256 (hex) of weights and configuration.
         device: where the networks run: ``auto``, ``cpu``, ``cuda:0``...
+
+    Attributes:
+        origin: ``org/name@commit`` of weights from the Hugging Face Hub; None for those of a folder.
     """
 
     def __init__(
@@ -48,10 +51,12 @@ class WeightsGenerator(ABC):
         self.bounds = config.bounds
         self.intensities = config.intensities
         self.training_cases = config.training_cases
+        self.licence = config.licence
         self.required_structures = config.required_structures
         self.background = tuple(scale.background for scale in config.intensities)
         self.max_nonzero_background = float(any(self.background))
         self.fingerprint = fingerprint
+        self.origin: str | None = None
         self.device = choose_device(device)
         self.dtype = choose_dtype(self.device)
         for network in networks:
@@ -91,7 +96,8 @@ class WeightsGenerator(ABC):
         return {
             "device": str(self.device),
             "dtype": str(self.dtype).removeprefix("torch."),
-            "versions": {"python": platform.python_version(), "torch": torch.__version__},
+            **processor(self.device),
+            "versions": library_versions(),
         }
 
     def _labels(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[MadeLabel]:
@@ -134,6 +140,8 @@ class WeightsGenerator(ABC):
             seconds_label=round(made.seconds, 3),
             **made.details,
             **self.computed_with,
+            **({} if self.origin is None else {"generator_origin": self.origin}),
+            **recipe_of(self),
         )
         return pair
 

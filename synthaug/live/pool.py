@@ -14,6 +14,7 @@ from pathlib import Path
 
 from synthaug.errors import StoreError
 from synthaug.files.atomic import replace_file
+from synthaug.files.json_object import read_json_object
 from synthaug.live.case_form import CaseForm
 from synthaug.quality import QualityReport
 from synthaug.store import Store, StoreInfo
@@ -74,12 +75,12 @@ class PoolReader:
             found = path.stat()
             key = (found.st_ino, found.st_mtime_ns, found.st_size)
             if key != self._seen:
-                listed = json.loads(path.read_bytes())
+                listed = read_json_object(path, error=StoreError)
                 cases = tuple(PooledCase(**one) for one in listed["cases"])
                 self._rejects = Counter(listed["rejects"])
                 self._cases = tuple(one for one in cases if 0 <= one.slot < self._capacity)
                 self._seen = key
-        except (OSError, ValueError, TypeError, LookupError):
+        except (StoreError, OSError, ValueError, TypeError, LookupError):
             pass  # not there yet, or damaged: what was known stays
         return self._cases
 

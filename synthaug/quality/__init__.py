@@ -2,7 +2,15 @@
 
 from synthaug.quality.checks import CHECKS, check_pair
 from synthaug.quality.configuration import QualityConfig
-from synthaug.quality.gate import CheckedPair, attempt_seed, generate_checked, generate_checked_batch
+from synthaug.quality.gate import (
+    CheckedPair,
+    attempt_seed,
+    generate_checked,
+    generate_checked_batch,
+    judge,
+    limits_for,
+    make_pairs,
+)
 from synthaug.quality.report import QualityReport
 
 __all__ = [
@@ -14,4 +22,7 @@ __all__ = [
     "check_pair",
     "generate_checked",
     "generate_checked_batch",
+    "judge",
+    "limits_for",
+    "make_pairs",
 ]

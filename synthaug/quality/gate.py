@@ -69,7 +69,17 @@ def limits_for(generator: PairGenerator, config: QualityConfig) -> QualityConfig
 def generate_checked(
     generator: PairGenerator, condition: Condition, seed: int, config: QualityConfig | None = None
 ) -> CheckedPair:
-    """Generate until a pair passes or the attempts are used up; see ``generate_checked_batch``."""
+    """Generate until a pair passes or the attempts are used up; see ``generate_checked_batch``.
+
+    Args:
+        generator: makes the pairs.
+        condition: targets in mL.
+        seed: of the first attempt.
+        config: limits and number of attempts.
+
+    Raises:
+        BoundsError: a target outside the generator's declared bounds; nothing has been generated then.
+    """
     return generate_checked_batch(generator, [condition], [seed], config)[0]
 
 
@@ -104,18 +114,39 @@ def generate_checked_batch(
         if not open_requests:
             break
         tried = [attempt_seed(seeds[i], attempt) for i in open_requests]
-        asked = [conditions[i] for i in open_requests]
-        if isinstance(generator, LabelFirstGenerator):
-            made = _generate_label_first(generator, asked, tried, limits)
-        else:
-            made = _made(generator.generate, asked, tried)
+        made = make_pairs(generator, [conditions[i] for i in open_requests], tried, limits)
         for i, seed, pair in zip(open_requests, tried, made, strict=True):
-            report = check_pair(pair, conditions[i], limits) if isinstance(pair, LabeledVolume) else pair
+            report = judge(pair, conditions[i], limits)
             if isinstance(pair, LabeledVolume) and report.passed:
                 passed[i] = (pair, report)
             else:
                 rejected[i].append((seed, report))
     return [_outcome(passed.get(i), rejected[i]) for i in range(len(conditions))]
+
+
+def make_pairs(
+    generator: PairGenerator, conditions: Sequence[Condition], seeds: Sequence[int], limits: QualityConfig
+) -> list[LabeledVolume | QualityReport]:
+    """One attempt at each request, for ``judge``.
+
+    Args:
+        generator: makes the pairs.
+        conditions: one per request, within the generator's bounds, targets in mL.
+        seeds: one per request, from ``attempt_seed``.
+        limits: from ``limits_for``.
+
+    Returns:
+        The pairs, in order; in place of one that could not be made, or whose label map was rejected before an image
+        was made for it, the report that says why.
+    """
+    if isinstance(generator, LabelFirstGenerator):
+        return _generate_label_first(generator, conditions, seeds, limits)
+    return _made(generator.generate, conditions, seeds)
+
+
+def judge(made: LabeledVolume | QualityReport, condition: Condition, limits: QualityConfig) -> QualityReport:
+    """The report on what ``make_pairs`` returned for a condition; needs no generator, and so can run beside one."""
+    return check_pair(made, condition, limits) if isinstance(made, LabeledVolume) else made
 
 
 def _generate_label_first(

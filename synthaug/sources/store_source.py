@@ -14,11 +14,14 @@ from synthaug.sources.kept_pairs import KeptPairs
 from synthaug.sources.source import Draw
 from synthaug.sources.streams import Stream, stream
 from synthaug.sources.volume_index import VolumeIndex
-from synthaug.store import Store
-from synthaug.volumes import CaseRecord
+from synthaug.store import CaseEntry, Store
+from synthaug.volumes import CaseRecord, LabeledVolume
 
 LOW_COVERAGE = 0.5
 """Share of a schedule within the cases' volumes below which a warning says so."""
+
+REDRAWS = 20
+"""How often a case that is gone is drawn anew before the cache is looked at again."""
 
 KEEP_GB = 0.5
 """Twenty pairs of 160 x 192 x 160 voxels."""
@@ -110,16 +113,35 @@ class StoreSource:
         return len(self.index)
 
     def draw(self, index: int, *, seed: int, epoch: int, rank: int = 0, progress: float = 0.0) -> Draw:
-        """Choose a case; see ``Source.draw``."""
-        cumulative = self._cumulative(progress)
-        number = stream(Stream.DRAW, seed, rank, epoch, index).random()
-        position = min(int(np.searchsorted(cumulative, number, side="right")), len(cumulative) - 1)
-        entry = self._entries[self.index.names[position]]
-        return Draw(entry.name, entry.realised_ml, entry.seed, functools.partial(self._kept.read, entry.name))
+        """Choose a case; see ``Source.draw``. Of cases that were pruned meanwhile, another one takes the place."""
+        return self._draw(stream(Stream.DRAW, seed, rank, epoch, index), progress)
 
-    def _cumulative(self, progress: float) -> np.ndarray:
-        if self._chances is None or self._chances[0] != progress:
-            chances = self.index.case_chances(self.schedule, progress)
-            cumulative = np.cumsum(chances)
-            self._chances = (progress, cumulative / cumulative[-1])
+    def _draw(self, rng: np.random.Generator, progress: float) -> Draw:
+        entry = self._choose(rng, progress)
+        for _ in range(REDRAWS):
+            if entry.name in self.store:
+                break
+            entry = self._choose(rng, progress)
+        else:
+            self.refresh()
+            entry = self._choose(rng, progress)
+        return Draw(entry.name, entry.realised_ml, entry.seed, functools.partial(self._read, entry.name, rng, progress))
+
+    def _choose(self, rng: np.random.Generator, progress: float) -> CaseEntry:
+        position = self.index.case_at(rng.random(), self._bin_chances(progress))
+        return self._entries[self.index.names[position]]
+
+    def _read(self, name: str, rng: np.random.Generator, progress: float) -> LabeledVolume | None:
+        try:
+            return self._kept.read(name)
+        except StoreError:
+            if name in self.store:
+                raise  # damaged: that is for the user to know
+        return self._draw(rng, progress).read()  # pruned since it was drawn
+
+    def _bin_chances(self, progress: float) -> np.ndarray | None:
+        if self.schedule is None:
+            return None
+        if self._chances is None or (self._chances[0] != progress and not self.schedule.is_constant):
+            self._chances = (progress, self.index.bin_chances(self.schedule, progress))
         return self._chances[1]

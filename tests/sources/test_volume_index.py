@@ -68,3 +68,20 @@ def test_equal_volumes_share_one_bin() -> None:
     index = VolumeIndex(["a", "b", "c", "d"], [40.0, 40.0, 40.0, 90.0])
     chances = index.case_chances(parse_schedule("constant:40"), 0.0)
     np.testing.assert_allclose(chances, [1 / 3, 1 / 3, 1 / 3, 0.0])
+
+
+@pytest.mark.parametrize("text", ["uniform:20:120", "constant:40", "normal:60:15", None])
+@pytest.mark.parametrize("max_bins", [1, 7, 256])
+def test_a_number_leads_to_the_case_that_the_chances_give_it(text: str | None, max_bins: int) -> None:
+    rng = np.random.default_rng(0)
+    index = VolumeIndex([f"case{i}" for i in range(500)], list(rng.uniform(10, 130, 500)), max_bins)
+    schedule = None if text is None else parse_schedule(text)
+    cumulative = np.cumsum(index.case_chances(schedule, 0.3))
+    bins = None if schedule is None else index.bin_chances(schedule, 0.3)
+    for number in rng.random(2000):
+        expected = min(int(np.searchsorted(cumulative / cumulative[-1], number, side="right")), len(index) - 1)
+        assert index.case_at(float(number), bins) == expected
+    for number in (0.0, float(np.nextafter(1.0, 0.0)), 1.0):
+        chosen = index.case_at(number, bins)
+        assert 0 <= chosen < len(index)
+        assert index.case_chances(schedule, 0.3)[chosen] > 0
