@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from synthaug.cli.completion import complete_mapping
 from synthaug.cli.generator_options import (
     DEFAULT_FOLD,
     DEFAULT_GENERATOR,
@@ -25,8 +27,13 @@ from synthaug.cli.generator_options import (
     open_generator,
     sampling_options,
 )
+from synthaug.cli.verbosity import JsonOption, is_quiet, print_json
 from synthaug.errors import ConfigurationError
-from synthaug.files.canonical_json import canonical_json
+
+if TYPE_CHECKING:
+    from synthaug.cli.evaluate_parts import ControlPlan, EvaluationParts
+    from synthaug.generators.protocol import PairGenerator
+    from synthaug.schedules import VolumeSchedule
 
 
 def evaluate(
@@ -83,7 +90,7 @@ def evaluate(
         typer.Option(
             metavar="NAME=FILE",
             help="Of --fidelity, beside the two that ship: medicalnet=FILE, radimagenet=FILE or inception=FILE, with "
-            "weights that you have; repeats.",
+            "weights that you have; alexnet=FILE has LPIPS compared by AlexNet; repeats.",
         ),
     ] = None,
     alignment: Annotated[
@@ -109,8 +116,11 @@ def evaluate(
     label_mapping: Annotated[
         str | None,
         typer.Option(
+            "--mapping",
+            "--label-mapping",
+            autocompletion=complete_mapping,
             help="From the scheme of --real and --round-trip to the generator's: freesurfer-to-ventricles-t1, "
-            "neuromorphometrics-to-ventricles-t1, or a JSON file."
+            "neuromorphometrics-to-ventricles-t1, or a JSON file.",
         ),
     ] = None,
     steps: StepsOption = None,
@@ -125,7 +135,7 @@ def evaluate(
     fold: FoldOption = DEFAULT_FOLD,
     cases: CasesOption = None,
     scheme: SchemeOption = DEFAULT_SCHEME,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure what a generator or a cache is worth; parts can be combined.
 
@@ -135,59 +145,47 @@ def evaluate(
 
     Example: synthaug evaluate --generator ventricles-t1-1mm --control 32 --schedule log-uniform:8:120 --out report
     """
+    has_pairs = generated is not None or control is not None
+    if not has_pairs and round_trip is None:
+        raise ConfigurationError("evaluate: nothing to do; give --generated CACHE, --control N or --round-trip DIR")
+    pairs_needed = "--generated CACHE or --control N"
+    _refuse_idle(
+        {
+            "--real": (bool(real), has_pairs, pairs_needed),
+            "--anatomy": (anatomy, has_pairs, pairs_needed),
+            "--memorisation": (memorisation, has_pairs and bool(real), f"--real DIR and {pairs_needed}"),
+            "--fidelity": (fidelity, has_pairs and bool(real), f"--real DIR and {pairs_needed}"),
+            "--extractor": (bool(extractor), fidelity, "--fidelity"),
+            "--alignment": (bool(alignment), has_pairs, pairs_needed),
+            "--alignment-mapping": (alignment_mapping is not None, bool(alignment), "--alignment MODEL"),
+            "--schedule": (bool(schedule), control is not None, "--control N"),
+            "--seed": (seed is not None, control is not None, "--control N"),
+            "--extrapolate": (extrapolate, control is not None, "--control N"),
+            "--mapping": (label_mapping is not None, bool(real) or round_trip is not None, "--real or --round-trip"),
+        }
+    )
+    if out.exists() and not out.is_dir():
+        raise ConfigurationError(f"--out {out}: is a file; give a folder, which is made if it is not there")
     from synthaug.cli.evaluate_parts import ControlPlan, EvaluationParts
     from synthaug.cli.label_table import read_label_table
     from synthaug.cli.pair_look import LookWishes
     from synthaug.evaluation.trained_extractors import parse_extractors
+    from synthaug.files.canonical_json import canonical_json
     from synthaug.labels import LabelMapping
-    from synthaug.precomputing.requests import default_schedule
-    from synthaug.schedules import parse_schedule
 
-    if generated is None and control is None and round_trip is None:
-        raise ConfigurationError("evaluate: nothing to do; give --generated CACHE, --control N or --round-trip DIR")
-    samples = generated is not None or control is not None
-    for given, option_name, needed in (
-        (bool(real) and not samples, "--real", "--generated CACHE or --control N"),
-        (anatomy and not samples, "--anatomy", "--generated CACHE or --control N"),
-        (memorisation and not (samples and real), "--memorisation", "--real DIR and --generated CACHE or --control N"),
-        (fidelity and not (samples and real), "--fidelity", "--real DIR and --generated CACHE or --control N"),
-        (bool(extractor) and not fidelity, "--extractor", "--fidelity"),
-        (bool(alignment) and not samples, "--alignment", "--generated CACHE or --control N"),
-        (alignment_mapping is not None and not alignment, "--alignment-mapping", "--alignment MODEL"),
-        (bool(schedule) and control is None, "--schedule", "--control N"),
-        (seed is not None and control is None, "--seed", "--control N"),
-        (extrapolate and control is None, "--extrapolate", "--control N"),
-        (
-            label_mapping is not None and real is None and round_trip is None,
-            "--label-mapping",
-            "--real or --round-trip",
-        ),
-    ):
-        if given:
-            raise ConfigurationError(f"{option_name}: changes nothing here; give {needed} too, or leave it out")
-    if out.exists() and not out.is_dir():
-        raise ConfigurationError(f"--out {out}: is a file; give a folder, which is made if it is not there")
     mapping = LabelMapping.load(label_mapping) if label_mapping is not None else None
-    schedules = [parse_schedule(text) for text in schedule or []]
-    structures = [one.structure for one in schedules]
-    if len(set(structures)) < len(structures):
-        raise ConfigurationError(f"--schedule: names {', '.join(structures)}; give each structure once")
-    parts = EvaluationParts(
-        out,
-        real or [],
-        mapping,
-        LookWishes(
-            anatomy,
-            memorisation,
-            fidelity,
-            parse_extractors(extractor or []),
-            alignment or [],
-            read_label_table(alignment_mapping, "--alignment-mapping"),
-            device,
-        ),
-        quiet=as_json,
-        options=given_options(context),
+    schedules = _read_schedules(schedule or [])
+    wishes = LookWishes(
+        anatomy,
+        memorisation,
+        fidelity,
+        parse_extractors(extractor or []),
+        alignment or [],
+        read_label_table(alignment_mapping, "--alignment-mapping"),
+        device,
     )
+    is_silent = as_json or is_quiet()
+    parts = EvaluationParts(out, real or [], mapping, wishes, quiet=is_silent, options=given_options(context))
     if generated is not None:
         parts.add_cache(generated)
     if control is not None or round_trip is not None:
@@ -200,23 +198,55 @@ def evaluate(
             cases=cases,
             scheme=scheme,
         )
-        # checked before the control pairs are made, which may take long
-        add_round_trip = parts.plan_round_trip(opened, round_trip) if round_trip is not None else None
-        if control is not None:
-            parts.add_control(
-                opened, schedules or [default_schedule(opened)], ControlPlan(control, seed or 0, extrapolate)
-            )
-        if add_round_trip is not None:
-            add_round_trip()
+        plan = ControlPlan(control, seed or 0, extrapolate) if control is not None else None
+        _add_generator(parts, opened, schedules, plan, round_trip)
     text = parts.write()
     if as_json:
-        typer.echo(json.dumps(json.loads(canonical_json(parts.result)), indent=1))
+        print_json(json.loads(canonical_json(parts.result)))
     else:
-        from rich.console import Console
-        from rich.markdown import Markdown
+        _show(text, out)
 
-        Console().print(Markdown(text))
-        typer.echo(f"written to {out}; to read: {out / 'report.html'}")
+
+def _refuse_idle(options: Mapping[str, tuple[bool, bool, str]]) -> None:
+    """Refuse options that change nothing: by name whether one is given, whether what it needs is, and what that is."""
+    for name, (given, is_used, needed) in options.items():
+        if given and not is_used:
+            raise ConfigurationError(f"{name}: changes nothing here; give {needed} too, or leave it out")
+
+
+def _read_schedules(texts: Sequence[str]) -> list[VolumeSchedule]:
+    from synthaug.schedules import parse_schedule
+
+    schedules = [parse_schedule(text) for text in texts]
+    structures = [one.structure for one in schedules]
+    if len(set(structures)) < len(structures):
+        raise ConfigurationError(f"--schedule: names {', '.join(structures)}; give each structure once")
+    return schedules
+
+
+def _add_generator(
+    parts: EvaluationParts,
+    generator: PairGenerator,
+    schedules: Sequence[VolumeSchedule],
+    plan: ControlPlan | None,
+    round_trip: Path | None,
+) -> None:
+    from synthaug.precomputing.requests import default_schedule
+
+    # checked before the control pairs are made, which may take long
+    add_round_trip = parts.plan_round_trip(generator, round_trip) if round_trip is not None else None
+    if plan is not None:
+        parts.add_control(generator, schedules or [default_schedule(generator)], plan)
+    if add_round_trip is not None:
+        add_round_trip()
+
+
+def _show(text: str, out: Path) -> None:
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console().print(Markdown(text))
+    typer.echo(f"written to {out}; to read: {out / 'report.html'}")
 
 
 def given_options(context: typer.Context) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""Parts of an evaluation: each adds figures to one result, tables to one text and pictures to one folder."""
+"""Parts of an evaluation: each adds figures to one result, sections to one report and pictures to one folder."""
 
 from __future__ import annotations
 
@@ -59,7 +59,6 @@ class EvaluationParts:
         quiet: no progress.
         options: values of those that the command line gives, for the report.
         result: figures so far, JSON-ready.
-        text: Markdown so far.
         evaluated: what was evaluated, for the report: facts by name.
     """
 
@@ -70,7 +69,6 @@ class EvaluationParts:
     quiet: bool
     options: Mapping[str, Sequence[str]] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
-    text: list[str] = field(default_factory=list)
     evaluated: dict[str, str] = field(default_factory=dict)
     _page: EvaluationPage | None = field(default=None, init=False, repr=False)
 
@@ -90,7 +88,6 @@ class EvaluationParts:
         from synthaug.evaluation.volume_table import VolumeTable
         from synthaug.reports.control_picture import draw_control
         from synthaug.reports.evaluation_page import SeenPairs
-        from synthaug.reports.evaluation_sections import counted_pairs
         from synthaug.store import Store
         from synthaug.volumes.grid import Grid
 
@@ -114,7 +111,6 @@ class EvaluationParts:
         look = self._look(first.scheme, first.channels, grid, store.info.training_cases)(SeenPairs(store.read), most)
         self.out.mkdir(parents=True, exist_ok=True)
         made_by = store.info.generator
-        self.text.append(f"{counted_pairs(len(entries))} of {cache}, made by {made_by}, passed by quality control.\n")
         controls = {}
         for name in asked:
             points = tuple(
@@ -126,7 +122,6 @@ class EvaluationParts:
                 report = ControlReport(name, points)
                 controls[name] = report.to_dict()
                 draw_control(self.out / f"cache_control_{file_name(name)}.png", report, [])
-                self.text.append(report.to_markdown())
                 self.page.add_control(report, look.seen, unfiltered=False)
         found = self.result["generated"] = {
             "cache": str(cache),
@@ -140,11 +135,10 @@ class EvaluationParts:
             "volumes": volumes,
             "note": "the pairs of a cache have passed quality control; --control measures a generator unfiltered",
         }
-        self.text.append(table.to_markdown())
         if self.wishes.any:
             for entry in track(entries, "looking at pairs", quiet=self.quiet):
                 look.add(entry.name, store.read(entry.name))
-            self.text += look.report(self.out / "cache_worst_anatomy.png", found)
+            look.report(self.out / "cache_worst_anatomy.png", found)
         rejected = ", ".join(f"{reason} {count}" for reason, count in found["rejects"].items())
         self.evaluated |= {
             "cache": str(cache),
@@ -174,9 +168,8 @@ class EvaluationParts:
         self.result["control"] = {}
         for schedule, requests in zip(schedules, planned, strict=True):
             look = new_look(SeenPairs(), schedule.structure)
-            found = self._add_one_control(generator, schedule, requests, real, plan.seed, look)
             which = f"pairs with {schedule.structure} asked for" if len(schedules) > 1 else ""
-            self.page.add_pairs(found, look.seen, which)
+            self._add_one_control(generator, schedule, requests, real, plan.seed, look, which)
 
     def _add_one_control(
         self,
@@ -186,7 +179,8 @@ class EvaluationParts:
         real: Sequence[MeasuredCase],
         seed: int,
         look: PairLook,
-    ) -> dict[str, Any]:
+        which: str,
+    ) -> None:
         from synthaug.cli.progress import track
         from synthaug.evaluation.control import ControlReport, sample_control, spread_indices
         from synthaug.evaluation.volume_table import VolumeTable
@@ -211,16 +205,16 @@ class EvaluationParts:
             "volumes": table.to_dict(),
         }
         self.result["control"][structure] = found
-        before = len(self.text)
-        self.text += [report.to_markdown(), table.to_markdown()]
         stem = file_name(structure)
-        self.text += look.report(self.out / f"worst_anatomy_{stem}.png", found)
+        look.report(self.out / f"worst_anatomy_{stem}.png", found)
+        before = len(self.page.sections)
+        self.page.add_control(report, look.seen, unfiltered=True)
+        self.page.add_pairs(found, look.seen, which)
+        text = "\n".join(line for one in self.page.sections[before:] for line in one.to_markdown())
         draw_control(self.out / f"control_{stem}.png", report, [pairs[index] for index in shown])
         # one by one: hours of sampling are not lost to what comes after them
         replace_file(self.out / f"control_{stem}.json", canonical_json(found).encode())
-        replace_file(self.out / f"control_{stem}.md", "\n".join(self.text[before:]).encode())
-        self.page.add_control(report, look.seen, unfiltered=True)
-        return found
+        replace_file(self.out / f"control_{stem}.md", text.encode(errors="replace"))
 
     def plan_round_trip(self, generator: PairGenerator, folder: Path) -> Callable[[], None]:
         """Check that a round trip can be made; the result makes it.
@@ -261,15 +255,12 @@ class EvaluationParts:
         self.page.add_round_trip(report, slices)
         self.result["generator"] = {"name": generator.name, "sha256": generator.fingerprint}
         self.result["round_trip"] = report.to_dict()
-        self.text.append(report.to_markdown())
 
     def write(self) -> str:
         """Write ``evaluation.json``, ``evaluation.md`` and ``report.html``, and give the text."""
         versions = versions_in_use()
         self.result["run"] = {"options": dict(self.options), "versions": versions}
         self.out.mkdir(parents=True, exist_ok=True)
-        text = "\n".join(["# Evaluation", "", *self.text])
-        replace_file(self.out / "evaluation.md", text.encode())
         replace_file(self.out / "evaluation.json", canonical_json(self.result).encode())
         words = [
             word for name, values in self.options.items() for one in values or [""] for word in (name, one) if word
@@ -279,7 +270,10 @@ class EvaluationParts:
             "command": shlex.join(["synthaug", "evaluate", *words]),
             "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
         }
-        self.page.to_page(about).write(self.out / "report.html")
+        page = self.page.to_page(about)
+        page.write(self.out / "report.html")
+        text = page.to_markdown()
+        replace_file(self.out / "evaluation.md", text.encode(errors="replace"))
         return text
 
     def _look(

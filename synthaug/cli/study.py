@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from synthaug.cli.generator_options import DeviceOption
+from synthaug.cli.verbosity import JsonOption, log_to_stderr, print_json
 from synthaug.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def study(
     ] = None,
     collect: Annotated[bool, typer.Option("--collect", help="Only write the report of what is there.")] = False,
     device: DeviceOption = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Train segmentation networks with and without synthetic cases, equally long, and compare them on real test cases.
 
@@ -55,7 +55,7 @@ def study(
     if listed:
         _show_runs(describe_runs(experiment.runs), as_json)
         return
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    log_to_stderr()
     is_elsewhere = False
     if not collect:
         with sigterm_is_interrupt():
@@ -82,7 +82,7 @@ def study(
     if as_json:
         from synthaug.files.canonical_json import canonical_json
 
-        typer.echo(canonical_json(facts))
+        print_json(json.loads(canonical_json(facts)))
     else:
         _show(results, out, written=complete or collect)
     if not complete and run is None:
@@ -98,7 +98,7 @@ def _results(experiment: Experiment) -> StudyResults:
 
 def _show_runs(described: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"runs": described}, indent=1))
+        print_json({"runs": described})
         return
     for one in described:
         parts = {key: value for key, value in one.items() if key not in ("number", "name") and value is not None}

@@ -13,7 +13,6 @@ from synthaug.evaluation.agreement import Agreement, AgreementReport
 from synthaug.evaluation.intervals import Interval, mean_interval, ratio_of_means_interval
 from synthaug.labels import LabelScheme
 
-LOWEST_NAMED = 5
 SIZES = ("smallest third", "middle third", "largest third")
 
 
@@ -207,39 +206,6 @@ class AlignmentReport:
             )
         return rows
 
-    def to_markdown(self) -> str:
-        """The figures as tables."""
-        facts = self.to_dict()
-        every = {"all structures, mean": facts["mean_dice"], **facts["dice"]}
-        lines = [
-            f"## Alignment by {self.model['title']}", "",
-            f"{len(self.samples)} pairs beside {len(self.real)} real cases: Dice between the label map and what the "
-            f"network segments in the image, compared in the labels of {self.scheme.name}. "
-            f"{note_on_real(len(self.real))}", "",
-            *(f"Note: {note}.\n" for note in self.model.get("notes", ())),
-            "| structure | pairs | real cases | ratio, 95 % interval |", "|---|---:|---:|---:|",
-            *(
-                f"| {name.replace('_', ' ')} | {_shown(one['samples'])} | {_shown(one['real'])} | "
-                f"{_shown(one['ratio'])}{_ends(one['intervals_95']['ratio'])} |"
-                for name, one in every.items()
-            ),
-        ]  # fmt: skip
-        lowest = [f"{one.name} ({_shown(one.mean_dice)})" for one in self.worst_first[:LOWEST_NAMED]]
-        lines += ["", f"Lowest mean Dice: {', '.join(lowest)}."]
-        if self.structure is not None:
-            lines += ["", f"By volume of {self.structure.replace('_', ' ')} in the label map:", ""]
-            lines += [
-                "| volume, mL | pairs: number, Dice, volume error | real cases | ratio |", "|---|---:|---:|---:|",
-                *(
-                    f"| {volume_range(one)} | {one['samples']}, {_shown(one['sample_dice'])}, "
-                    f"{_percent(one['sample_error']['bias_percent'])} | {one['real_cases']}, "
-                    f"{_shown(one['real_dice'])}, {_percent(one['real_error']['bias_percent'])} | "
-                    f"{_shown(one['share'])} |"
-                    for one in facts["terciles"]
-                ),
-            ]  # fmt: skip
-        return "\n".join(lines) + "\n"
-
 
 def _agreements(cases: Sequence[AlignedCase]) -> list[Agreement]:
     return [
@@ -267,15 +233,3 @@ def volume_range(tercile: Mapping[str, Any]) -> str:
     if tercile["high_ml"] is None:
         return f"from {tercile['low_ml']:.1f}"
     return f"{tercile['low_ml']:.1f} to {tercile['high_ml']:.1f}"
-
-
-def _shown(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.1f} %"
-
-
-def _ends(interval: Mapping[str, Any]) -> str:
-    return "" if interval["low"] is None else f", {interval['low']:.3f} to {interval['high']:.3f}"

@@ -185,32 +185,7 @@ class AnatomyReport:
             table[name] = row
         return table
 
-    def to_markdown(self) -> str:
-        """Shares, asymmetries and the worst five."""
-        facts = self.to_dict()
-        compared = f", beside {facts['real']} real ones" if facts["real"] else ""
-        lines = [f"## Anatomy of {facts['count']} label maps{compared}", ""]
-        lines += ["| label maps with | generated | real, each against the others |", "|---|---:|---:|"]
-        for key, share in facts["shares"].items():
-            real = facts["real_shares"].get(key)
-            lines.append(f"| {SHARE_TITLES[key]} | {share:.1%} | {'-' if real is None else f'{real:.1%}'} |")
-        if facts["asymmetry"]:
-            lines += ["", "| left against right: (L - R) / (L + R) | generated | real | KS distance | p |"]
-            lines.append("|---|---:|---:|---:|---:|")
-        for name, row in facts["asymmetry"].items():
-            cells = [f"{row[one]['mean']:+.3f} ± {row[one]['sd']:.3f}" if one in row else "-" for one in SETS]
-            cells += [f"{row[key]:.3f}" if key in row else "-" for key in ("ks_distance", "ks_p")]
-            lines.append(f"| {name} | {' | '.join(cells)} |")
-        lines += ["", "| worst label maps | what is wrong |", "|---|---|"]
-        for case in facts["label_maps"][:5]:
-            beyond = list(case["out_of_range"].items())
-            found = [*case["faults"], *(f"{what} ({excess:.1f} times its range)" for what, excess in beyond[:3])]
-            more = f"; {len(beyond) - 3} more out of range" if len(beyond) > 3 else ""
-            lines.append(f"| {case['name']} | {'; '.join(found) or 'nothing'}{more} |")
-        return "\n".join(lines) + "\n"
 
-
-SETS = ("generated", "real")
 SHARE_TITLES = {
     "every_structure_present": "every structure",
     "lateral_ventricles_whole": f"each lateral ventricle in one piece ({MAIN_SHARE:.0%} of its voxels)",

@@ -159,30 +159,6 @@ class ControlReport:
             ],
         }
 
-    def to_markdown(self) -> str:
-        """The figures and a table of the pairs, by rising target."""
-        facts = self.to_dict()
-        figures = (
-            ("pairs", str(facts["count"])),
-            ("slope through the origin", _number(facts["slope_through_origin"], 3)),
-            ("slope (ordinary least squares)", _number(facts["slope"], 3)),
-            ("intercept", _number(facts["intercept_ml"], 2, " mL")),
-            ("R² (ordinary least squares)", _number(facts["r_squared"], 4)),
-            ("R² (against y = x)", _number(facts["r_squared_identity"], 4)),
-            ("mean absolute error", f"{facts['mae_ml']:.2f} mL, {facts['mae_percent']:.1f} %"),
-            ("mean error", f"{facts['bias_ml']:+.2f} mL, {facts['bias_percent']:+.1f} %"),
-            ("largest error", f"{facts['largest_error_percent']:.1f} %"),
-            ("time a pair", _number(facts["seconds_per_pair"], 2, " s")),
-            ("quality control would reject", str(facts["would_be_rejected"])),
-        )
-        lines = [f"## Control of {self.structure}", "", "| figure | value |", "|---|---|"]
-        lines += [f"| {name} | {value} |" for name, value in figures]
-        lines += ["", "| pair | requested mL | realised mL | error % |", "|---|---:|---:|---:|"]
-        for pair in sorted(facts["pairs"], key=lambda one: one["requested_ml"]):
-            volumes = f"{pair['requested_ml']:.2f} | {pair['realised_ml']:.2f} | {pair['error_percent']:+.1f}"
-            lines.append(f"| {pair['name']} | {volumes} |")
-        return "\n".join(lines) + "\n"
-
 
 @dataclass(frozen=True)
 class ControlRequest:
@@ -202,17 +178,10 @@ def plan_control(
         BoundsError: a target is out of bounds and extrapolation was not asked for.
         LabelError: the generator's scheme lacks the schedule's structure.
     """
-    from synthaug.conditions import Condition
-    from synthaug.precomputing.requests import request_seed
+    from synthaug.precomputing.requests import draw_conditions
 
-    generator.scheme.resolve(schedule.structure)
-    requests = []
-    for index in range(num):
-        volume_ml = float(schedule.draw((index + 0.5) / num, np.random.default_rng([seed, index])))
-        condition = Condition({schedule.structure: volume_ml}, extrapolate=extrapolate)
-        generator.bounds.check(condition)
-        requests.append(ControlRequest(index, condition, request_seed(seed, index)))
-    return requests
+    drawn = draw_conditions(generator, schedule, num=num, seed=seed, extrapolate=extrapolate)
+    return [ControlRequest(index, condition, own_seed) for index, (condition, own_seed) in enumerate(drawn)]
 
 
 def sample_control(
@@ -270,7 +239,3 @@ def _explained(predicted: np.ndarray, realised: np.ndarray) -> np.ndarray:
 
 def _finite(value: np.ndarray) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _number(value: float | None, digits: int, unit: str = "") -> str:
-    return "-" if value is None else f"{value:.{digits}f}{unit}"

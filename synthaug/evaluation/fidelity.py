@@ -6,7 +6,7 @@ Every figure is given beside the same figure among real cases: sets of a few ten
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from synthaug.errors import ConfigurationError
 from synthaug.evaluation.extractors import Extractor
 from synthaug.evaluation.feature_figures import FeatureFigures, feature_facts
 from synthaug.evaluation.intervals import Interval, couples_interval, median_interval, ratio_interval
+from synthaug.evaluation.perceptual_maps import PerceptualMaps
 from synthaug.generators.intensity_scale import BRIGHT_PERCENTILE
 from synthaug.labels import LabelScheme
 from synthaug.volumes.grid import Grid, box_centre_mm, place_on_grid
@@ -26,7 +27,9 @@ from synthaug.volumes.grid import Grid, box_centre_mm, place_on_grid
 BINS = 150
 HIGHEST = 1.5
 
-SIMILARITY_BLOCK_MM = 2.0
+COMPARED_SPACING_MM = 2.0
+"""At which images are compared two by two."""
+
 SIMILARITY_WEIGHTS = (0.0710, 0.4530, 0.4760)
 """Of the three finest scales of MS-SSIM (Wang et al. 2003), brought to the sum of 1."""
 
@@ -39,6 +42,23 @@ Case = TypeVar("Case")
 
 
 @dataclass(frozen=True)
+class ImageLook:
+    """How images are looked at.
+
+    Attributes:
+        scheme: label scheme of their label maps.
+        grid: on which they are compared, the head at its centre.
+        extractors: of feature vectors, by name.
+        perceptual: what LPIPS compares.
+    """
+
+    scheme: LabelScheme
+    grid: Grid
+    extractors: Mapping[str, Extractor]
+    perceptual: PerceptualMaps
+
+
+@dataclass(frozen=True)
 class Appearance:
     """What is kept of an image.
 
@@ -47,24 +67,17 @@ class Appearance:
         features: ``(N, D)`` feature vectors by extractor.
         small: ``(1, C, x, y, z)`` the image at 2 mm.
         histograms: ``(structures, BINS)`` counts of the first channel's intensities, from 0 to ``HIGHEST``.
+        perceptual: ``(slices, D)`` vectors of slices of the first channel at 2 mm, float16: see `PerceptualMaps`.
     """
 
     name: str
     features: Mapping[str, np.ndarray]
     small: torch.Tensor
     histograms: np.ndarray
+    perceptual: np.ndarray
 
     @classmethod
-    def of(
-        cls,
-        name: str,
-        image: np.ndarray,
-        label: np.ndarray,
-        affine: np.ndarray,
-        scheme: LabelScheme,
-        grid: Grid,
-        extractors: Mapping[str, Extractor],
-    ) -> Appearance:
+    def of(cls, name: str, image: np.ndarray, label: np.ndarray, affine: np.ndarray, look: ImageLook) -> Appearance:
         """Appearance of an image ``(C, X, Y, Z)`` and its label map ``(X, Y, Z)``, with the head at a grid's centre.
 
         Raises:
@@ -72,6 +85,7 @@ class Appearance:
         """
         if not (label > 0).any():
             raise ConfigurationError(f"fidelity: the label map of {name} is empty; leave the case out")
+        grid = look.grid
         centred = grid.affine_centred_at(box_centre_mm(label > 0, affine))
         placed = place_on_grid(label, affine, grid, centred, is_label=True)
         head = torch.from_numpy(placed > 0)
@@ -88,13 +102,27 @@ class Appearance:
             channels.append(torch.from_numpy(values / bright).float())
         first = channels[0].numpy()
         histograms = [
-            np.histogram(first[placed == scheme.id_of(one)], bins=BINS, range=(0, HIGHEST))[0] for one in scheme.names
+            np.histogram(first[placed == look.scheme.id_of(one)], bins=BINS, range=(0, HIGHEST))[0]
+            for one in look.scheme.names
         ]
-        block = [max(1, round(SIMILARITY_BLOCK_MM / spacing)) for spacing in grid.spacing_mm]
-        small = functional.avg_pool3d(torch.stack(channels)[None], block).clamp(0, HIGHEST)
+        small = functional.avg_pool3d(torch.stack(channels)[None], _blocks_of_2mm(grid)).clamp(0, HIGHEST)
         return cls(
-            name, {key: one.features(channels[0], head) for key, one in extractors.items()}, small, np.stack(histograms)
+            name,
+            {key: one.features(channels[0], head) for key, one in look.extractors.items()},
+            small,
+            np.stack(histograms),
+            look.perceptual.vectors(small[0, 0]).astype(np.float16),
         )
+
+
+def size_at_2mm(grid: Grid) -> tuple[int, ...]:
+    """Shape ``(x, y, z)`` of `Appearance.small` of images on a grid."""
+    return tuple(size // block for size, block in zip(grid.shape, _blocks_of_2mm(grid), strict=True))
+
+
+def _blocks_of_2mm(grid: Grid) -> list[int]:
+    """Voxels of a grid along x, y, z that are averaged to one of about 2 mm."""
+    return [max(1, round(COMPARED_SPACING_MM / spacing)) for spacing in grid.spacing_mm]
 
 
 @dataclass(frozen=True)
@@ -122,9 +150,9 @@ class RealAppearances:
             )
 
     @cached_property
-    def similarity(self) -> Similarity | None:
-        """MS-SSIM between two of them."""
-        return Similarity.of(self.cases)
+    def likeness(self) -> dict[str, Likeness | None]:
+        """MS-SSIM and LPIPS between two of them."""
+        return likeness(self.cases)
 
     @cached_property
     def histogram_distances(self) -> list[list[float | None]]:
@@ -165,16 +193,24 @@ class RealAppearances:
             name: FeatureFigures.of(*([case.features[name] for case in cases] for cases in (samples, self.cases)))
             for name in self.cases[0].features
         }
-        similarity = {"samples": Similarity.of(samples), "real": self.similarity}
+        alike = {"samples": likeness(samples), "real": self.likeness}
         return FidelityReport(
             {
                 "real_cases": len(self.cases),
                 "samples": len(samples),
                 **feature_facts(features),
-                "ms_ssim": {key: one.mean if one else None for key, one in similarity.items()},
+                **{
+                    measure: {key: one.mean if (one := found[measure]) else None for key, found in alike.items()}
+                    for measure in MEASURES
+                },
                 "intervals_95": {
                     "kernel_distance": {name: one.kernel_interval.to_dict() for name, one in features.items()},
-                    "ms_ssim": {key: one.interval.to_dict() for key, one in similarity.items() if one is not None},
+                    **{
+                        measure: {
+                            key: one.interval.to_dict() for key, found in alike.items() if (one := found[measure])
+                        }
+                        for measure in MEASURES
+                    },
                 },
                 "intensity": structures,
                 "samples_by_distance": self._by_distance(samples, distances),
@@ -215,44 +251,13 @@ class FidelityReport:
 
     facts: dict[str, Any]
 
-    def to_markdown(self) -> str:
-        """The figures as tables."""
-        facts = self.facts
-        lines = [
-            "## Fidelity", "",
-            f"{facts['samples']} samples beside {facts['real_cases']} real cases; each figure beside its like among "
-            "real cases. Fréchet distances are to one half of the real cases, from as many samples, or real cases, as "
-            "the other half holds.", "",
-            "| | samples | real cases |", "|---|---:|---:|",
-            *(
-                f"| Fréchet distance, {name} | {_shown(one['samples'])} | {_shown(one['real'])} |"
-                for name, one in facts["frechet_distance"].items()
-            ),
-            *(
-                f"| {title}, {name} | {_shown(one['samples'])} | {_shown(one['real'])} |"
-                for key, title in (
-                    ("kernel_distance", "kernel distance"), ("precision", "precision"), ("recall", "recall")
-                )
-                for name, one in facts[key].items()
-            ),
-            f"| MS-SSIM between two images | {_shown(facts['ms_ssim']['samples'])} | "
-            f"{_shown(facts['ms_ssim']['real'])} |",
-            "",
-            "Intensities in units of the head's 99.5th percentile. Distance: earth mover's, from one case's histogram "
-            "to that of all (other) real cases; median over cases.", "",
-            "| structure | mean: samples, real | distance: samples, real |", "|---|---:|---:|",
-            *(
-                f"| {name.replace('_', ' ')} | {_shown(one['sample_mean'])}, {_shown(one['real_mean'])} | "
-                f"{_shown(one['sample_distance'])}, {_shown(one['real_distance'])} |"
-                for name, one in facts["intensity"].items()
-            ),
-        ]  # fmt: skip
-        return "\n".join(lines) + "\n"
+
+MEASURES = ("ms_ssim", "lpips")
 
 
 @dataclass(frozen=True)
-class Similarity:
-    """MS-SSIM between two cases of a set, at about 2 mm: 1 where they are alike.
+class Likeness:
+    """A measure between two cases of a set, at about 2 mm.
 
     Attributes:
         mean: over couples.
@@ -263,22 +268,39 @@ class Similarity:
     interval: Interval
 
     @classmethod
-    def of(cls, cases: Sequence[Appearance]) -> Similarity | None:
-        """Compare cases; None where there are too few or they are too small."""
+    def structural(cls, cases: Sequence[Appearance]) -> Likeness | None:
+        """MS-SSIM: 1 where they are alike. None where there are too few, or they are too small."""
         from monai.metrics import MultiScaleSSIMMetric
 
-        places = couples(range(len(cases)))
-        if not places or min(cases[0].small.shape[2:]) < LEAST_SIZE:
+        if min(cases[0].small.shape[2:]) < LEAST_SIZE:
             return None
         metric = MultiScaleSSIMMetric(3, data_range=HIGHEST, kernel_size=5, weights=SIMILARITY_WEIGHTS)
-        values = [float(metric(cases[one].small, cases[other].small)) for one, other in places]
+        return cls._between(cases, lambda one, other: float(metric(one.small, other.small)))
+
+    @classmethod
+    def perceptual(cls, cases: Sequence[Appearance]) -> Likeness | None:
+        """Mean LPIPS between slices at the same place: 0 where they are alike. None where there are too few."""
+
+        def distance(one: Appearance, other: Appearance) -> float:
+            apart = one.perceptual.astype(np.float32) - other.perceptual.astype(np.float32)
+            return float(np.square(apart).sum(axis=1).mean())
+
+        return cls._between(cases, distance)
+
+    @classmethod
+    def _between(
+        cls, cases: Sequence[Appearance], measure: Callable[[Appearance, Appearance], float]
+    ) -> Likeness | None:
+        places = couples(range(len(cases)))
+        if not places:
+            return None
+        values = [measure(cases[one], cases[other]) for one, other in places]
         return cls(float(np.mean(values)), couples_interval(len(cases), places, values))
 
 
-def mean_similarity(cases: Sequence[Appearance]) -> float | None:
-    """Mean MS-SSIM between two cases, at about 2 mm; None where there are too few or they are too small."""
-    found = Similarity.of(cases)
-    return None if found is None else found.mean
+def likeness(cases: Sequence[Appearance]) -> dict[str, Likeness | None]:
+    """How alike the cases of a set are, by measure: low diversity shows in a high MS-SSIM and a low LPIPS."""
+    return dict(zip(MEASURES, (Likeness.structural(cases), Likeness.perceptual(cases)), strict=True))
 
 
 def couples(cases: Sequence[Case]) -> list[tuple[Case, Case]]:
@@ -321,7 +343,3 @@ def _histogram_distance(one: np.ndarray | None, other: np.ndarray | None) -> flo
 def _median(values: Sequence[float | None]) -> float | None:
     found = [value for value in values if value is not None]
     return float(np.median(found)) if found else None
-
-
-def _shown(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

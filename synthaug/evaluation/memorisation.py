@@ -180,28 +180,6 @@ class MemorisationAudit:
             }
         return report
 
-    def to_markdown(self) -> str:
-        """The figures as a table, and the samples that are nearest to a training case."""
-        lines = [
-            "## Memorisation", "",
-            "Distance to the nearest training case, mirror images included. A copy is nearer than the "
-            f"{PERCENTILE:g}st percentile of the held-out real cases.", "",
-            "| kind | held-out cases: least, median | samples: least, median | copies |", "|---|---:|---:|---:|",
-        ]  # fmt: skip
-        nearest = []
-        for kind, found in self.to_dict().items():
-            real, made = found["held_out_distances"], found["sample_distances"]
-            lines.append(
-                f"| {kind} | {found['held_out_cases']}: {real['least']:.3f}, {real['median']:.3f} | "
-                f"{found['samples']}: {made['least']:.3f}, {made['median']:.3f} | {found['copies']} |"
-            )
-            nearest += [
-                f"| {kind} | {one['name']} | {one['training_case']} | {one['distance']:.3f} |"
-                for one in found["nearest"]
-            ]
-        lines += ["", "| kind | sample | nearest training case | distance |", "|---|---|---|---:|", *nearest]
-        return "\n".join(lines) + "\n"
-
 
 def _nearest(case: CaseFeatures, training: Sequence[CaseFeatures], distance: Any) -> Nearest:
     distances = [distance(case, one) for one in training]

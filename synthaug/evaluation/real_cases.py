@@ -131,9 +131,7 @@ def refuse_other_labels(found: LabelScheme, wanted: LabelScheme, where: str) -> 
         ConfigurationError: names the folder and the mend.
     """
     if {name: found.id_of(name) for name in found.names} != {name: wanted.id_of(name) for name in wanted.names}:
-        raise ConfigurationError(
-            f"{where}: its labels are not those of {wanted.name}; give --label-mapping to that scheme"
-        )
+        raise ConfigurationError(f"{where}: its labels are not those of {wanted.name}; give --mapping to that scheme")
 
 
 @dataclass(frozen=True)

@@ -114,21 +114,6 @@ class RoundTripReport:
         dice = np.array([self.structure_dice(trip) for trip in trips]).reshape(len(trips), self.num_structures)
         return ratio_interval(np.nansum(dice, axis=1), np.isfinite(dice).sum(axis=1))
 
-    def to_markdown(self) -> str:
-        """Dice and volume error by structure."""
-        facts = self.to_dict()
-        lines = ["## Round trip through the label-map autoencoder", ""]
-        lines.append(
-            f"{facts['held_out']} label maps that the generator was not fitted on; "
-            f"mean Dice {_text(facts['mean_dice'], 4)}."
-        )
-        if facts["fitted_on"]:
-            lines.append(f"Left out of the means, since it was fitted on them: {', '.join(facts['fitted_on'])}.")
-        lines += ["", "| structure or group | Dice | volume error % |", "|---|---:|---:|"]
-        for name, row in facts["by_structure"].items():
-            lines.append(f"| {name} | {_text(row['dice'], 4)} | {_text(row['volume_error_percent'], 2)} |")
-        return "\n".join(lines) + "\n"
-
 
 def reconstruct(
     generator: Reconstructor,
@@ -203,7 +188,3 @@ def _interval(values: Sequence[float]) -> Interval:
 
 def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
-
-
-def _text(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"

@@ -9,7 +9,7 @@ import numpy as np
 from synthaug.errors import ConfigurationError
 from synthaug.evaluation.extractors import frechet_distance
 from synthaug.evaluation.feature_figures import SPLITS
-from synthaug.evaluation.fidelity import Appearance, couples
+from synthaug.evaluation.fidelity import Appearance
 from synthaug.evaluation.slice_extractors import VIEWS
 from synthaug.generators.intensity_scale import BRIGHT_PERCENTILE
 from synthaug.volumes import LabeledVolume
@@ -152,15 +152,6 @@ def block_frechet(one: Sequence[Appearance], other: Sequence[Appearance], count:
             return None
         found.append(frechet_distance(mine / scale, reference / scale))
     return float(np.mean(found))
-
-
-def diversity(cases: Sequence[Appearance]) -> float | None:
-    """Mean LPIPS between slices of two images at the same place, from the features ``maps``: see `PerceptualMaps`."""
-    found = [
-        float(np.square(one.features["maps"] - other.features["maps"]).sum(axis=1).mean())
-        for one, other in couples(cases)
-    ]
-    return float(np.mean(found)) if found else None
 
 
 def _draws(cases: Sequence[Appearance], count: int) -> Iterator[list[Appearance]]:

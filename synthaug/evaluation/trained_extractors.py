@@ -165,6 +165,9 @@ class TrainedExtractor(Extractor, Protocol):
     title: str
 
 
+LEARNED_LPIPS = "alexnet"
+"""The network that LPIPS compares images by: no extractor, but given in the same way."""
+
 TRAINED: dict[str, Callable[[Path, torch.device | None], TrainedExtractor]] = {
     "medicalnet": MedicalNet,
     "radimagenet": RadImageNet,
@@ -179,14 +182,17 @@ def parse_extractors(texts: Sequence[str]) -> list[tuple[str, Path]]:
     Raises:
         ConfigurationError: not of that form, or no extractor of that name.
     """
-    found = []
+    found: list[tuple[str, Path]] = []
     for text in texts:
         name, sign, file = text.partition("=")
-        if name not in TRAINED or not sign or not file:
+        known = (*TRAINED, LEARNED_LPIPS)
+        if name not in known or not sign or not file:
             raise ConfigurationError(
-                f"--extractor {text}: allowed is NAME=FILE with NAME one of {', '.join(TRAINED)}"
-                f"{did_you_mean(name, TRAINED)}"
+                f"--extractor {text}: allowed is NAME=FILE with NAME one of {', '.join(known)}"
+                f"{did_you_mean(name, known)}"
             )
+        if name == LEARNED_LPIPS and any(other == name for other, _ in found):
+            raise ConfigurationError(f"--extractor {text}: {name} is already given; give it once")
         found.append((name, Path(file)))
     return found
 
@@ -197,11 +203,11 @@ def trained_extractors(
     """Read extractors.
 
     Args:
-        wanted: names and files.
+        wanted: names and files; the network of LPIPS is left to `perceptual_maps`.
         device: where they run.
 
     Returns:
-        Extractors by title, and the name, file and sha256 of each, by title.
+        Extractors by title, and the name, file and sha256 of each and of AlexNet, by title.
 
     Raises:
         ConfigurationError: a file that cannot be read or holds other weights, or two of one architecture.
@@ -209,6 +215,9 @@ def trained_extractors(
     extractors: dict[str, Extractor] = {}
     origins: dict[str, dict[str, str]] = {}
     for name, path in wanted:
+        if name == LEARNED_LPIPS:
+            origins["AlexNet"] = {"name": name, "file": str(path), "sha256": file_sha256(path)}
+            continue
         extractor = TRAINED[name](path, device)
         title = extractor.title
         if title in extractors:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ import torch
 
 from synthaug.errors import ConfigurationError
 from synthaug.evaluation.extractors import HEAD_SHARE, Extractor
-from synthaug.evaluation.fidelity import Appearance, mean_similarity
-from synthaug.evaluation.slice_extractors import PerceptualMaps, SliceStatistics
+from synthaug.evaluation.fidelity import Appearance, ImageLook, likeness, size_at_2mm
+from synthaug.evaluation.perceptual_maps import COMPARED_SLICES, PerceptualMaps
+from synthaug.evaluation.slice_extractors import SliceStatistics
 from synthaug.evaluation.slice_figures import (
     block_frechet,
     dice_at_joins,
-    diversity,
     join_dice,
     neighbour_dice,
     sharpness,
@@ -31,8 +31,8 @@ from synthaug.volumes.grid import Grid, box_centre_mm, box_of, place_on_grid
 
 HEAD = LabelScheme("head", (Structure("head", 1),))
 
-SLICES, COMPARED_SLICES = 24, 8
-"""Of each view of an image: for the Fréchet distance, and for the distance between two images."""
+SLICES = 24
+"""Of each view of an image, for the Fréchet distance."""
 
 MARGIN = 1.1
 """Width of the grid that all images are placed on, in widths of the largest head."""
@@ -46,13 +46,13 @@ class Look:
         grid: cubic; heads are placed at its centre.
         structures: names of the structures that neighbouring slices are compared by.
         with_body: the head of a real image is the whole body, since generators make unlabelled tissue too.
-        extractors: ``slices``, ``maps`` and ``blocks``.
+        images: with the extractors ``slices`` and ``blocks``.
     """
 
     grid: Grid
     structures: tuple[str, ...]
     with_body: bool
-    extractors: Mapping[str, Extractor]
+    images: ImageLook
 
     @classmethod
     def at(
@@ -92,10 +92,12 @@ class Look:
 
         extractors: dict[str, Extractor] = {
             "slices": SliceStatistics(places(SLICES)),
-            "maps": PerceptualMaps.at(places(COMPARED_SLICES), alexnet),
             "blocks": offline_extractors()["image autoencoder"],
         }
-        return cls(Grid((size,) * 3, (spacing_mm,) * 3), tuple(structures), with_body, extractors)
+        grid = Grid((size,) * 3, (spacing_mm,) * 3)
+        compared = places(COMPARED_SLICES) * size_at_2mm(grid)[0] // size
+        images = ImageLook(HEAD, grid, extractors, PerceptualMaps.at(compared, alexnet))
+        return cls(grid, tuple(structures), with_body, images)
 
     def place(self, pair: LabeledVolume, *, is_real: bool) -> tuple[LabeledVolume, np.ndarray]:
         """A pair on the grid, its image 0 around the head; and its head, int16 ``(n, n, n)``."""
@@ -157,9 +159,7 @@ class ViewSurvey:
         seen = cls()
         for name, pair in pairs:
             placed, head = look.place(pair, is_real=is_real)
-            seen.appearances.append(
-                Appearance.of(name, placed.image, head, placed.affine, HEAD, look.grid, look.extractors)
-            )
+            seen.appearances.append(Appearance.of(name, placed.image, head, placed.affine, look.images))
             seen.sharpness.append(sharpness(placed.image[0], head > 0))
             dice = neighbour_dice(placed, look.structures)
             seen.neighbours += dice[~np.isnan(dice)].tolist()
@@ -180,8 +180,7 @@ class ViewSurvey:
             "cases": len(self.appearances),
             "fid": slice_frechet(self.appearances, real.appearances, count),
             "block_frechet": block_frechet(self.appearances, real.appearances, count),
-            "lpips": diversity(self.appearances),
-            "ms_ssim": mean_similarity(self.appearances),
+            **{measure: one.mean if one else None for measure, one in likeness(self.appearances).items()},
             "sharpness": _ratio(self.sharpness, real.sharpness),
             "neighbour_dice": _mean(self.neighbours),
             "dice_at_joins": at_joins,

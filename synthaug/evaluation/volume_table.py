@@ -44,7 +44,7 @@ class VolumeTable:
                 raise ConfigurationError(
                     f"volumes: generated label maps have {', '.join(names)}, real ones {', '.join(self.real[0])}: "
                     "none in common; "
-                    "give --label-mapping from the real scheme to the generated one"
+                    "give --mapping from the real scheme to the generated one"
                 )
             names = common
         table: dict[str, Any] = {}
@@ -56,21 +56,6 @@ class VolumeTable:
                 for one, volumes in sets.items()
             }
         return table
-
-    def to_markdown(self) -> str:
-        """The same as a table."""
-        sets = ["generated", *(["real"] if self.real else [])]
-        counts = {"generated": len(self.generated), "real": len(self.real)}
-        heading = " | ".join(f"{one} ({counts[one]}): mean ± SD | range" for one in sets)
-        lines = ["## Structure volumes in mL", "", f"| structure | {heading} |", "|---|" + "---:|---:|" * len(sets)]
-        for name, row in self.to_dict().items():
-            cells = [
-                f"{row[one]['mean_ml']:.2f} ± {row[one]['sd_ml']:.2f} | "
-                f"{row[one]['min_ml']:.2f} to {row[one]['max_ml']:.2f}"
-                for one in sets
-            ]
-            lines.append(f"| {name} | {' | '.join(cells)} |")
-        return "\n".join(lines) + "\n"
 
 
 def _statistics(volumes: Sequence[Mapping[str, float]], name: str) -> dict[str, float]:

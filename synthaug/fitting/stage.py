@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import pickle
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +22,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from synthaug.configuration.limits import allowed
 from synthaug.errors import ConfigurationError, SynthAugError
-from synthaug.files.tensors import write_tensors
+from synthaug.files.tensors import write_state, write_tensors
 from synthaug.networks.memory_format import with_channels_last
 from synthaug.networks.thin_convolutions import guard_thin_convolutions
 
@@ -286,9 +285,7 @@ class Stage(Generic[Network]):
             "spent": self._spent,
             "skipped": self._skipped,
         }
-        temporary = self._state_path.with_suffix(".partial")
-        torch.save(state, temporary)
-        os.replace(temporary, self._state_path)
+        write_state(self._state_path, state)
 
     def _resume(self) -> None:
         if self.result_path.exists() or not self._state_path.exists():

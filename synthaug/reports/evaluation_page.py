@@ -18,7 +18,6 @@ from synthaug.reports.evaluation_sections import (
     anatomy_section,
     control_section,
     counted_pairs,
-    fidelity_section,
     interval_text,
     memorisation_section,
     round_trip_section,
@@ -26,6 +25,7 @@ from synthaug.reports.evaluation_sections import (
     volumes_section,
     wrong_with,
 )
+from synthaug.reports.fidelity_section import fidelity_section
 from synthaug.reports.page import Gallery, Page, Picture, Section
 from synthaug.reports.pair_slices import PairSlices
 from synthaug.reports.palette import DARK, LIGHT

@@ -160,109 +160,6 @@ def _asymmetry_table(asymmetry: Facts) -> Table:
     return Table(columns, rows, "Left against right, (L - R) / (L + R): mean ± SD, interval of the mean")
 
 
-def fidelity_section(facts: Facts, galleries: Sequence[Gallery]) -> Section:
-    """Images beside real ones: Fréchet distances, diversity, intensities by structure."""
-    similarity = facts["intervals_95"]["ms_ssim"]
-    spread = ("figure", "samples", "range over splits", "real cases", "range over splits")
-    diversity = [
-        (
-            "MS-SSIM between two images",
-            *(
-                cell
-                for key in ("samples", "real")
-                for cell in (value_text(facts["ms_ssim"][key], ".3f"), interval_text(similarity.get(key), ".3f"))
-            ),
-        )
-    ]
-    intensities = [
-        (
-            name,
-            *(
-                cell
-                for key in ("sample_mean", "real_mean", "sample_distance", "real_distance")
-                for cell in (value_text(one[key], ".3f"), interval_text(one["intervals_95"][key], ".3f"))
-            ),
-        )
-        for name, one in facts["intensity"].items()
-    ]
-    columns = ["structure"]
-    for what in ("mean: samples", "mean: real", "distance: samples", "distance: real"):
-        columns += [what, INTERVAL]
-    worst = [(one["name"], f"{one['distance']:.2f}") for one in facts["samples_by_distance"]]
-    notes = (
-        f"{facts['samples']} samples beside {facts['real_cases']} real cases; each figure stands beside its like among "
-        "real cases, since small sets are never at distance 0.",
-        "Fréchet distances are means over random halves of the real cases. They have no bootstrap interval: a resample "
-        "holds fewer different cases than the set, and lies farther away. The range over the halves stands in its "
-        "place. A distance needs more vectors than they have dimensions.",
-        "Precision: share of the samples' features that lie among real ones; recall: share of real ones that lie among "
-        "those of the samples; k = 3 nearest neighbours in other images. Both are of the same halves; they have no "
-        "bootstrap interval either, since an image that is drawn twice has itself for a neighbour.",
-        "Kernel distance: unbiased, 0 on average between sets of one kind however small they are, and below 0 by "
-        "chance; of all samples and all real cases, whose images are resampled for the interval.",
-    )
-    tables = (
-        Table(
-            ("extractor", "vectors: samples", "vectors: real", "dimensions", "sha256 of its weights"),
-            [
-                (name, *(str(one[key]) for key in ("samples", "real", "dimensions")), _sha256_of(name, facts))
-                for name, one in facts["vectors"].items()
-            ],
-            "Feature extractors",
-        ),
-        Table(spread, _split_rows(facts)),
-        Table(("figure", "samples", INTERVAL, "real cases", "range over splits"), _kernel_rows(facts)),
-        Table(("figure", "samples", INTERVAL, "real cases", INTERVAL), diversity),
-        Table(
-            columns,
-            intensities,
-            "Intensities in units of the head's 99.5th percentile; distance: earth mover's, from one case's histogram "
-            "to that of all (other) real cases, median over cases",
-        ),
-        Table(
-            ("sample", "distance"),
-            worst,
-            "All samples by the distance of their intensities, in multiples of that of real cases (median over "
-            "structures), the farthest first",
-            folded=True,
-        ),
-    )
-    return Section("Fidelity", notes, tables, galleries)
-
-
-def _split_rows(facts: Facts) -> list[tuple[str, ...]]:
-    """Figures that are means over random halves of the real cases."""
-    return [
-        (
-            f"{title}, {name}",
-            *(
-                cell
-                for one in ("samples", "real")
-                for cell in (value_text(found[one], ".3f"), _range(facts[f"{key}_over_splits"][name][one], ".3f"))
-            ),
-        )
-        for key, title in (("frechet_distance", "Fréchet distance"), ("precision", "precision"), ("recall", "recall"))
-        for name, found in facts[key].items()
-    ]
-
-
-def _kernel_rows(facts: Facts) -> list[tuple[str, ...]]:
-    return [
-        (
-            f"kernel distance, {name}",
-            value_text(one["samples"], ".4f"),
-            interval_text(facts["intervals_95"]["kernel_distance"][name], ".4f"),
-            value_text(one["real"], ".4f"),
-            _range(facts["kernel_distance_over_splits"][name]["real"], ".4f"),
-        )
-        for name, one in facts["kernel_distance"].items()
-    ]
-
-
-def _sha256_of(extractor: str, facts: Facts) -> str:
-    return str(facts.get("extractors", {}).get(extractor, {}).get("sha256", "ships with synthaug"))
-
-
 def memorisation_section(facts: Facts, galleries: Sequence[Gallery]) -> Section:
     """Distances to the nearest training case, of samples and of real cases that were held out."""
     rows, nearest = [], []
@@ -336,7 +233,7 @@ def interval_text(interval: Facts | None, form: str) -> str:
         return "-"
     if interval["low"] is None:
         return "too few"
-    return _range((interval["low"], interval["high"]), form)
+    return range_text((interval["low"], interval["high"]), form)
 
 
 def share_text(share: float) -> str:
@@ -344,7 +241,8 @@ def share_text(share: float) -> str:
     return value_text(share, ".1%")
 
 
-def _range(ends: Sequence[float] | None, form: str) -> str:
+def range_text(ends: Sequence[float] | None, form: str) -> str:
+    """``0.98 to 1.02``; ``-`` where there is none."""
     return "-" if ends is None else f"{value_text(ends[0], form)} to {value_text(ends[1], form)}"
 
 

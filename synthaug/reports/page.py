@@ -1,4 +1,4 @@
-"""A report as one HTML file: no script, nothing fetched, pictures within it; all text is escaped."""
+"""A report as one HTML file: no script, nothing fetched, pictures within it; all text is escaped. And as Markdown."""
 
 from __future__ import annotations
 
@@ -29,6 +29,12 @@ class Table:
     caption: str = ""
     folded: bool = False
     prose: bool = False
+
+    def to_markdown(self) -> list[str]:
+        """Lines, with the caption; none for a folded table, which is too long for a text."""
+        if self.folded:
+            return []
+        return [*([cell(self.caption), ""] if self.caption else []), *markdown_table(self.columns, self.rows), ""]
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,11 @@ class Section:
     tables: Sequence[Table] = ()
     galleries: Sequence[Gallery] = ()
 
+    def to_markdown(self) -> list[str]:
+        """Lines: the heading, the paragraphs, the tables that are not folded."""
+        notes = (line for note in self.notes for line in (cell(note), ""))
+        return [f"## {cell(self.title)}", "", *notes, *(line for table in self.tables for line in table.to_markdown())]
+
 
 @dataclass(frozen=True)
 class Page:
@@ -127,10 +138,30 @@ class Page:
         )
         return environment.get_template(TEMPLATE).render(page=self)
 
+    def to_markdown(self) -> str:
+        """Everything but the pictures and the folded tables, as text."""
+        lead = [f"- {cell(line)}" for line in self.lead]
+        sections = [line for one in self.sections for line in one.to_markdown()]
+        facts = [f"- {cell(name)}: {cell(value)}" for name, value in self.facts.items()]
+        notes = [line for note in self.footnotes for line in ("", cell(note))]
+        return "\n".join([f"# {cell(self.title)}", "", *lead, "", *sections, "## About", "", *facts, *notes]) + "\n"
+
     def write(self, path: Path) -> None:
         """Write the file; an existing one is replaced at once or not at all."""
         # names of files may hold bytes that are no UTF-8, which Python keeps as lone surrogates
         replace_file(path, self.to_html().encode(errors="replace"))
+
+
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> list[str]:
+    """Lines of a table whose first columns hold words and whose others hold figures."""
+    rule = "|" + "---|" * text_columns + "---:|" * (len(columns) - text_columns)
+    head, *lines = (f"| {' | '.join(map(cell, row))} |" for row in (columns, *rows))
+    return [head, rule, *lines]
+
+
+def cell(text: str) -> str:
+    """Text that stays within its line and its cell in Markdown."""
+    return " ".join(text.replace("|", "\\|").split())
 
 
 def _data_uri(png: bytes) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from synthaug.errors import ConfigurationError
 from synthaug.files.atomic import replace_file
 from synthaug.reports.page import Gallery, Page, Picture, Section, Table
 from synthaug.reports.palette import DARK, LIGHT, Theme
+from synthaug.reports.training_entries import read_entries
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,15 +33,6 @@ COLUMNS = (
     "volumes, mL", "distance from the schedule", "waiting, s",
 )  # fmt: skip
 SUMMED = ("draws", "synthetic", "real")
-NEEDED: dict[str, type | tuple[type, ...]] = {
-    "epoch": int,
-    **dict.fromkeys(SUMMED, int),
-    "ratio": (int, float),
-    "fallbacks": dict,
-    "reuse": dict,
-    "volumes_ml": dict,
-}
-"""What every entry has."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +60,7 @@ class TrainingReport:
             )
         by_epoch: dict[int, dict[str, Any]] = {}
         for path in files:
-            for entry in _entries(path):
+            for entry in read_entries(path):
                 known = by_epoch.setdefault(entry["epoch"], entry)
                 if known is not entry:
                     _add(known, entry)
@@ -228,24 +219,6 @@ class TrainingReport:
         _line(axes, self._numbers, waits, theme.second, "seconds waiting for the loader")
         axes.set_ylim(bottom=0)
         _finish(axes, theme, "what was made, and what the loop waited", "epoch")
-
-
-def _entries(path: Path) -> list[dict[str, Any]]:
-    """The entries of a file.
-
-    Raises:
-        ConfigurationError: a line is of something else.
-    """
-    found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue  # the last line of a training that runs, or was killed
-        if not isinstance(entry, dict) or not all(isinstance(entry.get(key), kind) for key, kind in NEEDED.items()):
-            raise ConfigurationError(f"{path}, line {number}: is no entry of a training's metrics; name another file")
-        found.append(entry)
-    return found
 
 
 def _add(known: dict[str, Any], other: dict[str, Any]) -> None:

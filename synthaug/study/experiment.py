@@ -120,7 +120,7 @@ class Experiment:
         order = share.order(len(self.runs))
         with claims.kept_alive():
             while due := [self.runs[number] for number in order if self._is_due(self.runs[number])]:
-                made = [run for run in due if self._make_unclaimed(run, claims, share)]
+                made = [run for run in due if self._make_unclaimed(run, claims.take, claims, share)]
                 if not made:
                     self._wait_for_others()
 
@@ -135,11 +135,12 @@ class Experiment:
         run = self.runs[number]
         claims = self.workspace.claims()
         with claims.kept_alive():
-            return not self._is_due(run) or self._make_unclaimed(run, claims, Share())
+            # this process looks once: it has not seen for how long a claim of another machine was left untouched
+            return not self._is_due(run) or self._make_unclaimed(run, claims.take_from_silent, claims, Share())
 
-    def _make_unclaimed(self, run: Run, claims: Claims, share: Share) -> bool:
+    def _make_unclaimed(self, run: Run, take: Callable[[str], bool], claims: Claims, share: Share) -> bool:
         """Make a run; False where another process is making it."""
-        if not claims.take(run.name):
+        if not take(run.name):
             return False
         try:
             if self._is_due(run):  # finished by another process between the two looks

@@ -125,7 +125,6 @@ class PairCache:
                 self._coverage(self._entries(store))
                 return store.info
             generator = self._load(device)
-            generator.scheme.resolve(self._requested(generator).structure)
             extrapolate = self.choice.extrapolate
             plan_requests(generator, self._requested(generator), num=self.num, seed=self.seed, extrapolate=extrapolate)
             return StoreInfo.of(generator)

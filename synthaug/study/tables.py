@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from synthaug.reports.page import Section, Table
+from synthaug.reports.page import Section, Table, cell, markdown_table
 from synthaug.study.results import StudyResults
 from synthaug.study.statistics import EVERY_SIZE, LEAST_CASES, METRICS, Comparison
 
@@ -31,9 +31,8 @@ class StudyTable:
 
     def to_markdown(self) -> list[str]:
         """Lines, with the heading."""
-        rule = "|" + "---|" * self.text_columns + "---:|" * (len(self.columns) - self.text_columns)
-        head, *rows = (f"| {' | '.join(map(_cell, row))} |" for row in (self.columns, *self.rows))
-        return [f"## {_cell(self.title)}", "", *([self.note, ""] if self.note else []), head, rule, *rows, ""]
+        note = [self.note, ""] if self.note else []
+        return [f"## {cell(self.title)}", "", *note, *markdown_table(self.columns, self.rows, self.text_columns), ""]
 
     def to_section(self) -> Section:
         """Part of a page; the words of a row are its name."""
@@ -121,11 +120,6 @@ def _p(one: Comparison) -> str:
 
 def _tested_on(one: Comparison) -> str:
     return str(one.cases) if one.different == one.cases else f"{one.cases}, of which {one.different} differ"
-
-
-def _cell(text: str) -> str:
-    """Text that stays within its cell of a table in Markdown."""
-    return " ".join(text.replace("|", "\\|").split())
 
 
 def _error(one: dict[str, Any]) -> str:

@@ -80,28 +80,11 @@ def test_the_ratio_has_an_interval_from_eight_cases_of_each_on() -> None:
     assert report(samples, []).to_dict()["mean_dice"]["ratio"] is None
 
 
-def test_the_text_says_what_cannot_be_known() -> None:
-    text = report([case("one", 10, 0.5)], [case("real", 12, 0.8)], model={**MODEL, "notes": ["assumed"]}).to_markdown()
-    assert "## Alignment by a model" in text
-    assert "cannot be known" in text
-    assert "Note: assumed." in text
-    assert "Lowest mean Dice: one (0.500)." in text
-    assert "| lateral ventricle left | 0.500 | 0.800 | 0.625 |" in text
-    assert "from 10.0 | 1, 0.500, +0.0 % | 1, 0.800, +0.0 % | 0.625 |" in text
-
-
-def test_without_real_cases_the_text_says_what_is_missing() -> None:
-    text = report([case("one", 10, 0.5)], []).to_markdown()
-    assert "No real cases with an image were given" in text
-    assert "cannot be known" not in text
-
-
 def test_without_a_controlled_structure_there_are_no_thirds() -> None:
     alone = AlignedCase("one", {"lateral_ventricle_left": 0.5, "lateral_ventricle_right": None}, None, None)
     facts = report([alone], [], structure=None).to_dict()
     assert facts["terciles"] == []
     assert facts["volume_error"]["samples"]["mae_ml"] is None
-    assert "By volume" not in report([alone], [], structure=None).to_markdown()
 
 
 def test_labels_of_the_same_structures_are_compared_as_the_pairs_have_them() -> None:

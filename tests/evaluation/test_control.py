@@ -60,12 +60,6 @@ def test_one_target_has_no_line_but_errors() -> None:
     assert facts["mae_ml"] == pytest.approx(3)
 
 
-def test_the_table_lists_every_pair_by_rising_target() -> None:
-    text = report([40, 10], [44, 10]).to_markdown()
-    assert text.index("| 1 | 10.00 | 10.00 | +0.0 |") < text.index("| 0 | 40.00 | 44.00 | +10.0 |")
-    assert "| mean absolute error | 2.00 mL, 5.0 % |" in text
-
-
 def test_no_pair_and_a_target_of_nothing_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="no pair"):
         ControlReport("ventricles", ())

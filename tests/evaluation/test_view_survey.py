@@ -11,8 +11,10 @@ import torch
 from synthaug.conditions import Condition
 from synthaug.errors import ConfigurationError
 from synthaug.evaluation.extractors import Extractor, RandomConvolutions
-from synthaug.evaluation.slice_extractors import PerceptualMaps, SliceStatistics
-from synthaug.evaluation.view_survey import SLICES, Look, ViewSurvey, head_of
+from synthaug.evaluation.fidelity import ImageLook
+from synthaug.evaluation.perceptual_maps import PerceptualMaps
+from synthaug.evaluation.slice_extractors import SliceStatistics
+from synthaug.evaluation.view_survey import HEAD, SLICES, Look, ViewSurvey, head_of
 from synthaug.labels import LabelScheme, Structure
 from synthaug.volumes import LabeledVolume
 from synthaug.volumes.grid import Grid
@@ -32,10 +34,11 @@ def look() -> Look:
     statistics = SliceStatistics(places)
     extractors: dict[str, Extractor] = {
         "slices": statistics,
-        "maps": PerceptualMaps(statistics.maps, None, PLACES),
         "blocks": RandomConvolutions(),
     }
-    return Look(Grid((32, 32, 32), (4.0, 4.0, 4.0)), ("cerebral_cortex", "csf", "thalamus"), False, extractors)
+    grid, perceptual = Grid((32, 32, 32), (4.0, 4.0, 4.0)), PerceptualMaps("random", statistics.maps, None, PLACES)
+    images = ImageLook(HEAD, grid, extractors, perceptual)
+    return Look(grid, ("cerebral_cortex", "csf", "thalamus"), False, images)
 
 
 def test_noise_is_further_from_real_images_than_other_real_ones_and_copies_are_less_diverse(look: Look) -> None:

@@ -32,7 +32,6 @@ def test_statistics_of_both_sets_stand_side_by_side() -> None:
         "count": 2, "mean_ml": 2.0, "sd_ml": pytest.approx(2**0.5), "min_ml": 1.0, "max_ml": 3.0
     }  # fmt: skip
     assert facts["a"]["real"]["mean_ml"] == 4.0
-    assert "| a | 2.00 ± 1.41 | 1.00 to 3.00 | 4.00 ± 0.00 | 4.00 to 4.00 |" in table.to_markdown()
 
 
 def test_only_structures_that_all_real_label_maps_have_are_compared() -> None:
@@ -42,7 +41,7 @@ def test_only_structures_that_all_real_label_maps_have_are_compared() -> None:
 
 
 def test_sets_without_a_common_structure_and_an_empty_set_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="label-mapping"):
+    with pytest.raises(ConfigurationError, match="--mapping from the real scheme"):
         VolumeTable([{"a": 1.0}], [{"b": 1.0}]).to_dict()
     with pytest.raises(ConfigurationError, match="no generated"):
         VolumeTable([]).to_dict()

@@ -55,6 +55,22 @@ def test_the_page_follows_light_and_dark_and_narrow_screens() -> None:
     assert parsed.attribute("source", "media") == ["(prefers-color-scheme: dark)"] * 2
 
 
+@pytest.mark.parametrize("text", ["one | two", "# heading", "two\nlines", "plain"])
+def test_as_markdown_every_text_stays_in_its_line_and_its_cell(text: str) -> None:
+    lines, plain = (page(one).to_markdown().splitlines() for one in (text, "plain"))
+    assert len(lines) == len(plain)
+    assert [line.replace(r"\|", "").count("|") for line in lines] == [line.count("|") for line in plain]
+    assert [line[:3] for line in lines if line.startswith("## ")] == ["## "] * 3
+
+
+def test_markdown_leaves_out_what_is_folded() -> None:
+    tables = [Table(["a", "b"], [["seen", "1"]]), Table(["a", "b"], [["hidden", "1"]], "All of them", folded=True)]
+    text = Page("Title", {"made by": "hand"}, [Section("Part", ["A note."], tables)]).to_markdown()
+    assert "| a | b |\n|---|---:|\n| seen | 1 |" in text
+    assert "hidden" not in text
+    assert "All of them" not in text
+
+
 def test_a_failed_write_leaves_the_old_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "report.html"
     page("old").write(path)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from synthaug.errors import ConfigurationError
-from synthaug.evaluation.slice_extractors import AlexNetMaps, PerceptualMaps
+from synthaug.evaluation.perceptual_maps import AlexNetMaps, PerceptualMaps
 
 
 def test_given_weights_of_alexnet_make_the_distance_of_lpips(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_given_weights_of_alexnet_make_the_distance_of_lpips(tmp_path: Path) -> 
     one, other = torch.rand(2, 64, 64, 64, generator=torch.Generator().manual_seed(0))
     places = torch.tensor([[20, 40]] * 3)
     maps = PerceptualMaps.at(places, path)
-    found = [maps.features(image, image > 0) for image in (one, other)]
+    found = [maps.vectors(image) for image in (one, other)]
     distance = np.square(found[0] - found[1]).sum(axis=1)
     axial = [image[:, :, [20, 40]].movedim(2, 0)[:, None].expand(-1, 3, -1, -1) for image in (one, other)]
     with torch.no_grad():
