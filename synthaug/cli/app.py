@@ -5,22 +5,25 @@ from __future__ import annotations
 import errno
 import functools
 import importlib
+import inspect
 import itertools
+import json
 import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import typer
 
+from synthaug.cli.verbosity import QuietOption, VerboseOption, speaking
 from synthaug.errors import ConfigurationError, SynthAugError
 
 COMMANDS: dict[str, str] = {
     "sample": "Make a few pairs as NIfTI files, with a preview picture.",
     "precompute": "Build a cache of pairs, or continue one.",
-    "cache": "Look into a cache: info, verify, export.",
+    "cache": "Look into a cache, and look after it: verify, prune, merge, export, push, pull.",
     "fit": "Train a generator on the training cases of one fold.",
     "evaluate": "Measure what a generator or a cache is worth.",
     "study": "Compare trainings with and without synthetic cases on real test cases.",
@@ -30,12 +33,16 @@ COMMANDS: dict[str, str] = {
 }
 """Name and help line of each command; its code is the function NAME, or ``app``, in ``synthaug/cli/NAME.py``."""
 
+CONTINUED = ("precompute", "fit", "study")
+"""Commands that go on from where they were interrupted; the others begin anew."""
+
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
 MISTAKEN_PATHS = {
     errno.EACCES: "choose another path, or change its permissions",
     errno.EDQUOT: "free some space, or choose another disk",
     errno.EEXIST: "choose another path",
+    errno.EIO: "check the disk, and run the same command again",
     errno.EISDIR: "name a file, not a folder",
     errno.ELOOP: "choose another path, or mend the symbolic links",
     errno.ENAMETOOLONG: "choose a shorter name",
@@ -44,10 +51,13 @@ MISTAKEN_PATHS = {
     errno.ENOTDIR: "choose another path",
     errno.EPERM: "choose another path",
     errno.EROFS: "choose another path",
+    errno.ESTALE: "check the network file system, and run the same command again",
 }
 """Operating system errors that a user mends (a missing or forbidden path, a full disk), and how."""
+OF_DISKS = (errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EROFS, errno.ESTALE)
+"""Those that the system tells of a file that is open, without its name."""
 
-_UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+_UsageError: Any = typer.BadParameter.__bases__[0]
 """Of the click that typer itself uses: its own copy in later releases."""
 
 
@@ -69,13 +79,22 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except SynthAugError as mistake:
-        typer.echo(f"synthaug: {mistake}", err=True)
-        return EXIT_MISTAKE
-    except typer.Abort:
-        return EXIT_INTERRUPTED
+        return _end_with(str(mistake), EXIT_MISTAKE, as_json="--json" in arguments)
+    except (KeyboardInterrupt, typer.Abort):  # before the command itself runs
+        return _end_with("interrupted", EXIT_INTERRUPTED, as_json="--json" in arguments)
     except _UsageError as mistake:
-        _show_usage_error(mistake, arguments)
-        return EXIT_MISTAKE
+        if type(mistake).__name__ == "NoArgsIsHelpError":  # a bare `synthaug cache` has shown its help
+            mistake.show()
+            return EXIT_MISTAKE
+        return _end_with(_usage_error(mistake, arguments), EXIT_MISTAKE, as_json="--json" in arguments)
+
+
+def _end_with(text: str, code: int, *, as_json: bool) -> int:
+    """Say in one line why a command ends; with ``--json`` the document on stdout says it, too."""
+    typer.echo(f"synthaug: {one_line(text)}", err=True)
+    if as_json:
+        typer.echo(json.dumps({"error": text, "exit_code": code}, indent=1))
+    return code
 
 
 def _refuse_empty_text(arguments: Sequence[str]) -> None:
@@ -91,11 +110,8 @@ def _refuse_empty_text(arguments: Sequence[str]) -> None:
             raise ConfigurationError(f"{where} '': is empty; give a value, and check the variable that it came from")
 
 
-def _show_usage_error(mistake: Any, arguments: Sequence[str]) -> None:
-    """A wrong, missing or unknown option or command in one line; a bare ``synthaug cache`` has shown its help."""
-    if type(mistake).__name__ == "NoArgsIsHelpError":
-        mistake.show()
-        return
+def _usage_error(mistake: Any, arguments: Sequence[str]) -> str:
+    """A wrong, missing or unknown option or command in one line."""
     context, parameter = mistake.ctx, getattr(mistake, "param", None)
     text = " ".join(mistake.format_message().split()).rstrip(".")
     if parameter is not None:
@@ -107,7 +123,7 @@ def _show_usage_error(mistake: Any, arguments: Sequence[str]) -> None:
             where = " ".join([where, *_given(parameter.opts, arguments)])
             text = " ".join(f"{where}: {mistake.message}".split()).rstrip(".")
     command = context.command_path if context is not None else "synthaug"
-    typer.echo(f"synthaug: {text}; see `{command} --help`", err=True)
+    return f"{text}; see `{command} --help`"
 
 
 def build_app(called: str | None = None) -> typer.Typer:
@@ -128,32 +144,57 @@ def build_app(called: str | None = None) -> typer.Typer:
         if isinstance(sub_app, typer.Typer):
             for command in sub_app.registered_commands:
                 if command.callback is not None:
-                    command.callback = one_line_errors(command.callback)
+                    # unwrapped: another application may have been built in this process
+                    own = inspect.unwrap(command.callback)
+                    command.callback = as_command(own, continued=name in CONTINUED)
             app.add_typer(sub_app, name=name, help=help_line)
         else:
-            app.command(name)(one_line_errors(getattr(module, name)))
+            app.command(name)(as_command(getattr(module, name), continued=name in CONTINUED))
     return app
 
 
-def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a command so that a user's mistake is one line on stderr and exit code 2, and Ctrl-C is exit code 130."""
+def as_command(command: Callable[..., Any], *, continued: bool = True) -> Callable[..., Any]:
+    """Wrap a command with what all have in common.
+
+    A user's mistake is one line on stderr and exit code 2, Ctrl-C is one line and exit code 130; with ``--json`` stdout
+    is one JSON document then, too. ``--quiet`` and ``--verbose`` are added.
+
+    Args:
+        command: a function whose parameters are typer options; ``as_json`` is the one of ``--json``.
+        continued: whether the same command, given again, goes on from where it was interrupted.
+    """
 
     @functools.wraps(command)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
+    def guarded(*args: Any, quiet: bool = False, verbose: bool = False, **kwargs: Any) -> Any:
+        as_json = bool(kwargs.get("as_json"))
         try:
-            return command(*args, **kwargs)
+            with speaking(quiet=quiet, verbose=verbose, as_json=as_json):
+                return command(*args, **kwargs)
         except SynthAugError as mistake:
-            typer.echo(f"synthaug: {mistake}", err=True)
+            code = _end_with(str(mistake), EXIT_MISTAKE, as_json=as_json)
         except OSError as mistake:
-            if mistake.errno not in MISTAKEN_PATHS or not isinstance(mistake.filename, str | bytes):
+            named = isinstance(mistake.filename, str | bytes)
+            if mistake.errno not in (MISTAKEN_PATHS if named else OF_DISKS):
                 raise
-            typer.echo(f"synthaug: {_describe(mistake)}", err=True)
+            code = _end_with(_describe(mistake), EXIT_MISTAKE, as_json=as_json)
         except KeyboardInterrupt:
-            typer.echo("synthaug: interrupted; run the same command again to continue", err=True)
-            raise typer.Exit(EXIT_INTERRUPTED) from None
-        raise typer.Exit(EXIT_MISTAKE)
+            again = "run the same command again to continue" if continued else "nothing is left half-written"
+            code = _end_with(f"interrupted; {again}", EXIT_INTERRUPTED, as_json=as_json)
+        raise typer.Exit(code) from None
 
+    hints = get_type_hints(command, include_extras=True)
+    own = [one.replace(annotation=hints[one.name]) for one in inspect.signature(command).parameters.values()]
+    kind = inspect.Parameter.KEYWORD_ONLY
+    shared = {"quiet": QuietOption, "verbose": VerboseOption}
+    added = [inspect.Parameter(name, kind, default=False, annotation=option) for name, option in shared.items()]
+    guarded.__dict__["__signature__"] = inspect.Signature([*own, *added])
+    guarded.__annotations__ = {**hints, **shared}
     return guarded
+
+
+def one_line(text: str) -> str:
+    """One line, in which nothing that a file or an argument holds can move the terminal's cursor."""
+    return "".join(one if one.isprintable() else " " if one.isspace() else f"\\x{ord(one):02x}" for one in text)
 
 
 def _given(options: Sequence[str], arguments: Sequence[str]) -> list[str]:
@@ -165,6 +206,8 @@ def _given(options: Sequence[str], arguments: Sequence[str]) -> list[str]:
 
 def _describe(mistake: OSError) -> str:
     """What is wrong with a path, naming the file that stands where a folder is needed."""
+    if mistake.filename is None:
+        return f"{mistake.strerror}; {MISTAKEN_PATHS[mistake.errno or 0]}"
     path = Path(os.fsdecode(mistake.filename))
     if mistake.errno in (errno.EEXIST, errno.ENOTDIR):
         for part in (path, *path.parents):
@@ -175,9 +218,9 @@ def _describe(mistake: OSError) -> str:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from synthaug import __version__
 
-        typer.echo(version("synthaug"))
+        typer.echo(__version__)
         raise typer.Exit
 
 

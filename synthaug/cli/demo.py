@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from synthaug.cli.generator_options import DEFAULT_GENERATOR, GeneratorOption
+from synthaug.cli.verbosity import JsonOption, is_quiet, print_json
 from synthaug.errors import ConfigurationError, SynthAugError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def demo(
     epochs: Annotated[int, typer.Option(min=1, help="Training epochs.")] = 3,
     iterations: Annotated[int, typer.Option(min=1, help="Iterations in each epoch.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the synthetic pairs.")] = 0,
+    as_json: JsonOption = False,
 ) -> None:
     """The main job end to end, with what is shipped: under ten minutes on two CPU cores.
 
@@ -51,10 +53,11 @@ def demo(
 
     from synthaug.demo.held_out import held_out_dice, prediction_inputs
     from synthaug.demo.workspace import Workspace
+    from synthaug.files.atomic import replace_file
     from synthaug.integrations.nnunet.dataset import NnunetDataset
 
     start = time.monotonic()
-    console = Console(highlight=False)
+    console = Console(highlight=False, quiet=is_quiet())
     own_data = _check_data(data) if data is not None else None
     workspace = Workspace(out, console)
     os.environ.update(workspace.environment)
@@ -102,9 +105,13 @@ def demo(
     minutes = (time.monotonic() - start) / 60
     facts = {"stand_ins": own_data is None, "synthetic": synthetic, "training": metrics, "dice": dice}
     facts["minutes"] = round(minutes, 2)
-    (workspace.folder / "demo.json").write_text(json.dumps(facts, indent=1) + "\n")
-    console.print(f"\npicture of real and synthetic pairs: {picture}", soft_wrap=True)
-    console.print(f"everything else: {workspace.folder} ({minutes:.1f} minutes)", soft_wrap=True)
+    facts |= {"out": str(workspace.folder), "picture": str(picture)}
+    replace_file(workspace.folder / "demo.json", (json.dumps(facts, indent=1) + "\n").encode())
+    if as_json:
+        print_json(facts)
+        return
+    typer.echo(f"\npicture of real and synthetic pairs: {picture}")
+    typer.echo(f"everything else: {workspace.folder} ({minutes:.1f} minutes)")
 
 
 def _check_data(data: Path) -> Path:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from synthaug.cli.completion import (
+    FOLDS,
+    complete_dataset,
+    complete_generator,
+    complete_mapping,
+    complete_system,
+    one_of,
+)
 from synthaug.cli.fit_wishes import Wishes
+from synthaug.cli.verbosity import JsonOption, detail, log_to_stderr, print_json, tell
 from synthaug.errors import ConfigurationError
-from synthaug.files.json_object import read_json_object
-from synthaug.generators.registry import refuse_unfitted
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
     from synthaug.fitting.generator_fit import GeneratorFit
 
 EXIT_STOPPED = 3
@@ -25,11 +33,22 @@ EXIT_STOPPED = 3
 
 
 def fit(
-    dataset: Annotated[str, typer.Argument(help="nnU-Net dataset, number or name; its raw training cases are read.")],
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            help="nnU-Net dataset, number or name; its raw training cases are read.", autocompletion=complete_dataset
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the generator; an interrupted fit goes on from it.")],
-    fold: Annotated[str, typer.Option(help="Fold 0 to 4, or all. Validation cases are never fitted on.")] = "0",
+    fold: Annotated[
+        str,
+        typer.Option(help="Fold 0 to 4, or all. Validation cases are never fitted on.", autocompletion=one_of(FOLDS)),
+    ] = "0",
     generator: Annotated[
-        str, typer.Option("--generator", "-g", help="System to fit: guided-ldm, medgen3d...")
+        str,
+        typer.Option(
+            "--generator", "-g", help="System to fit: guided-ldm, medgen3d...", autocompletion=complete_system
+        ),
     ] = "guided-ldm",
     budget: Annotated[str, typer.Option(help="Training time over all runs: 45m, 2h, 600s.")] = "45m",
     deadline: Annotated[
@@ -43,7 +62,12 @@ def fit(
     ] = None,
     label_mapping: Annotated[
         str | None,
-        typer.Option(help="Mapping from the label maps' scheme to the dataset's: shipped name or JSON file."),
+        typer.Option(
+            "--mapping",
+            "--label-mapping",
+            help="Mapping from the label maps' scheme to the dataset's: shipped name or JSON file.",
+            autocompletion=complete_mapping,
+        ),
     ] = None,
     hold_out: Annotated[
         list[str] | None, typer.Option(help="Identifier of a label map to leave out, for evaluation; repeats.")
@@ -60,7 +84,10 @@ def fit(
     ] = None,
     init: Annotated[
         str | None,
-        typer.Option(help="Generator to go on from; its label maps are kept, its images fitted to this dataset."),
+        typer.Option(
+            help="Generator to go on from; its label maps are kept, its images fitted to this dataset.",
+            autocompletion=complete_generator,
+        ),
     ] = None,
     train_masks: Annotated[
         bool, typer.Option("--train-masks", help="With --init: fit its label maps to this dataset, too.")
@@ -69,10 +96,13 @@ def fit(
         Path | None, typer.Option(help="JSON file of fit settings instead of a plan, as --dry-run prints it.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the generator; default: the folder's.")] = None,
-    device: Annotated[str, typer.Option(help="auto (a GPU where there is one) or cpu.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto (a GPU where there is one) or cpu.", autocompletion=one_of(("auto", "cpu")))
+    ] = "auto",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read and check the cases, print the plan and its settings, and end.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Train a generator on the training cases of one fold, within a time budget; run it again to continue.
 
@@ -82,107 +112,117 @@ def fit(
 
     Example: synthaug fit 501 --fold 0 --generator guided-ldm --budget 45m --out my-generator
     """
+    from synthaug.generators.registry import refuse_unfitted
+
     refuse_unfitted(generator)
-    if init and generator != "guided-ldm":
-        raise ConfigurationError(f"--init {init}: goes on from a guided-ldm, not from {generator}; leave it out")
-    if device not in ("auto", "cpu"):
-        raise ConfigurationError(
-            f"--device {device}: auto or cpu; which GPU auto takes is said by the variable CUDA_VISIBLE_DEVICES"
-        )
+    _refuse_contradictions(generator, init, device, label_maps or [], label_mapping)
     budget_seconds = parse_duration(budget, "--budget")
     stop_after = parse_duration(deadline, "--deadline") if deadline else None
-    if label_mapping and not label_maps:
-        raise ConfigurationError(
-            f"--label-mapping {label_mapping}: is of the label maps of --label-maps, and none are given; leave it out"
-        )
     wishes = Wishes.parse(control or [], extend, init, settings, label_maps or [], train_masks=train_masks)
     started = time.time()
 
-    from accelerate import Accelerator
-
-    from synthaug.cli.fit_cases import find_label_maps, load_cases, refuse_validation_cases
-    from synthaug.cli.fit_preparation import prepare_fit
-    from synthaug.configuration import config_to_dict, load_config
-    from synthaug.fitting.generator_fit import FitTask
+    from synthaug.cli.fit_cases import read_fit_cases
+    from synthaug.cli.fit_preparation import read_settings
+    from synthaug.configuration import config_to_dict
     from synthaug.fitting.systems import find_system
-    from synthaug.integrations.nnunet.dataset import NnunetDataset
-    from synthaug.integrations.nnunet.prepare import training_case_paths
-    from synthaug.labels import LabelMapping
-    from synthaug.networks.precision import choose_device, choose_dtype
+    from synthaug.networks.precision import choose_device
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    log_to_stderr()
     system = find_system(generator)
     if not system.learns_label_maps and (label_maps or extend):
         raise ConfigurationError(
             f"{'--label-maps' if label_maps else '--extend'}: {generator} learns from pairs alone; leave it out, or "
             "fit another system"
         )
-    given = load_config(system.settings, _read_settings(settings), where=str(settings)) if settings else None
-    found = NnunetDataset.find(dataset)
-    training, validation = found.split(fold)
-    _, _, paths = training_case_paths(dataset, fold)
-    maps = find_label_maps(label_maps or [], hold_out or [])
-    mapping = LabelMapping.load(label_mapping) if label_mapping else None
-    prepared = prepare_fit(
-        found,
-        paths,
+    cases = read_fit_cases(
+        dataset,
+        fold,
         wishes,
-        given,
+        read_settings(settings, system.settings) if settings else None,
         system.complete,
+        label_maps=label_maps or [],
+        held_out=hold_out or [],
+        label_mapping=label_mapping,
         where=str(settings or "fit settings"),
         budget_seconds=budget_seconds,
         device=choose_device(device),
         progress=_log_progress("cases read"),
     )
-    for note in prepared.notes:
-        typer.echo(note, err=True)
-    pairs, further = load_cases(paths, maps, prepared.form, mapping)
-    fitted_on = {
-        "--label-maps": [record for case in further for record in case.records],
-        str(found.raw): [record for case in pairs for record in case.records],
-        f"--init {init}": prepared.begun.config.training_cases if prepared.begun else (),
-    }
-    refuse_validation_cases(fitted_on, found, fold, set(validation) - set(training))
     if dry_run:
-        typer.echo(json.dumps(config_to_dict(prepared.settings), indent=1))
+        print_json(config_to_dict(cases.prepared.settings))
         return
-    typer.echo(f"{len(pairs)} pairs and {len(further)} further label maps; budget {budget}")
+    tell(f"{len(cases.pairs)} pairs and {len(cases.label_maps)} further label maps; budget {budget}")
+    task = cases.task(name or out.resolve().name, out, budget_seconds, open_accelerator(device))
+    begun = cases.prepared.begun
+    goes_on = {"begun": begun, "train_masks": train_masks} if begun else {}
+    facts = {
+        "out": str(out),
+        "system": generator,
+        "pairs": len(cases.pairs),
+        "label_maps": len(cases.label_maps),
+        "budget_seconds": budget_seconds,
+    }
+    _run(system.fit(task, **goes_on), out, started + stop_after if stop_after else None, facts, as_json=as_json)
 
-    accelerator = Accelerator(
-        cpu=choose_device(device).type == "cpu",
-        mixed_precision="bf16" if "bfloat16" in str(choose_dtype(choose_device(device))) else "no",
-    )
+
+def _refuse_contradictions(
+    generator: str, init: str | None, device: str, label_maps: Sequence[Path], label_mapping: str | None
+) -> None:
+    if init and generator != "guided-ldm":
+        raise ConfigurationError(f"--init {init}: goes on from a guided-ldm, not from {generator}; leave it out")
+    if device not in ("auto", "cpu"):
+        raise ConfigurationError(
+            f"--device {device}: auto or cpu; which GPU auto takes is said by the variable CUDA_VISIBLE_DEVICES"
+        )
+    if label_mapping and not label_maps:
+        raise ConfigurationError(
+            f"--mapping {label_mapping}: is of the label maps of --label-maps, and none are given; leave it out"
+        )
+
+
+def open_accelerator(device: str) -> Accelerator:
+    """One device, in the floating-point type that it is fast in.
+
+    Raises:
+        ConfigurationError: several processes.
+    """
+    from accelerate import Accelerator
+
+    from synthaug.networks.precision import choose_device, choose_dtype
+
+    chosen = choose_device(device)
+    dtype = choose_dtype(chosen)
+    detail(f"fits on {chosen} in {str(dtype).removeprefix('torch.')}")
+    accelerator = Accelerator(cpu=chosen.type == "cpu", mixed_precision="bf16" if "bfloat16" in str(dtype) else "no")
     if accelerator.num_processes > 1:
         raise ConfigurationError(
             f"{accelerator.num_processes} processes, but a fit uses one device: start it without accelerate launch"
         )
-    task = FitTask(
-        name=name or out.resolve().name,
-        cases=[*pairs, *further],
-        scheme=prepared.form.scheme,
-        channels=found.channels,
-        settings=prepared.settings,
-        folder=out,
-        budget_seconds=budget_seconds,
-        accelerator=accelerator,
-    )
-    goes_on = {"begun": prepared.begun, "train_masks": train_masks} if prepared.begun else {}
-    _run(system.fit(task, **goes_on), out, started + stop_after if stop_after else None)
+    return accelerator
 
 
-def _run(work: GeneratorFit[Any, Any], out: Path, deadline: float | None) -> None:
+def _run(
+    work: GeneratorFit[Any, Any], out: Path, deadline: float | None, facts: dict[str, Any], *, as_json: bool
+) -> None:
     """Fit until the generator is there or the deadline comes, and say what to do next."""
     from synthaug.generators.config_file import CONFIG_NAME, read_config_file
 
-    complete = (out / CONFIG_NAME).exists()
+    was_complete = (out / CONFIG_NAME).exists()
     try:
         work.run(deadline=deadline, progress=_log_progress("augmentation bank, variants"))
     except TimeoutError as stopped:
-        typer.echo(f"{stopped}; run the same command again to continue")
+        if as_json:
+            print_json({**facts, "complete": False})
+        else:
+            typer.echo(f"{stopped}; run the same command again to continue")
         raise typer.Exit(EXIT_STOPPED) from None
-    if complete:
+    limits_ml = read_config_file(out)["limits_ml"]
+    if as_json:
+        print_json({**facts, "complete": True, "limits_ml": limits_ml})
+        return
+    if was_complete:
         typer.echo(f"{out} was complete, and nothing was trained; for a longer budget give another --out")
-    first, (low, high) = next(iter(read_config_file(out)["limits_ml"].items()))
+    first, (low, high) = next(iter(limits_ml.items()))
     example = f"--target {first}={(low * high) ** 0.5:.4g} --num 2 --out samples"
     typer.echo(f"generator in {out}; try: synthaug sample --generator {out} {example}")
 
@@ -206,10 +246,3 @@ def parse_duration(text: str, option: str) -> float:
     if seconds <= 0:
         raise ConfigurationError(f"{option} {text!r}: write a time above 0 such as 45m, 2h or 600s")
     return seconds
-
-
-def _read_settings(path: Path) -> dict[str, object]:
-    try:
-        return read_json_object(path, mend="give a settings file, such as the settings.json of a shipped generator")
-    except ConfigurationError as error:
-        raise ConfigurationError(f"--settings {error}") from None

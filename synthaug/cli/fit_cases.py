@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from synthaug.cli.verbosity import detail, tell
 from synthaug.errors import ConfigurationError, LeakageError
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from synthaug.cli.fit_preparation import FitPreparation
+    from synthaug.cli.fit_wishes import Wishes
     from synthaug.fitting.case_form import CaseForm
     from synthaug.fitting.cases import FittingCase
+    from synthaug.fitting.generator_fit import FitTask
     from synthaug.generators.cases import CasePaths
     from synthaug.integrations.nnunet.dataset import NnunetDataset
     from synthaug.labels import LabelMapping
@@ -21,6 +28,98 @@ LEAK_MENDS = {
     "--init": "take a generator that was fitted on other cases",
 }
 """By option, what to do where validation cases come in by it."""
+
+
+@dataclass(frozen=True)
+class FitCases:
+    """The cases of a fit, read and checked.
+
+    Attributes:
+        dataset: where the pairs are from.
+        prepared: settings of the fit and form of its cases.
+        pairs: training cases of the fold.
+        label_maps: further ones without images.
+    """
+
+    dataset: NnunetDataset
+    prepared: FitPreparation
+    pairs: Sequence[FittingCase]
+    label_maps: Sequence[FittingCase]
+
+    def task(self, name: str, folder: Path, budget_seconds: float, accelerator: Accelerator) -> FitTask[Any]:
+        """What a fit is told.
+
+        Args:
+            name: of the generator.
+            folder: of its weights.
+            budget_seconds: training time over all runs.
+            accelerator: of the device.
+        """
+        from synthaug.fitting.generator_fit import FitTask
+
+        return FitTask(
+            name=name,
+            cases=[*self.pairs, *self.label_maps],
+            scheme=self.prepared.form.scheme,
+            channels=self.dataset.channels,
+            settings=self.prepared.settings,
+            folder=folder,
+            budget_seconds=budget_seconds,
+            accelerator=accelerator,
+        )
+
+
+def read_fit_cases(
+    dataset: str,
+    fold: str,
+    wishes: Wishes,
+    *preparation: Any,
+    label_maps: Sequence[Path],
+    held_out: Sequence[str],
+    label_mapping: str | None,
+    progress: Callable[[int, int], None],
+    **more: Any,
+) -> FitCases:
+    """Read the training cases of a fold and further label maps, in the form that suits them.
+
+    Args:
+        dataset: nnU-Net dataset, number or name.
+        fold: of it.
+        wishes: what the user settles of a plan.
+        *preparation: further arguments of ``prepare_fit``.
+        label_maps: folders of further label maps.
+        held_out: identifiers of those to leave out.
+        label_mapping: from their scheme to the dataset's.
+        progress: called with the cases that were read, and with their number.
+        **more: further arguments of ``prepare_fit``.
+
+    Raises:
+        SynthAugError: something cannot be read or fitted on, or is a validation case.
+    """
+    from synthaug.cli.fit_preparation import prepare_fit
+    from synthaug.integrations.nnunet.dataset import NnunetDataset
+    from synthaug.integrations.nnunet.prepare import training_case_paths
+    from synthaug.labels import LabelMapping
+
+    found = NnunetDataset.find(dataset)
+    detail(f"dataset {found.name}: raw data in {found.raw}, plans in {found.preprocessed}")
+    training, validation = found.split(fold)
+    detail(f"fold {fold}: {len(training)} training and {len(validation)} validation cases")
+    _, _, paths = training_case_paths(dataset, fold)
+    maps = find_label_maps(label_maps, held_out)
+    mapping = LabelMapping.load(label_mapping) if label_mapping else None
+    prepared = prepare_fit(found, paths, wishes, *preparation, progress=progress, **more)
+    for note in prepared.notes:
+        tell(note)
+    pairs, further = load_cases(paths, maps, prepared.form, mapping)
+    begun = prepared.begun
+    fitted_on = {
+        "--label-maps": [record for case in further for record in case.records],
+        str(found.raw): [record for case in pairs for record in case.records],
+        f"--init {wishes.init}": begun.config.training_cases if begun else (),
+    }
+    refuse_validation_cases(fitted_on, found, fold, set(validation) - set(training))
+    return FitCases(found, prepared, pairs, further)
 
 
 def find_label_maps(folders: Sequence[Path], held_out: Sequence[str]) -> list[Path]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from synthaug.cli.fit_wishes import Wishes
+from synthaug.configuration import load_config
 from synthaug.errors import ConfigurationError
+from synthaug.files.json_object import read_json_object
 from synthaug.fitting.case_checks import check_count
 from synthaug.fitting.case_form import CaseForm
 from synthaug.fitting.dataset_survey import DatasetSurvey
@@ -39,6 +42,19 @@ class FitPreparation:
     form: CaseForm
     notes: tuple[str, ...]
     begun: GuidedLDMFolder | None = None
+
+
+def read_settings(path: Path, form: type[FitSettings]) -> FitSettings:
+    """The settings of a fit from the file of ``--settings``.
+
+    Raises:
+        ConfigurationError: it cannot be read, or has a wrong key or value.
+    """
+    try:
+        content = read_json_object(path, mend="give a settings file, such as the settings.json of a shipped generator")
+    except ConfigurationError as error:
+        raise ConfigurationError(f"--settings {error}") from None
+    return load_config(form, content, where=str(path))
 
 
 def prepare_fit(

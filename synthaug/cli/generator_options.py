@@ -9,6 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from synthaug.cli.completion import (
+    DEVICES,
+    FOLDS,
+    complete_dataset,
+    complete_generator,
+    complete_scheme,
+    one_of,
+)
+from synthaug.cli.verbosity import detail, is_verbose
 from synthaug.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -18,9 +27,15 @@ if TYPE_CHECKING:
 DEFAULT_GENERATOR = "ventricles-t1-1mm"
 
 GeneratorOption = Annotated[
-    str, typer.Option("--generator", "-g", help="Name of a shipped generator, or a folder of weights.")
+    str,
+    typer.Option(
+        "--generator",
+        "-g",
+        help="Name of a shipped generator, or a folder of weights.",
+        autocompletion=complete_generator,
+    ),
 ]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", autocompletion=one_of(DEVICES))]
 StepsOption = Annotated[
     int | None, typer.Option(min=1, help="Sampling steps of each diffusion stage; default: the generator's own.")
 ]
@@ -55,18 +70,41 @@ DatasetOption = Annotated[
     str | None,
     typer.Option(
         help="For counterfactual and domain-randomization: nnU-Net dataset (number or name) whose training cases they "
-        "draw from."
+        "draw from.",
+        autocompletion=complete_dataset,
     ),
 ]
 DEFAULT_FOLD = "0"
-FoldOption = Annotated[str, typer.Option(help="Fold of --dataset: 0 to 4, or all. Validation cases are left out.")]
+FoldOption = Annotated[
+    str,
+    typer.Option(
+        help="Fold of --dataset: 0 to 4, or all. Validation cases are left out.", autocompletion=one_of(FOLDS)
+    ),
+]
 CasesOption = Annotated[
     list[str] | None,
     typer.Option("--cases", metavar="IMAGE,LABEL", help="For the same: files of a real pair; repeats."),
 ]
 DEFAULT_SCHEME = "ventricles-t1"
 OWN_OPTIONS = ("device", "cases", "scheme")
-SchemeOption = Annotated[str, typer.Option(help="Label scheme of --cases: a shipped name or a JSON file.")]
+SchemeOption = Annotated[
+    str,
+    typer.Option(help="Label scheme of --cases: a shipped name or a JSON file.", autocompletion=complete_scheme),
+]
+FLAGS = {"steps": "--steps", "guidance_scale": "--guidance-scale", "volume_tolerance": "--tolerance"}
+"""Options of a generator that have an option of their own on the command line."""
+
+
+class SamplingOptions(dict[str, Any]):
+    """Options of a generator by name.
+
+    Attributes:
+        given_as: what the user wrote for them, by name: ``{"volume_rounds": "--tolerance 0.1"}``.
+    """
+
+    def __init__(self, options: Mapping[str, Any], given_as: Mapping[str, str]) -> None:
+        super().__init__(options)
+        self.given_as = dict(given_as)
 
 
 def sampling_options(
@@ -75,7 +113,7 @@ def sampling_options(
     steps: int | None = None,
     guidance_scale: float | None = None,
     tolerance: float | None = None,
-) -> dict[str, Any]:
+) -> SamplingOptions:
     """The generator's options that were given; those that were not are left to the generator.
 
     Args:
@@ -89,6 +127,7 @@ def sampling_options(
     """
     named = {"steps": steps, "guidance_scale": guidance_scale, "volume_tolerance": tolerance}
     options: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
+    given_as = {key: f"{FLAGS[key]} {value}" for key, value in options.items()}
     for text in further or ():
         key, separator, value = text.partition("=")
         if not separator or not key.isidentifier():
@@ -96,14 +135,16 @@ def sampling_options(
         if key in OWN_OPTIONS:
             raise ConfigurationError(f"--option {text}: has an option of its own; give --{key} {value}")
         if key in options:
-            raise ConfigurationError(f"--option {text}: {key} is {options[key]} already; give it once")
+            told = f"{given_as[key]} says so" if key in given_as else f"{key} is {options[key]}"
+            raise ConfigurationError(f"--option {text}: {told} already; give it once")
         try:
             options[key] = json.loads(value)
         except ValueError:
             options[key] = value
-    if tolerance is not None:
-        options.setdefault("volume_rounds", TOLERANCE_ROUNDS)
-    return options
+    if tolerance is not None and "volume_rounds" not in options:
+        options["volume_rounds"] = TOLERANCE_ROUNDS
+        given_as["volume_rounds"] = given_as["volume_tolerance"]
+    return SamplingOptions(options, given_as)
 
 
 def open_generator(
@@ -154,7 +195,43 @@ def open_generator(
     for key in drawn_from:
         if key in options:
             raise ConfigurationError(f"--option {key}={options[key]}: the cases have their own; leave it out")
-    return load_named_generator(name, device=device, **drawn_from, **options)
+    try:
+        generator = load_named_generator(name, device=device, **drawn_from, **options)
+    except ConfigurationError as error:
+        raise _in_the_users_words(error, options) from None
+    if is_verbose():
+        _describe(generator, name)
+    return generator
+
+
+def _in_the_users_words(error: ConfigurationError, options: Mapping[str, Any]) -> ConfigurationError:
+    """The same about ``--tolerance`` where the user never heard of the options that it stands for."""
+    given_as = options.given_as if isinstance(options, SamplingOptions) else {}
+    for key, text in given_as.items():
+        if f"option '{key}'" in str(error):
+            generator = str(error).partition(":")[0]
+            return ConfigurationError(
+                f"{text}: {generator} has no such option; leave it out, or take another generator"
+            )
+        if f"{key} is " in str(error):
+            return ConfigurationError(f"{text}: {error}")
+    return error
+
+
+def _describe(generator: PairGenerator, name: str) -> None:
+    """What ``--verbose`` tells of a generator."""
+    from synthaug.generators.registry import pretrained_folders
+    from synthaug.volumes.geometry import spacing_of
+
+    folder = pretrained_folders().get(name)
+    detail(f"generator {generator.name}, sha256 {generator.fingerprint}" + (f", in {folder}" if folder else ""))
+    spacing = " x ".join(f"{edge:.3g}" for edge in spacing_of(generator.affine))
+    detail(f"makes {' x '.join(map(str, generator.shape))} voxels of {spacing} mm, {', '.join(generator.channels)}")
+    limits = (f"{key} {low:g} to {high:g} mL" for key, (low, high) in generator.bounds.limits_ml.items())
+    detail(f"can be asked for {', '.join(limits)}")
+    computed_with = getattr(generator, "computed_with", None)
+    if computed_with:
+        detail("computed with " + ", ".join(f"{key} {value}" for key, value in computed_with.items()))
 
 
 def parse_case(text: str) -> CasePaths:

@@ -12,8 +12,7 @@ from synthaug.errors import ConfigurationError
 if TYPE_CHECKING:
     from synthaug.evaluation.alignment_survey import AlignmentSurvey
     from synthaug.evaluation.anatomy_survey import AnatomySurvey
-    from synthaug.evaluation.extractors import Extractor
-    from synthaug.evaluation.fidelity import Appearance, RealAppearances
+    from synthaug.evaluation.fidelity import Appearance, ImageLook, RealAppearances
     from synthaug.evaluation.memorisation import MemorisationAudit
     from synthaug.evaluation.segmentation_model import SegmentationModel
     from synthaug.labels import LabelMapping, LabelScheme
@@ -60,7 +59,7 @@ class PairLook:
         survey: of their anatomy, or None.
         audit: of their likeness to training cases, or None.
         real_images: to compare their images with, or None.
-        extractors: of the images' features.
+        images: how images are looked at.
         origins: of the extractors that do not ship: their files and sha256.
         alignments: what segmentation networks make of the images.
         seen: slices of the pairs, for the report.
@@ -72,7 +71,7 @@ class PairLook:
     survey: AnatomySurvey | None
     audit: MemorisationAudit | None
     real_images: RealAppearances | None
-    extractors: Mapping[str, Extractor]
+    images: ImageLook
     origins: Mapping[str, Mapping[str, str]]
     alignments: Sequence[AlignmentSurvey]
     seen: SeenPairs
@@ -87,37 +86,33 @@ class PairLook:
         if self.survey is not None:
             self.survey.add(name, pair)
         if self.real_images is not None and (pair.label > 0).any():
-            case = (pair.image, pair.label, pair.affine)
-            self.appearances.append(Appearance.of(name, *case, self.scheme, self.grid, self.extractors))
+            self.appearances.append(Appearance.of(name, pair.image, pair.label, pair.affine, self.images))
         if self.audit is not None:
             self.audit.add(CaseFeatures.of(name, pair.label, pair.image, pair.affine, self.scheme, self.grid))
         for one in self.alignments:
             one.add(name, pair.image, pair.label, pair.affine)
 
-    def report(self, worst: Path, found: dict[str, Any]) -> list[str]:
-        """Add figures of what was seen to ``found``, and draw the worst five anatomies; the result is Markdown."""
+    def report(self, worst: Path, found: dict[str, Any]) -> None:
+        """Add figures of what was seen to ``found``, and draw the worst five anatomies."""
         from synthaug.reports.preview import preview_pairs
 
-        text = []
         if self.survey is not None:
             report = self.survey.report()
             found["anatomy"] = report.to_dict()
             names, pairs = zip(*self.survey.worst(), strict=True)
             preview_pairs(worst, pairs, names, title="Worst anatomy first")
-            text.append(report.to_markdown())
         if self.real_images is not None:
             fidelity = self.real_images.compare(self.appearances)
             found["fidelity"] = fidelity.facts
-            found["fidelity"]["extractors"] = {name: dict(self.origins.get(name, {})) for name in self.extractors}
-            text.append(fidelity.to_markdown())
+            extractors = {name: dict(self.origins.get(name, {})) for name in self.images.extractors}
+            found["fidelity"]["extractors"] = extractors
+            seen_by = self.images.perceptual.title
+            found["fidelity"]["lpips_network"] = {"title": seen_by, **self.origins.get(seen_by, {})}
         if self.alignments:
             reports = [one.report() for one in self.alignments]
             found["alignment"] = {str(one.model["title"]): one.to_dict() for one in reports}
-            text += [one.to_markdown() for one in reports]
         if self.audit is not None:
             found["memorisation"] = self.audit.to_dict()
-            text.append(self.audit.to_markdown())
-        return text
 
 
 def plan_look(
@@ -144,12 +139,13 @@ def plan_look(
     """
     from synthaug.evaluation.alignment_survey import AlignmentSurvey
     from synthaug.evaluation.anatomy_survey import AnatomySurvey, real_anatomies
-    from synthaug.evaluation.fidelity import Appearance, RealAppearances
+    from synthaug.evaluation.fidelity import Appearance, ImageLook, RealAppearances, size_at_2mm
     from synthaug.evaluation.memorisation import MemorisationAudit
     from synthaug.evaluation.offline_extractors import offline_extractors
+    from synthaug.evaluation.perceptual_maps import PerceptualMaps
     from synthaug.evaluation.real_cases import read_real_cases
     from synthaug.evaluation.seen_cases import seen_and_unseen
-    from synthaug.evaluation.trained_extractors import trained_extractors
+    from synthaug.evaluation.trained_extractors import LEARNED_LPIPS, trained_extractors
     from synthaug.networks.precision import choose_device
     from synthaug.reports.evaluation_page import SeenPairs
 
@@ -163,8 +159,10 @@ def plan_look(
     cases = seen_and_unseen(real_folders, scheme, mapping, fitted_on, grid) if wishes.memorisation else None
     trained, origins = trained_extractors(wishes.extractors, choose_device(wishes.device))
     extractors = {**offline_extractors(), **trained} if wishes.fidelity else {}
+    perceptual = PerceptualMaps.within(size_at_2mm(grid), dict(wishes.extractors).get(LEARNED_LPIPS))
+    images = ImageLook(scheme, grid, extractors, perceptual)
     appearances = tuple(
-        Appearance.of(one.identifier, one.image, one.label, one.affine, scheme, grid, extractors)
+        Appearance.of(one.identifier, one.image, one.label, one.affine, images)
         for one in (read_real_cases(real_folders, scheme, mapping) if wishes.fidelity else ())
         if one.image is not None
     )
@@ -174,7 +172,7 @@ def plan_look(
         survey = AnatomySurvey(scheme, real) if wishes.anatomy else None
         audit = MemorisationAudit(scheme, *cases) if cases else None
         alignments = [one.begin(structure) for one in surveys]
-        return PairLook(scheme, grid, survey, audit, real_images, extractors, origins, alignments, seen)
+        return PairLook(scheme, grid, survey, audit, real_images, images, origins, alignments, seen)
 
     begin(SeenPairs(), None)
     return begin

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from synthaug.cli.verbosity import JsonOption, print_json
+
 
 def report(
     run: Annotated[Path, typer.Argument(help="Output folder of a fold (nnUNet_results/.../fold_0), or its metrics.")],
@@ -14,6 +16,7 @@ def report(
         Path | None,
         typer.Option(help="Folder for synthaug_report.html, .md and .png; by default they lie beside the metrics."),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show, epoch by epoch, what a training drew: shares, volumes against the schedule, reuse, age, waiting.
 
@@ -29,6 +32,10 @@ def report(
     replace_file(folder / "synthaug_report.md", text.encode())
     found.draw(folder / "synthaug_report.png")
     found.to_page(run).write(folder / "synthaug_report.html")
+    picture, page = folder / "synthaug_report.png", folder / "synthaug_report.html"
+    if as_json:
+        print_json({"run": str(run), "picture": str(picture), "page": str(page), "epochs": list(found.epochs)})
+        return
     typer.echo(text)
-    typer.echo(f"picture: {folder / 'synthaug_report.png'}")
-    typer.echo(f"page, with all of it: {folder / 'synthaug_report.html'}")
+    typer.echo(f"picture: {picture}")
+    typer.echo(f"page, with all of it: {page}")

@@ -5,14 +5,14 @@ Label maps of the user's own are :mod:`synthaug.cli.sample_labels`.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from synthaug.cli.completion import SCHEDULES, complete_dataset, complete_mapping, one_of
 from synthaug.cli.generator_options import (
     DEFAULT_FOLD,
     DEFAULT_GENERATOR,
@@ -29,9 +29,11 @@ from synthaug.cli.generator_options import (
     open_generator,
     sampling_options,
 )
+from synthaug.cli.remake import remake_from
 from synthaug.cli.sample_files import finish_folder, refuse_other_pairs, write_labels, write_pair
 from synthaug.cli.sample_labels import print_table as print_labels_table
-from synthaug.cli.sample_labels import refuse_with_labels, sample_for_labels
+from synthaug.cli.sample_labels import sample_for_labels
+from synthaug.cli.verbosity import JsonOption, print_json
 from synthaug.errors import ConfigurationError, SynthAugError
 
 if TYPE_CHECKING:
@@ -53,7 +55,9 @@ class SampleRequest:
 
 
 def sample(
-    out: Annotated[Path, typer.Option(help="Folder for the files; made if it is not there.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the files; made if it is not there.", show_default=False)
+    ] = None,
     generator: GeneratorOption = DEFAULT_GENERATOR,
     target: Annotated[
         list[str] | None,
@@ -61,7 +65,10 @@ def sample(
     ] = None,
     schedule: Annotated[
         str | None,
-        typer.Option(help="Instead of --target: uniform:20:120, log-uniform:8:120, normal:40:10, or a JSON file."),
+        typer.Option(
+            help="Instead of --target: uniform:20:120, log-uniform:8:120, normal:40:10, or a JSON file.",
+            autocompletion=one_of(SCHEDULES),
+        ),
     ] = None,
     num: Annotated[int, typer.Option(min=1, help="Number of pairs; with --labels, for each label map.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same pairs.")] = 0,
@@ -83,8 +90,11 @@ def sample(
     mapping: Annotated[
         str | None,
         typer.Option(
+            "--mapping",
+            "--label-mapping",
             help="For --labels: mapping to the generator's structures, a shipped name or a JSON file; with --dataset "
-            "also {label: structure}."
+            "also {label: structure}.",
+            autocompletion=complete_mapping,
         ),
     ] = None,
     dataset: Annotated[
@@ -92,7 +102,8 @@ def sample(
         typer.Option(
             help="nnU-Net dataset (number or name). For counterfactual and domain-randomization: whose training cases "
             "they draw from. For "
-            "--labels: whose labels they have."
+            "--labels: whose labels they have.",
+            autocompletion=complete_dataset,
         ),
     ] = None,
     fold: FoldOption = DEFAULT_FOLD,
@@ -102,11 +113,18 @@ def sample(
     ] = None,
     cases: CasesOption = None,
     scheme: SchemeOption = DEFAULT_SCHEME,
+    from_provenance: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Make the case of a provenance again, compare it bit for bit, and write it if --out is given.",
+        ),
+    ] = None,
     check: Annotated[
         bool,
         typer.Option("--check/--no-check", help="Replace pairs that fail quality control."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a few pairs as NIfTI files, with a preview picture; with --labels, images for your own label maps.
 
@@ -119,11 +137,45 @@ def sample(
 
     Example: synthaug sample --generator ventricles-t1-1mm --target ventricles=40 --num 2 --seed 7 --out pairs
 
+    With --from-provenance, the generator, its options, volumes and seed are those of the file: a NAME_provenance.json
+    of this command, or cases/NAME/provenance.json of a cache. Exit code 1 where the pair does not come out the same.
+
     Example: synthaug sample --labels 'maps/*.nii.gz' --mapping freesurfer-to-ventricles-t1 --out pairs
     """
     options = sampling_options(option, steps=steps, guidance_scale=guidance_scale, tolerance=tolerance)
+    drawn_from = [*([",".join(map(str, case))] if case else []), *(cases or [])]
+    if from_provenance is not None:
+        _refuse_beside(
+            "--from-provenance, which says what is made; leave it out",
+            {
+                "--target": bool(target),
+                "--schedule": schedule is not None,
+                "--num": num != 1,
+                "--seed": seed != 0,
+                "--extrapolate": extrapolate,
+                "--labels": bool(labels),
+                "--mapping": mapping is not None,
+                "--check": check,
+            },
+        )
+        remake_from(
+            from_provenance,
+            out,
+            generator=generator,
+            options=options,
+            device=device,
+            dataset=dataset,
+            fold=fold,
+            cases=drawn_from,
+            scheme=scheme,
+            as_json=as_json,
+        )
+        return
+    if out is None:
+        raise ConfigurationError("--out: is missing; name a folder for the files, see `synthaug sample --help`")
     if labels:
-        refuse_with_labels(
+        _refuse_beside(
+            "--labels, whose label maps are taken as they are; leave one of the two out",
             {
                 "--target": bool(target),
                 "--schedule": schedule is not None,
@@ -135,7 +187,7 @@ def sample(
                 "--case": case is not None,
                 "--cases": bool(cases),
                 "--scheme": scheme != DEFAULT_SCHEME,
-            }
+            },
         )
         facts = sample_for_labels(
             labels,
@@ -160,11 +212,26 @@ def sample(
         device=device,
         dataset=dataset,
         fold=fold,
-        cases=[*([",".join(map(str, case))] if case else []), *(cases or [])],
+        cases=drawn_from,
         scheme=scheme,
     )
     requests = plan_requests(opened, targets_ml, schedule, num=num, seed=seed, extrapolate=extrapolate)
     _show(write_samples(opened, requests, out, check=check, quiet=as_json), _print_table, as_json=as_json)
+
+
+def _refuse_beside(other: str, options: Mapping[str, bool]) -> None:
+    """Refuse options that another one settles.
+
+    Args:
+        other: the option that settles them, why, and what to do.
+        options: whether each was given.
+
+    Raises:
+        ConfigurationError: names the first that was.
+    """
+    for name, given in options.items():
+        if given:
+            raise ConfigurationError(f"{name}: does not go with {other}")
 
 
 def parse_targets(texts: Sequence[str]) -> dict[str, float]:
@@ -202,10 +269,7 @@ def plan_requests(
     Raises:
         SynthAugError: neither or both of targets and schedule, an unknown structure, or a volume out of bounds.
     """
-    import numpy as np
-
-    from synthaug.conditions import Condition
-    from synthaug.precomputing.requests import request_seed
+    from synthaug.precomputing.requests import draw_conditions
     from synthaug.schedules import parse_schedule
 
     if bool(targets_ml) == (schedule is not None):
@@ -214,17 +278,12 @@ def plan_requests(
             f"--target and --schedule: give one of them, for example --target {name}={(low * high) ** 0.5:.3g}"
         )
     volumes = None if schedule is None else parse_schedule(schedule)
-    requests = []
-    for i in range(num):
-        rng = np.random.default_rng([seed, i])
-        wanted = targets_ml if volumes is None else {volumes.structure: volumes.draw((i + 0.5) / num, rng)}
-        for name in wanted:
-            generator.scheme.resolve(name)
-        condition = Condition(wanted, extrapolate=extrapolate)
-        generator.bounds.check(condition)
-        # drawn as `synthaug precompute` draws: pair i of a seed is the cache's first attempt at its case i
-        requests.append(SampleRequest(f"{generator.name}_seed{seed}_{i:03d}", condition, request_seed(seed, i)))
-    return requests
+    # drawn as `synthaug precompute` draws: pair i of a seed is the cache's first attempt at its case i
+    drawn = draw_conditions(generator, volumes, num=num, seed=seed, extrapolate=extrapolate, targets_ml=targets_ml)
+    return [
+        SampleRequest(f"{generator.name}_seed{seed}_{index:03d}", condition, own_seed)
+        for index, (condition, own_seed) in enumerate(drawn)
+    ]
 
 
 def write_samples(
@@ -244,6 +303,7 @@ def write_samples(
             attempt at a pair passed the checks.
     """
     from synthaug.cli.progress import track
+    from synthaug.generators.recipe import unrecorded_recipe
     from synthaug.quality import generate_checked
 
     expected = {
@@ -266,7 +326,8 @@ def write_samples(
             pair = checked.pair
         else:
             (pair,) = generator.generate([request.condition], [request.seed])
-        paths = write_pair(out, request.name, pair)
+        record = {"condition": request.condition.to_dict(), **unrecorded_recipe(generator, pair)}
+        paths = write_pair(out, request.name, pair, request=record)
         pairs[request.name] = pair
         facts.append(
             {
@@ -281,7 +342,7 @@ def write_samples(
 
 def _show(facts: dict[str, Any], print_table: Callable[[dict[str, Any]], None], *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(facts, indent=1))
+        print_json(facts)
     else:
         print_table(facts)
 

@@ -17,13 +17,21 @@ if TYPE_CHECKING:
     from synthaug.volumes import LabeledVolume
 
 
-def write_pair(out: Path, name: str, pair: LabeledVolume, *, stored_affine: np.ndarray | None = None) -> dict[str, str]:
+def write_pair(
+    out: Path,
+    name: str,
+    pair: LabeledVolume,
+    *,
+    request: Mapping[str, Any] | None = None,
+    stored_affine: np.ndarray | None = None,
+) -> dict[str, str]:
     """Write image, label map and provenance of a pair.
 
     Args:
         out: folder for the files.
         name: their common beginning.
         pair: what to write.
+        request: what was asked for, for the record.
         stored_affine: voxel-to-mm matrix of the file whose voxel order the two are to have; None: that of the pair.
 
     Returns:
@@ -31,6 +39,7 @@ def write_pair(out: Path, name: str, pair: LabeledVolume, *, stored_affine: np.n
     """
     from synthaug.files.atomic import replace_file
     from synthaug.files.canonical_json import canonical_json
+    from synthaug.precomputing.remaking import recorded_arrays
     from synthaug.volumes import write_image, write_label
     from synthaug.volumes.voxel_order import to_voxel_order
 
@@ -39,7 +48,8 @@ def write_pair(out: Path, name: str, pair: LabeledVolume, *, stored_affine: np.n
     write_image(paths["image"], to_voxel_order(pair.image, affine), affine)
     write_label(paths["label"], to_voxel_order(pair.label, affine), affine)
     paths["provenance"] = provenance_path(out, name)
-    replace_file(paths["provenance"], canonical_json(pair.provenance).encode())
+    content = {**pair.provenance, **({} if request is None else {"request": dict(request)}), **recorded_arrays(pair)}
+    replace_file(paths["provenance"], canonical_json(content).encode())
     return {kind: str(path) for kind, path in paths.items()}
 
 
@@ -59,14 +69,16 @@ def refuse_other_pairs(out: Path, requests: Mapping[str, Mapping[str, Any]], wha
     Raises:
         ConfigurationError: a pair of the same name was made by another request.
     """
+    from synthaug.files.json_object import read_json_object
+
     for name, expected in requests.items():
         path = provenance_path(out, name)
         if not path.exists():
             continue
         try:
-            made = json.loads(path.read_text())
+            made = read_json_object(path)
             same = all(made[key] == value for key, value in expected.items())
-        except (ValueError, KeyError, TypeError):
+        except (ConfigurationError, KeyError):
             same = False
         if not same:
             raise ConfigurationError(f"{path}: is of a pair with {what}; give another --out or --seed")
@@ -107,16 +119,14 @@ def write_labels(out: Path, scheme: LabelScheme) -> Path:
         ConfigurationError: the folder holds pairs of another label scheme.
     """
     from synthaug.files.atomic import replace_file
+    from synthaug.files.json_object import read_json_object
 
     path = out / "labels.json"
-    content = {
-        "structures": {name: scheme.id_of(name) for name in scheme.names},
-        "groups": {name: list(members) for name, members in scheme.groups.items()},
-    }
+    content = scheme.structures_and_groups()
     if path.exists():
         try:
-            existing = json.loads(path.read_text())
-        except ValueError:
+            existing = read_json_object(path)
+        except ConfigurationError:
             existing = None
         if existing != content:
             raise ConfigurationError(

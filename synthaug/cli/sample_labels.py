@@ -47,22 +47,6 @@ class LabelRequest:
     seeds: Mapping[str, int]
 
 
-def refuse_with_labels(options: Mapping[str, bool]) -> None:
-    """Refuse options that say how label maps are drawn, or which.
-
-    Args:
-        options: whether each was given.
-
-    Raises:
-        ConfigurationError: names the first that was.
-    """
-    for name, given in options.items():
-        if given:
-            raise ConfigurationError(
-                f"{name}: does not go with --labels, whose label maps are taken as they are; leave one of the two out"
-            )
-
-
 def sample_for_labels(
     labels: Sequence[str],
     out: Path,

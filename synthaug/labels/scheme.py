@@ -125,6 +125,13 @@ class LabelScheme:
             mirrored[self.ignore_id] = self.ignore_id
         return mirrored
 
+    def structures_and_groups(self) -> dict[str, Any]:
+        """``{"structures": {name: id}, "groups": {group: [names]}}``, which ``labels.json`` beside label maps holds."""
+        return {
+            "structures": {name: self.id_of(name) for name in self.names},
+            "groups": {group: list(names) for group, names in self.groups.items()},
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form; `from_dict` reads it back."""
         structures: list[dict[str, Any]] = []
@@ -206,6 +213,8 @@ def as_scheme(value: LabelScheme | Mapping[str, Any] | str | Path) -> LabelSchem
     """A scheme from itself, its dictionary, its shipped name or its file."""
     if isinstance(value, LabelScheme):
         return value
+    if not isinstance(value, (Mapping, str, Path)):
+        raise LabelError(f"label scheme {value!r}: allowed are an object of its structures, a shipped name, or a path")
     return LabelScheme.from_dict(value) if isinstance(value, Mapping) else LabelScheme.load(value)
 
 

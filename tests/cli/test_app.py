@@ -22,7 +22,7 @@ def run_raising(error: BaseException) -> int:
         raise error
 
     one = typer.Typer()
-    one.command()(app.one_line_errors(command))
+    one.command()(app.as_command(command))
     with pytest.raises(SystemExit) as stop:
         one(args=[])
     return int(stop.value.code or 0)
@@ -91,7 +91,7 @@ def test_a_file_where_a_folder_is_needed_is_named(tmp_path: Path, capsys: pytest
         ("precompute --seed -1", "--seed -1: "),
         ("precompute --ratio abc", "--ratio abc: "),
         ("sample --num=-1 --out o", "--num -1: "),
-        ("sample", "--out: is missing; see `synthaug sample --help`"),
+        ("sample", "--out: is missing; name a folder for the files, see `synthaug sample --help`"),
         ("cache info", "CACHE: is missing"),
         ("sample --nmu 2 --out o", "--nmu"),
         ("cache nope", "nope"),
@@ -135,7 +135,7 @@ def test_an_interrupt_says_how_to_continue(capsys: pytest.CaptureFixture[str]) -
 
 def test_a_defect_keeps_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError):
-        app.one_line_errors(lambda: 1 / 0)()
+        app.as_command(lambda: 1 / 0)()
 
 
 def test_an_unknown_command_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

@@ -124,7 +124,7 @@ def test_a_round_trip_of_a_dataset_with_other_labels_is_refused(
     (tmp_path / "dataset.json").write_text(json.dumps(described))
     arguments = ["--generator", str(weights), "--device", "cpu", "--round-trip", str(tmp_path)]
     assert run(["evaluate", *arguments, "--out", str(tmp_path / "out")]) == 2
-    assert "--label-mapping" in capsys.readouterr().err
+    assert "--mapping" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -142,7 +142,7 @@ def test_a_round_trip_of_a_dataset_with_other_labels_is_refused(
         (["--round-trip", ".", "--schedule", "uniform:20:40"], "--schedule: changes nothing here; give --control N"),
         (["--round-trip", ".", "--seed", "1"], "--seed: changes nothing here; give --control N"),
         (["--round-trip", ".", "--extrapolate"], "--extrapolate: changes nothing here"),
-        (["--control", "2", "--label-mapping", "x"], "--label-mapping: changes nothing here"),
+        (["--control", "2", "--label-mapping", "x"], "--mapping: changes nothing here"),
         (["--control", "2", "--schedule", "uniform:9:12", "--schedule", "uniform:9:20"], "each structure once"),
     ],
 )

@@ -60,6 +60,23 @@ def test_a_trained_extractor_stands_beside_those_that_ship(tmp_path: Path, real:
         assert shown in page.text
 
 
+def test_weights_of_alexnet_make_lpips_the_published_one(tmp_path: Path, real: Path) -> None:
+    from torchvision.models import alexnet
+
+    torch.manual_seed(0)
+    weights = tmp_path / "alexnet.pth"
+    torch.save(alexnet(weights=None).state_dict(), weights)
+    asked = ("--generator", STAND_IN, "--control", 2, "--real", real, "--fidelity")
+    _, facts, text = evaluated(tmp_path / "out", *asked, "--extractor", f"alexnet={weights}")
+    found = facts["control"]["ventricles"]["fidelity"]
+    assert found["lpips_network"] == {
+        "title": "AlexNet", "name": "alexnet", "file": str(weights), "sha256": file_sha256(weights)
+    }  # fmt: skip
+    assert found["lpips"]["samples"] > 0
+    assert list(found["frechet_distance"]) == ["random convolutions", "image autoencoder"]
+    assert "| LPIPS (AlexNet) between two images |" in text
+
+
 def test_without_the_option_the_extractors_are_the_two_that_ship(tmp_path: Path, real: Path) -> None:
     asked = ("--generator", STAND_IN, "--control", 2, "--real", real, "--fidelity")
     _, facts, _ = evaluated(tmp_path / "out", *asked)

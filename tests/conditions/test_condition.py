@@ -2,7 +2,7 @@ import json
 import pickle
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthaug.conditions import Condition, VolumeBounds
@@ -11,6 +11,7 @@ from synthaug.errors import BoundsError, ConfigurationError
 TARGETS = st.dictionaries(st.text('ab_=;:", ', max_size=8), st.floats(0, 1e4), max_size=4)
 
 
+@settings(deadline=None)
 @given(TARGETS, st.booleans())
 def test_a_condition_survives_json_and_pickle(targets: dict[str, float], extrapolate: bool) -> None:
     condition = Condition(targets, extrapolate)
@@ -18,6 +19,7 @@ def test_a_condition_survives_json_and_pickle(targets: dict[str, float], extrapo
     assert pickle.loads(pickle.dumps(condition)) == condition
 
 
+@settings(deadline=None)
 @given(TARGETS)
 def test_the_key_does_not_depend_on_order(targets: dict[str, float]) -> None:
     turned = Condition(dict(reversed(targets.items())))
@@ -25,6 +27,7 @@ def test_the_key_does_not_depend_on_order(targets: dict[str, float]) -> None:
     assert hash(Condition(targets)) == hash(turned)
 
 
+@settings(deadline=None)
 @given(TARGETS, TARGETS)
 def test_keys_are_equal_only_where_targets_are(one: dict[str, float], other: dict[str, float]) -> None:
     assert (Condition(one).key() == Condition(other).key()) == (one == other)

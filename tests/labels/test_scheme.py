@@ -33,6 +33,13 @@ def test_names_ids_and_classes_are_in_scheme_order(scheme: LabelScheme) -> None:
     assert scheme.resolve("left") == (3,)
 
 
+def test_structures_and_groups_are_named_with_what_they_hold(scheme: LabelScheme) -> None:
+    assert scheme.structures_and_groups() == {
+        "structures": {"left": 3, "right": 1, "middle": 7},
+        "groups": {"sides": ["left", "right"]},
+    }
+
+
 def test_an_unknown_name_lists_all_names_and_the_nearest(scheme: LabelScheme) -> None:
     with pytest.raises(LabelError, match=r"'midle' \(did you mean 'middle'\?\).*left, right, middle.*sides"):
         scheme.resolve("midle")
