@@ -6,10 +6,10 @@ STAMP  := $(VENV)/installed
 DATA   ?=
 OUT    ?= demo-output
 
-.PHONY: help setup demo test lint bench pretrain clean
+.PHONY: help setup demo test lint bench pretrain release-check matrix clean
 
 help:  ## what there is
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):[^#]*## ?/  make \1\t/' | expand -t 20
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## ?/  make \1\t/' | expand -t 20
 
 setup: $(STAMP)  ## environment with everything that demo, tests and benchmarks need
 
@@ -30,6 +30,10 @@ lint: setup  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+.PHONY: docs
+docs: setup  ## the documentation's site, in site/; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 bench: setup  ## the benchmarks that need nothing but the shipped weights
 	@# the others need data sets, caches or weights: see their first lines
 	@set -e; for script in $(addprefix benchmarks/,import_time.py sample_speed.py sampler_sweep.py live_chaos.py); do echo "== $$script"; $(BIN)/python $$script; done
@@ -37,5 +41,12 @@ bench: setup  ## the benchmarks that need nothing but the shipped weights
 pretrain: setup  ## train pretrained/ventricles-t1-1mm anew (see its README for data and recipe)
 	bash pretrained/ventricles-t1-1mm/train.sh
 
+release-check:  ## build sdist and wheel, install the wheel alone, use it (BORROW=1: with the libraries of this environment)
+	PYTHON=$(if $(BORROW),$(BIN)/python,$(PYTHON)) bash .ci/release-check $(if $(BORROW),--borrow)
+
+matrix:  ## Python 3.10 to 3.13 with the small libraries, then nnU-Net 2.6 to the newest with the trainer's tests
+	bash .ci/matrix
+	PYTHON=$(BIN)/python bash .ci/matrix --nnunet
+
 clean:  ## remove what demo and tests wrote; the environment stays
-	rm -rf $(OUT) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(OUT) site .pytest_cache .mypy_cache .ruff_cache

@@ -1,9 +1,9 @@
 """Mix synthetic pairs into a plain torch data set of (image, label) tensors, made by a generator while training waits.
 
     python examples/plain_torch.py
-    python examples/plain_torch.py --cache CACHE --steps 200
+    python examples/plain_torch.py --data nnUNet_raw/Dataset501_Malf --cache CACHE --steps 200
 
-The real data set here is made of stand-ins; yours is any map-style data set that returns a pair (image, label).
+The real data set is any map-style data set that returns a pair (image, label).
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from synthaug import SynthAugment
+from synthaug.demo.example_cases import nnunet_files
 from synthaug.demo.stand_ins import FIRST_SEED, make_stand_in
 from synthaug.generators.protocol import PairGenerator
+from synthaug.labels import LabelScheme, propose_mapping
 from synthaug.precomputing import load_named_generator
 from synthaug.schedules import parse_schedule
 from synthaug.sources import GeneratorSource
-from synthaug.volumes import LabeledVolume
+from synthaug.volumes import LabeledVolume, read_pair
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 
@@ -41,6 +43,18 @@ class RealPairs(Dataset[Pair]):
         return normalise(torch.from_numpy(case.image)), torch.from_numpy(case.label)[None].long()
 
 
+def real_cases(data: Path | None, generator: PairGenerator) -> list[LabeledVolume]:
+    """Cases of a raw nnU-Net data set with the generator's channels, or stand-ins for them."""
+    if data is None:
+        print("no --data: stand-ins for real cases; no figure below says anything about patients")
+        return [make_stand_in(generator, FIRST_SEED + number) for number in range(3)]
+    scheme = LabelScheme.from_nnunet(data / "dataset.json")
+    images = [
+        (one["image"] if isinstance(one["image"], list) else [one["image"]], one["label"]) for one in nnunet_files(data)
+    ]
+    return [read_pair(image, label, scheme, generator.channels) for image, label in images]
+
+
 def normalise(image: torch.Tensor) -> torch.Tensor:
     """Z-score of the voxels that are not background."""
     inside = image != 0
@@ -57,6 +71,7 @@ def like_real(sample: dict[str, torch.Tensor], shape: tuple[int, ...]) -> dict[s
 def main() -> None:
     """Train a tiny network for a few steps."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="raw nnU-Net data set folder; default: stand-ins are made")
     parser.add_argument("--cache", type=Path, help="draw from this cache instead of generating while training")
     parser.add_argument("--generator", default="ventricles-t1-1mm")
     parser.add_argument("--steps", type=int, default=20)
@@ -65,18 +80,24 @@ def main() -> None:
     torch.manual_seed(0)
 
     generator: PairGenerator = load_named_generator(arguments.generator)
-    real = RealPairs([make_stand_in(generator, FIRST_SEED + number) for number in range(3)])
-    shape = real.cases[0].label.shape
-    print(f"{len(real)} stand-ins of {shape} voxels; no figure below says anything about patients")
+    cases = real_cases(arguments.data, generator)
+    real, scheme, shape = RealPairs(cases), cases[0].scheme, cases[0].label.shape
+    print(f"{len(real)} cases, the first of {shape} voxels")
 
     source = arguments.cache or GeneratorSource(
         generator, parse_schedule("uniform:20:120"), distinct=arguments.distinct, capacity=arguments.distinct
     )
-    mixed = SynthAugment(real, source, ratio=0.5, transform=lambda sample: like_real(sample, shape), epochs=10)
+    mixed = SynthAugment(
+        real,
+        source,
+        ratio=0.5,
+        transform=lambda sample: like_real(sample, shape),
+        mapping=propose_mapping(generator.scheme, scheme),
+    )
 
     network = nn.Sequential(
         nn.Conv3d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv3d(16, 16, 3, padding=1), nn.ReLU(),
-        nn.Conv3d(16, generator.scheme.num_classes, 1),
+        nn.Conv3d(16, scheme.num_classes, 1),
     )  # fmt: skip
     optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
     done = 0
