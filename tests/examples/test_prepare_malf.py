@@ -34,6 +34,7 @@ def test_a_dataset_with_ventricles_apart_and_enlarged_ones_held_out(
     assert dataset.channels == ("T1",)
     assert len(dataset.scheme.names) == 13
     assert dataset.split(0) == (["malf_1000", "malf_1001"], ["malf_1116"])
+    assert dataset.split(5) == (["malf_1001"], ["malf_1000", "malf_1116"])
     case = dataset.cases["malf_1116"]
     pair = read_pair(case.images, case.label, dataset.scheme, ("T1",))
     assert pair.volumes_ml()["ventricles"] == pytest.approx(43.3, abs=0.1)  # as subjects.tsv says
