@@ -19,12 +19,12 @@ from synthaug.cli.generator_options import (
     DeviceOption,
     FoldOption,
     FurtherOption,
+    GeneratorChoice,
     GeneratorOption,
     GuidanceOption,
     SchemeOption,
     StepsOption,
     ToleranceOption,
-    open_generator,
     sampling_options,
 )
 from synthaug.cli.verbosity import JsonOption, is_quiet, print_json
@@ -189,15 +189,8 @@ def evaluate(
     if generated is not None:
         parts.add_cache(generated)
     if control is not None or round_trip is not None:
-        opened = open_generator(
-            generator,
-            sampling_options(option, steps=steps, guidance_scale=guidance_scale, tolerance=tolerance),
-            device=device,
-            dataset=dataset,
-            fold=fold,
-            cases=cases,
-            scheme=scheme,
-        )
+        options = sampling_options(option, steps=steps, guidance_scale=guidance_scale, tolerance=tolerance)
+        opened = GeneratorChoice(generator, options, device, dataset, fold, cases or (), scheme).open()
         plan = ControlPlan(control, seed or 0, extrapolate) if control is not None else None
         _add_generator(parts, opened, schedules, plan, round_trip)
     text = parts.write()

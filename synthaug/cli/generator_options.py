@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -147,19 +148,11 @@ def sampling_options(
     return SamplingOptions(options, given_as)
 
 
-def open_generator(
-    name: str,
-    options: Mapping[str, Any],
-    *,
-    device: str = "auto",
-    dataset: str | None = None,
-    fold: str = DEFAULT_FOLD,
-    cases: Sequence[str] | None = None,
-    scheme: str = DEFAULT_SCHEME,
-) -> PairGenerator:
-    """Load the generator that the command line describes.
+@dataclass(frozen=True)
+class GeneratorChoice:
+    """The generator that the command line describes.
 
-    Args:
+    Attributes:
         name: a shipped generator, a folder of weights, or ``python:MODULE:FACTORY``.
         options: of the generator, from :func:`sampling_options`.
         device: auto, cpu, cuda or cuda:N.
@@ -167,41 +160,57 @@ def open_generator(
         fold: of the dataset.
         cases: ``IMAGE,LABEL`` texts; instead of a dataset.
         scheme: of the label maps of ``cases``.
-
-    Raises:
-        SynthAugError: no such generator, dataset, fold or file, or options that exclude each other.
     """
-    from synthaug.precomputing.factory import load_named_generator
 
-    drawn_from: dict[str, Any] = {}
-    if dataset is not None and cases:
-        raise ConfigurationError("--dataset and --cases: both name the cases to draw from; give one of them")
-    if fold != DEFAULT_FOLD and dataset is None:
-        raise ConfigurationError(f"--fold {fold}: is of a dataset; give --dataset too, or leave --fold out")
-    if scheme != DEFAULT_SCHEME and not cases:
-        raise ConfigurationError(
-            f"--scheme {scheme}: is of the label maps of --cases; give --cases too, or leave it out"
-        )
-    if dataset is not None:
-        from synthaug.integrations.nnunet.prepare import training_case_paths
+    name: str = DEFAULT_GENERATOR
+    options: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "auto"
+    dataset: str | None = None
+    fold: str = DEFAULT_FOLD
+    cases: Sequence[str] = ()
+    scheme: str = DEFAULT_SCHEME
 
-        case_scheme, channels, paths = training_case_paths(dataset, fold)
-        drawn_from = {"cases": paths, "scheme": case_scheme, "channels": channels}
-    elif cases:
-        from synthaug.labels import LabelScheme
+    def open(self) -> PairGenerator:
+        """Load it.
 
-        paths = [parse_case(text) for text in cases]
-        drawn_from = {"cases": paths, "scheme": LabelScheme.load(scheme), "channels": ("T1",)}
-    for key in drawn_from:
-        if key in options:
-            raise ConfigurationError(f"--option {key}={options[key]}: the cases have their own; leave it out")
-    try:
-        generator = load_named_generator(name, device=device, **drawn_from, **options)
-    except ConfigurationError as error:
-        raise _in_the_users_words(error, options) from None
-    if is_verbose():
-        _describe(generator, name)
-    return generator
+        Raises:
+            SynthAugError: no such generator, dataset, fold or file, or options that exclude each other.
+        """
+        from synthaug.precomputing.factory import load_named_generator
+
+        drawn_from = self._drawn_from()
+        for key in drawn_from:
+            if key in self.options:
+                raise ConfigurationError(f"--option {key}={self.options[key]}: the cases have their own; leave it out")
+        try:
+            generator = load_named_generator(self.name, device=self.device, **drawn_from, **self.options)
+        except ConfigurationError as error:
+            raise _in_the_users_words(error, self.options) from None
+        if is_verbose():
+            _describe(generator, self.name)
+        return generator
+
+    def _drawn_from(self) -> dict[str, Any]:
+        """The real pairs that the generator changes, as its options."""
+        if self.dataset is not None and self.cases:
+            raise ConfigurationError("--dataset and --cases: both name the cases to draw from; give one of them")
+        if self.fold != DEFAULT_FOLD and self.dataset is None:
+            raise ConfigurationError(f"--fold {self.fold}: is of a dataset; give --dataset too, or leave --fold out")
+        if self.scheme != DEFAULT_SCHEME and not self.cases:
+            raise ConfigurationError(
+                f"--scheme {self.scheme}: is of the label maps of --cases; give --cases too, or leave it out"
+            )
+        if self.dataset is not None:
+            from synthaug.integrations.nnunet.prepare import training_case_paths
+
+            case_scheme, channels, paths = training_case_paths(self.dataset, self.fold)
+            return {"cases": paths, "scheme": case_scheme, "channels": channels}
+        if self.cases:
+            from synthaug.labels import LabelScheme
+
+            paths = [parse_case(text) for text in self.cases]
+            return {"cases": paths, "scheme": LabelScheme.load(self.scheme), "channels": ("T1",)}
+        return {}
 
 
 def _in_the_users_words(error: ConfigurationError, options: Mapping[str, Any]) -> ConfigurationError:

@@ -15,12 +15,12 @@ from synthaug.cli.generator_options import (
     CasesOption,
     DeviceOption,
     FurtherOption,
+    GeneratorChoice,
     GeneratorOption,
     GuidanceOption,
     SchemeOption,
     StepsOption,
     ToleranceOption,
-    open_generator,
     sampling_options,
 )
 from synthaug.cli.label_table import read_label_table
@@ -179,15 +179,15 @@ def precompute(
     share = current_share(device)
     with sigterm_is_interrupt(), left_at_the_end():
         draws_from_dataset = draws_from_cases(generator, options) and not cases
-        opened = open_generator(
+        opened = GeneratorChoice(
             generator,
             options,
             device=share.device,
             dataset=dataset if draws_from_dataset else None,
             fold=fold or DEFAULT_FOLD if draws_from_dataset else DEFAULT_FOLD,
-            cases=cases,
+            cases=cases or (),
             scheme=scheme,
-        )
+        ).open()
         wanted_schedule = wanted_schedule or default_schedule(opened)
         _check_requests(opened, wanted_schedule, num, run_seed, extrapolate)
         if dataset is not None:

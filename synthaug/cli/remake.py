@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from synthaug.cli.generator_options import DEFAULT_FOLD, DEFAULT_GENERATOR, DEFAULT_SCHEME, open_generator
+from synthaug.cli.generator_options import DEFAULT_GENERATOR, GeneratorChoice
 from synthaug.cli.sample_files import finish_folder, refuse_other_pairs, write_labels, write_pair
 from synthaug.cli.verbosity import print_json
 from synthaug.errors import ConfigurationError
@@ -20,31 +20,14 @@ if TYPE_CHECKING:
 EXIT_DIFFERS = 1
 
 
-def remake_from(
-    path: Path,
-    out: Path | None,
-    *,
-    generator: str = DEFAULT_GENERATOR,
-    options: Mapping[str, Any] | None = None,
-    device: str = "auto",
-    dataset: str | None = None,
-    fold: str = DEFAULT_FOLD,
-    cases: Sequence[str] | None = None,
-    scheme: str = DEFAULT_SCHEME,
-    as_json: bool = False,
-) -> None:
+def remake_from(path: Path, out: Path | None, chosen: GeneratorChoice, *, as_json: bool = False) -> None:
     """Make a case once more, compare it, and print what came of it; exit code 1 where it is not the same.
 
     Args:
         path: its provenance.
         out: folder to write it to; None: it is compared alone.
-        generator: in place of the recorded one; the default stands for none given.
-        options: beside and in place of the recorded ones.
-        device: ``auto``: the kind of device that it was made on, if there is one.
-        dataset: whose training cases the generator drew from.
-        fold: of the dataset.
-        cases: files of real pairs that it drew from.
-        scheme: of their label maps.
+        chosen: what the command line says of the generator. The default name stands for the recorded generator, options
+            for those beside and in place of the recorded ones, device ``auto`` for the kind that it was made on.
         as_json: print the facts as JSON.
 
     Raises:
@@ -55,18 +38,14 @@ def remake_from(
     recorded = RecordedCase.read(path)
     if out is not None and out.resolve() == recorded.path.resolve().parent:
         raise ConfigurationError(f"--out {out}: is the folder of the case that is made again; give another folder")
-    is_given = generator != DEFAULT_GENERATOR
-    recorded.check_names(generator_given=is_given, options_given=options or {})
-    generator = generator if is_given else recorded.generator
-    opened = open_generator(
-        generator,
-        {**recorded.options, **(options or {})},
-        device=_device_for(recorded, device),
-        dataset=dataset,
-        fold=fold,
-        cases=cases,
-        scheme=scheme,
-    )
+    is_given = chosen.name != DEFAULT_GENERATOR
+    recorded.check_names(generator_given=is_given, options_given=chosen.options)
+    opened = replace(
+        chosen,
+        name=chosen.name if is_given else recorded.generator,
+        options={**recorded.options, **chosen.options},
+        device=_device_for(recorded, chosen.device),
+    ).open()
     if out is not None:
         expected = {"generator_sha256": opened.fingerprint, "seed": recorded.seed}
         refuse_other_pairs(out, {recorded.name: expected}, "another seed or another generator")

@@ -21,12 +21,12 @@ from synthaug.cli.generator_options import (
     DeviceOption,
     FoldOption,
     FurtherOption,
+    GeneratorChoice,
     GeneratorOption,
     GuidanceOption,
     SchemeOption,
     StepsOption,
     ToleranceOption,
-    open_generator,
     sampling_options,
 )
 from synthaug.cli.remake import remake_from
@@ -144,6 +144,7 @@ def sample(
     """
     options = sampling_options(option, steps=steps, guidance_scale=guidance_scale, tolerance=tolerance)
     drawn_from = [*([",".join(map(str, case))] if case else []), *(cases or [])]
+    chosen = GeneratorChoice(generator, options, device, dataset, fold, drawn_from, scheme)
     if from_provenance is not None:
         _refuse_beside(
             "--from-provenance, which says what is made; leave it out",
@@ -158,18 +159,7 @@ def sample(
                 "--check": check,
             },
         )
-        remake_from(
-            from_provenance,
-            out,
-            generator=generator,
-            options=options,
-            device=device,
-            dataset=dataset,
-            fold=fold,
-            cases=drawn_from,
-            scheme=scheme,
-            as_json=as_json,
-        )
+        remake_from(from_provenance, out, chosen, as_json=as_json)
         return
     if out is None:
         raise ConfigurationError("--out: is missing; name a folder for the files, see `synthaug sample --help`")
@@ -206,15 +196,7 @@ def sample(
     if mapping is not None:
         raise ConfigurationError(f"--mapping {mapping}: is of your own label maps; give --labels too, or leave it out")
     targets_ml = parse_targets(target or [])
-    opened = open_generator(
-        generator,
-        options,
-        device=device,
-        dataset=dataset,
-        fold=fold,
-        cases=drawn_from,
-        scheme=scheme,
-    )
+    opened = chosen.open()
     requests = plan_requests(opened, targets_ml, schedule, num=num, seed=seed, extrapolate=extrapolate)
     _show(write_samples(opened, requests, out, check=check, quiet=as_json), _print_table, as_json=as_json)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthaug.cli.generator_options import DEFAULT_GENERATOR, open_generator
+from synthaug.cli.generator_options import DEFAULT_GENERATOR, GeneratorChoice
 from synthaug.cli.own_label_maps import choose_mapping, find_label_maps, read_own_label
 from synthaug.cli.progress import track
 from synthaug.cli.sample_files import finish_folder, refuse_other_pairs, write_labels, write_pair
@@ -95,7 +95,7 @@ def open_image_generator(name: str, options: Mapping[str, Any], device: str) -> 
     from synthaug.generators.registry import draws_from_cases
 
     if not draws_from_cases(name, options):
-        generator = open_generator(name, options, device=device)
+        generator = GeneratorChoice(name, options, device).open()
         if isinstance(generator, ImageForLabelGenerator):
             return generator
     raise ConfigurationError(

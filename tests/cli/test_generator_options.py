@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from synthaug.cli.generator_options import open_generator, sampling_options
+from synthaug.cli.generator_options import GeneratorChoice, sampling_options
 from synthaug.errors import ConfigurationError
 
 
@@ -47,7 +47,7 @@ def test_errors_about_the_tolerance_name_it(tmp_path: Path) -> None:
         Path(file).touch()
     options = sampling_options(None, tolerance=0.1)
     with pytest.raises(ConfigurationError) as error:
-        open_generator("domain-randomization", options, cases=[case])
+        GeneratorChoice("domain-randomization", options, cases=[case]).open()
     assert str(error.value).startswith("--tolerance 0.1: domain-randomization has no such option")
     assert "volume_rounds" not in str(error.value)
 
@@ -59,4 +59,4 @@ def test_an_option_that_is_given_twice_is_named_as_it_was_given() -> None:
 
 def test_a_step_count_out_of_range_is_named_as_it_was_given() -> None:
     with pytest.raises(ConfigurationError, match=r"^--steps 100000: "):
-        open_generator("ventricles-t1-1mm", sampling_options(None, steps=100000), device="cpu")
+        GeneratorChoice("ventricles-t1-1mm", sampling_options(None, steps=100000), device="cpu").open()

@@ -155,10 +155,10 @@ def test_a_number_of_other_digits_is_no_number(raw: Path) -> None:
 
 
 def test_drawing_from_a_split_that_names_an_absent_case_is_a_mistake(raw: Path) -> None:
-    from synthaug.cli.generator_options import open_generator
+    from synthaug.cli.generator_options import GeneratorChoice
 
     dataset = NnunetDataset.find(7)
     dataset.preprocessed.mkdir(parents=True)
     (dataset.preprocessed / "splits_final.json").write_text(json.dumps([{"train": ["z"], "val": ["b"]}]))
     with pytest.raises(ConfigurationError, match="fold 0 names z"):
-        open_generator("counterfactual", {}, dataset="7")
+        GeneratorChoice("counterfactual", dataset="7").open()
