@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numbers
+import warnings
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+from torch import distributed as dist
 from torch.utils.data import IterableDataset
 
 from synthaug.errors import ConfigurationError
@@ -58,6 +60,16 @@ def check_countable(mix: MixSchedule, source: Any, epochs: int | None) -> None:
     if moving and hasattr(source, "set_epoch"):
         raise ConfigurationError(
             f"count_epochs: the {moving} moves, and a live source has to be told; call set_epoch instead"
+        )
+
+
+def warn_of_shared_items() -> None:
+    """Of several processes, each sees a part of the items in a pass: counted epochs fall behind, and nothing tells."""
+    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        warnings.warn(
+            f"count_epochs: {dist.get_world_size()} processes are at work; where a sampler shares the items out among "
+            "them, epochs are counted too slowly: call set_epoch(epoch) before each pass instead",
+            stacklevel=3,
         )
 
 

@@ -19,6 +19,7 @@ from synthaug.argument_checks import (
     check_progress_told,
     check_transformed,
     check_whole,
+    warn_of_shared_items,
     what_moves,
 )
 from synthaug.epoch_plan import EpochPlan
@@ -26,7 +27,7 @@ from synthaug.errors import ConfigurationError
 from synthaug.labels import LabelMapping
 from synthaug.leakage import check_leakage
 from synthaug.sample_form import SampleForm
-from synthaug.sample_transform import SampleTransform
+from synthaug.sample_transform import DATASET, SampleTransform
 from synthaug.schedules import MixSchedule, VolumeSchedule, parse_mix
 from synthaug.shared_progress import SharedProgress
 from synthaug.sources import Draw, Source, Stream, as_source, describe_draws
@@ -66,9 +67,10 @@ class SynthAugment(Dataset[Any]):
         seed: of all draws.
         epochs: length of the training; needed where ratio or volumes move with progress and ``set_epoch`` is not told
             the progress. Epoch e stands at (e + 0.5) / epochs.
-        count_epochs: for training loops that never call ``set_epoch``: each pass of a loader (or of ``for``) is an
-            epoch, item by item, whatever the workers. Indexing stays at the first epoch. For samplers that give each
-            item once a pass: with replacement, items that are given often run ahead of the others; call ``set_epoch``.
+        count_epochs: for training loops that never call ``set_epoch``: an item that is asked for again is in its next
+            epoch, whoever asks (a loader, ``for``, a dataset around this one), whatever the workers. For samplers that
+            give each item once a pass: with replacement items that are given often run ahead of the others, and
+            processes that share the items out each see a part of them; call ``set_epoch`` there.
         rank: of this process, where processes hold different real samples under the same indices.
         mapping: from the generator's labels to the dataset's.
         extras: for further keys of the real samples: a value, or a function of the pair.
@@ -119,6 +121,11 @@ class SynthAugment(Dataset[Any]):
             else check_leakage(self.source, held_out, keys=self.keys, allow_leakage=allow_leakage)
         )
         self.mix = ratio if isinstance(ratio, MixSchedule) else parse_mix(ratio)
+        if transform == DATASET and isinstance(dataset, SynthAugment):
+            raise ConfigurationError(
+                "transform is 'dataset', but the dataset is a SynthAugment, which has none of its own; give the "
+                "transform of the dataset in it"
+            )
         self.transform = None if transform is None else SampleTransform(transform, dataset, self.keys)
         self.mode = mode
         self.provenance_key = provenance_key
@@ -129,6 +136,7 @@ class SynthAugment(Dataset[Any]):
         self.count_epochs = bool(count_epochs)
         if self.count_epochs:
             check_countable(self.mix, self.source, self.epochs)
+            warn_of_shared_items()
         self.form = SampleForm(
             dataset[0] if example is None else example,
             self.keys,
@@ -163,11 +171,12 @@ class SynthAugment(Dataset[Any]):
         return self._real_length + self._appended
 
     def __getitem__(self, index: int) -> Any:
-        return self._item(self._index(index), self.epoch)
+        index = self._index(index)
+        return self._item(index, self._epoch_of_next(index))
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
-        """Samples of a batch; the loaders' way in, by which their passes are counted."""
-        return [self._item(self._index(index), self._epoch_of_next(self._index(index))) for index in indices]
+        """Samples of a batch: the loaders' way in."""
+        return [self[index] for index in indices]
 
     def __iter__(self) -> Iterator[Any]:
         epoch = self.place.epoch + self.place.begin_pass() if self.count_epochs else None
@@ -183,7 +192,7 @@ class SynthAugment(Dataset[Any]):
         return int(index) % length
 
     def _epoch_of_next(self, index: int) -> int:
-        """The epoch of an item that a loader asks for."""
+        """The epoch of an item that is asked for."""
         earlier = self.place.visit(index)
         if self.count_epochs:
             return self.place.epoch + earlier
@@ -194,7 +203,7 @@ class SynthAugment(Dataset[Any]):
                 "a second pass over the items of epoch 0: the same ones are synthetic, and their real cases are never "
                 "seen; call set_epoch(epoch) before each pass, or give count_epochs=True where the sampler gives each "
                 "item once a pass",
-                stacklevel=2,
+                stacklevel=3,
             )
         return self.epoch
 
@@ -309,7 +318,16 @@ class SynthAugment(Dataset[Any]):
         return {"epoch": self.epoch, "progress": self.place.progress, "seed": self.seed, "rank": self.rank}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Go on from a checkpoint.
+
+        Raises:
+            ConfigurationError: it is no ``state_dict`` of a SynthAugment.
+        """
+        missing = {"epoch", "progress", "seed", "rank"} - set(state)
+        if missing:
+            raise ConfigurationError(
+                f"state lacks {', '.join(sorted(missing))}; give what state_dict() of a SynthAugment returned"
+            )
         self.seed, self.rank = int(state["seed"]), int(state["rank"])
         self.set_epoch(int(state["epoch"]), state["progress"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from monai.data import DataLoader as MonaiDataLoader
 from monai.data import Dataset as MonaiDataset
 from monai.data import MetaTensor, list_data_collate
 from monai.transforms import Compose, NormalizeIntensityd, RandFlipd, RandSpatialCropSamplesd
-from torch.utils.data import DataLoader, WeightedRandomSampler
+from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
 
 from synthaug import SynthAugment
 from synthaug.epoch_plan import EpochPlan
@@ -287,6 +288,46 @@ def test_a_pass_is_counted_the_same_by_a_loader_and_by_for(cache: Path) -> None:
         list(DataLoader(loaded, batch_size=2, collate_fn=len))
     assert looped.epoch == loaded.epoch == 2
     assert looped.state_dict()["epoch"] == 2
+
+
+def one_by_one(mixed: SynthAugment) -> DataLoader[Any]:
+    return DataLoader(mixed, batch_size=None)
+
+
+def around(mixed: SynthAugment) -> DataLoader[Any]:
+    return DataLoader(ConcatDataset([mixed]), batch_size=2, collate_fn=list)
+
+
+@pytest.mark.parametrize("load", [one_by_one, around])
+def test_passes_are_counted_where_items_are_asked_for_one_at_a_time(
+    cache: Path, load: Callable[[SynthAugment], DataLoader[Any]]
+) -> None:
+    told, counted = SynthAugment(RealCases(), cache), SynthAugment(RealCases(), cache, count_epochs=True)
+    loader = load(counted)
+    for epoch in range(3):
+        told.set_epoch(epoch)
+        expected = [item["synthaug"]["name"] for item in told]
+        batches = [batch if isinstance(batch, list) else [batch] for batch in loader]
+        found = [item["synthaug"]["name"] for batch in batches for item in batch]
+        assert found == expected
+    assert counted.epoch == 3
+
+
+def test_counting_the_passes_of_several_processes_is_warned_of(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.distributed.get_world_size", lambda: 2)
+    with pytest.warns(UserWarning, match="2 processes are at work.*call set_epoch"):
+        SynthAugment(RealCases(), cache, count_epochs=True)
+
+
+def test_a_state_of_something_else_is_refused(cache: Path) -> None:
+    with pytest.raises(ConfigurationError, match="state lacks progress, rank, seed; give what state_dict"):
+        SynthAugment(RealCases(), cache).load_state_dict({"epoch": 3})
+
+
+def test_a_wrapped_wrapper_has_no_transform_of_its_own(cache: Path) -> None:
+    with pytest.raises(ConfigurationError, match="the dataset is a SynthAugment"):
+        SynthAugment(SynthAugment(RealCases(), cache), cache, transform="dataset")
 
 
 def test_items_of_two_epochs_in_turn_draw_each_plan_once(monkeypatch: pytest.MonkeyPatch) -> None:
