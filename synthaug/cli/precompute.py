@@ -315,7 +315,7 @@ def _check_training(generator: PairGenerator, folder: Path, dataset: str, **argu
     from synthaug.integrations.nnunet.prepare import check_training
     from synthaug.store import StoreInfo
 
-    return check_training(StoreInfo.of(generator), folder, dataset, **arguments)
+    return check_training(StoreInfo.expected(folder, generator), folder, dataset, **arguments)
 
 
 def _cache_folder(out: Path | None, dataset: str | None) -> Path:

@@ -58,6 +58,11 @@ class StoreInfo:
         return (Maker(self.generator, self.fingerprint, self.licence), *self.further_makers)
 
     @property
+    def generators(self) -> str:
+        """Names of the makers, for messages."""
+        return " or ".join(dict.fromkeys(maker.name for maker in self.makers))
+
+    @property
     def fingerprints(self) -> frozenset[str]:
         """Of all generators that cases of the store may be from."""
         return frozenset(maker.fingerprint for maker in self.makers)
@@ -74,6 +79,20 @@ class StoreInfo:
             {name: (float(low), float(high)) for name, (low, high) in generator.bounds.limits_ml.items()},
             getattr(generator, "licence", None),
         )
+
+    @classmethod
+    def expected(cls, folder: Path, generator: PairGenerator) -> StoreInfo:
+        """The head of the cache that a generator is about to fill: the one that is there, or a new one.
+
+        Raises:
+            StoreError: the cache is not of this generator, or its head is damaged.
+        """
+        made_by = cls.of(generator)
+        if not (folder / INFO_FILE).exists():
+            return made_by
+        found = cls.read(folder)
+        found.require(made_by, folder)
+        return found
 
     def with_cases_of(self, other: StoreInfo, folder: Path, other_folder: Path) -> StoreInfo:
         """The head of a store that takes in the cases of another.

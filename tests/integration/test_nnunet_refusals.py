@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from synthaug.cli.app import run
 from synthaug.errors import ConfigurationError, LeakageError, SynthAugError
 from synthaug.generators.cases import CasePaths, case_record
 from synthaug.integrations.nnunet.dataset import NnunetDataset
+from synthaug.store import Store
+from synthaug.store.merging import merge
 from synthaug.volumes import CaseRecord
 from tests.integration.tiny_nnunet import TinyDataset, full_table, make_cache, make_trainer, prepare
 from tests.leaked_copies import COPIES
@@ -198,3 +201,29 @@ def test_preparing_keeps_settings_that_it_does_not_decide(dataset: TinyDataset, 
     content = json.loads((dataset.preprocessed / "synthaug.json").read_text())
     assert content["epochs"] == 7
     assert content["mix"] == "mixed:0.25"
+
+
+def test_a_merged_cache_is_refused_before_a_case_is_added(
+    dataset: TinyDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, validation = NnunetDataset.find("901").split(0)
+    clean = make_cache(tmp_path / "clean", num=1)
+    leaking = make_cache(tmp_path / "leaking", num=1, training_cases=[CaseRecord(validation[0], None, None)], version=2)
+    merge(clean, [leaking])
+    before = Store.open(clean.folder).names()
+    table = tmp_path / "mapping.json"
+    table.write_text(json.dumps(full_table(clean.info.scheme)))
+    maker = [
+        "--generator",
+        "python:tests.stand_in_generator:make",
+        "--option",
+        "shape=48x48x48",
+        "--option",
+        "spacing_mm=2.5",
+    ]
+    where = ["--dataset", "901", "--fold", "0", "--out", str(clean.folder), "--mapping", str(table), "--device", "cpu"]
+    assert run(["precompute", *maker, "--num", "3", "--schedule", "constant:60", *where]) == 2
+    told = capsys.readouterr().err
+    assert "generator stand-in was fitted on 1 validation case(s)" in told
+    assert validation[0] in told
+    assert Store.open(clean.folder).names() == before

@@ -16,7 +16,7 @@ def refuse_leaks(
 
     Args:
         leaks: What was found.
-        generator: Name of the generator.
+        generator: Its name; of a merged cache, those that it may be.
         cache: Folder of the cache.
         dataset: Name of the dataset.
         fold: Fold to be trained.

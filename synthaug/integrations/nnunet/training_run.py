@@ -186,13 +186,13 @@ def check_leakage(
     leaks = find_leaks(made_by.training_cases, held_out)
     if leaks and configuration.allow_leakage:
         announce(
-            f'synthaug: "allow_leakage" is set: {made_by.generator} was fitted on {len(leaks)} validation case(s) '
+            f'synthaug: "allow_leakage" is set: {made_by.generators} was fitted on {len(leaks)} validation case(s) '
             f"({name_leaks(leaks)}); no figure of this validation is one of held-out data"
         )
         return tuple(leaks)
     refuse_leaks(
         leaks,
-        generator=made_by.generator,
+        generator=made_by.generators,
         cache=configuration.cache_folder(dataset.preprocessed),
         dataset=dataset.name,
         fold=fold,
