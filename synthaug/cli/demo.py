@@ -28,6 +28,8 @@ FOLD = 0
 VALIDATION_ITERATIONS = 2
 NUM_PREDICTED = 2
 NUM_SHOWN = 3
+LEARNED_DICE = 0.005
+"""Below it a table of two digits would show nothing but zeros."""
 
 
 def demo(
@@ -185,7 +187,8 @@ def _training_metrics(results: Path) -> list[dict[str, Any]]:
 def _print_training(console: Console, metrics: Sequence[dict[str, Any]]) -> None:
     from rich.table import Table
 
-    table = Table(title="training: synthetic share and volumes of each epoch")
+    ahead = "workers draw ahead: the first epoch counts what fills their queues, too"
+    table = Table(title="training: synthetic share and volumes of each epoch", caption=ahead)
     for heading in ("epoch", "share asked for", "realised", "synthetic", "real", "volumes drawn, mL"):
         table.add_column(heading, justify="right")
     for epoch in metrics:
@@ -220,9 +223,13 @@ def _print_dice(console: Console, dice: dict[str, dict[str, float]], *, stand_in
     table.add_column("structure")
     for case in dice:
         table.add_column(case, justify="right")
-    names = dict.fromkeys(name for scores in dice.values() for name in scores)
-    for name in names:
+    names = list(dict.fromkeys(name for scores in dice.values() for name in scores))
+    learned = [name for name in names if any(scores.get(name, 0.0) >= LEARNED_DICE for scores in dice.values())]
+    for name in learned:
         table.add_row(name, *(f"{scores[name]:.2f}" if name in scores else "-" for scores in dice.values()))
+    if len(learned) < len(names):
+        more = "more iterations (--iterations, --epochs)"
+        table.caption = f"{len(names) - len(learned)} of {len(names)} are not found yet: small structures take {more}"
     console.print(table)
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from synthaug.cli.app import run
 from synthaug.errors import ConfigurationError, LeakageError, SynthAugError
 from synthaug.generators.cases import CasePaths, case_record
 from synthaug.integrations.nnunet.dataset import NnunetDataset
+from synthaug.schedules import parse_schedule
 from synthaug.store import Store
 from synthaug.store.merging import merge
 from synthaug.volumes import CaseRecord
@@ -227,3 +230,30 @@ def test_a_merged_cache_is_refused_before_a_case_is_added(
     assert "generator stand-in was fitted on 1 validation case(s)" in told
     assert validation[0] in told
     assert Store.open(clean.folder).names() == before
+
+
+def test_a_gpu_that_is_not_there(dataset: TinyDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    prepared = prepare(dataset, make_cache(tmp_path / "cache", num=2))
+    assert str(prepared).endswith("# without a GPU, as here: -device cpu")
+    trainer = make_trainer(dataset)
+    trainer.device = torch.device("cuda", 0)
+    with pytest.raises(SystemExit, match="torch finds no GPU here; add -device cpu"):
+        trainer.initialize()
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert str(prepared).endswith("-tr nnUNetTrainerSynthAug")
+
+
+def test_a_schedule_that_the_cases_hardly_reach_is_told_in_one_line(dataset: TinyDataset, tmp_path: Path) -> None:
+    store = make_cache(tmp_path / "cache", num=3)
+    highest = max(entry.realised_ml["ventricles"] for entry in store.entries())
+    told: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        prepare(
+            dataset,
+            store,
+            schedule=parse_schedule(f"uniform:{0.9 * highest:.0f}:{2 * highest:.0f}"),
+            announce=told.append,
+        )
+    assert sum("of what the schedule (uniform) asks for" in line for line in told) == 1

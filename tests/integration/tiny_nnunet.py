@@ -206,7 +206,8 @@ def prepare(dataset: TinyDataset, store: Store, **arguments: Any) -> Any:
     from synthaug.integrations.nnunet.prepare import prepare_training
 
     arguments.setdefault("mapping", full_table(store.info.scheme))
-    return prepare_training(store.folder, dataset.name, announce=lambda line: None, **arguments)
+    arguments.setdefault("announce", lambda line: None)
+    return prepare_training(store.folder, dataset.name, **arguments)
 
 
 def full_table(scheme: LabelScheme) -> dict[str, str]:

@@ -63,6 +63,7 @@ class SynthAugMixin(Trainer):  # type: ignore[misc]
     @refuses
     def initialize(self) -> None:
         """Read the configuration first: the number of epochs decides about the learning rates."""
+        _refuse_absent_gpu(self.device)
         if not self.was_initialized:
             self._synthaug_configuration = self._synthaug_configure()
         super().initialize()
@@ -268,6 +269,21 @@ class SynthAugMixin(Trainer):  # type: ignore[misc]
                 prepared=Prepared(run.store.info.generator, run.store.info.fingerprint),
             )
             write_configuration(resolved, Path(self.output_folder) / FILE_NAME, run=run.provenance())
+
+
+def _refuse_absent_gpu(device: Any) -> None:
+    """In one line what torch tells in a traceback.
+
+    Raises:
+        ConfigurationError: the device is a GPU, and there is none that torch can use.
+    """
+    import torch
+
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigurationError(
+            "the training is to run on cuda, and torch finds no GPU here; add -device cpu (or mps), or see "
+            "`synthaug doctor` for what keeps torch from the GPU"
+        )
 
 
 def _silent(*_: Any) -> None:

@@ -60,8 +60,15 @@ class PreparedTraining:
         plans = "" if self.plans == DEFAULT_PLANS else f" -p {self.plans}"
         return (
             f"{self.configuration_file} is written, share of synthetic cases {self.mix.name}; train with:\n"
-            f"nnUNetv2_train {self.dataset} {names} {self.fold} -tr nnUNetTrainerSynthAug{plans}"
+            f"nnUNetv2_train {self.dataset} {names} {self.fold} -tr nnUNetTrainerSynthAug{plans}{_device_hint()}"
         )
+
+
+def _device_hint() -> str:
+    """A comment for the shell; the training may run on another machine than its preparation."""
+    from synthaug.networks.precision import choose_device
+
+    return "" if choose_device().type == "cuda" else "  # without a GPU, as here: -device cpu"
 
 
 def default_cache_folder(dataset: str | int) -> Path:

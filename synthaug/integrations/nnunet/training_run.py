@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -141,7 +142,11 @@ def open_training(
         pooled = Store.open(made.folder)
         return TrainingRun(configuration, pooled, prepare_view(pooled, spec), spec, made, leaks)
     assert store is not None
-    source = StoreSource(store, configuration.schedule)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        source = StoreSource(store, configuration.schedule)
+    for warning in told:
+        announce(f"synthaug: {warning.message}")
     elsewhere = dataset.preprocessed / DEFAULT_CACHE.parent / VIEWS
     view = build_view(store, spec, announce, elsewhere) if build else view_of(store, spec, elsewhere)
     if set(store.names()).isdisjoint(view.names()):
