@@ -44,7 +44,8 @@ def evaluate(
         list[Path] | None,
         typer.Option(
             metavar="DIR",
-            help="Real label maps to compare with: an nnU-Net raw dataset or a folder of NIfTI label maps; repeats.",
+            help="Real label maps to compare with: an nnU-Net raw dataset (its folder, number or name) or a folder of "
+            "NIfTI label maps; repeats.",
         ),
     ] = None,
     generator: GeneratorOption = DEFAULT_GENERATOR,
@@ -164,6 +165,7 @@ def evaluate(
             "--mapping": (label_mapping is not None, bool(real) or round_trip is not None, "--real or --round-trip"),
         }
     )
+    real_folders = [_real_folder(given) for given in real or []]
     if out.exists() and not out.is_dir():
         raise ConfigurationError(f"--out {out}: is a file; give a folder, which is made if it is not there")
     from synthaug.cli.evaluate_parts import ControlPlan, EvaluationParts
@@ -185,7 +187,7 @@ def evaluate(
         device,
     )
     is_silent = as_json or is_quiet()
-    parts = EvaluationParts(out, real or [], mapping, wishes, quiet=is_silent, options=given_options(context))
+    parts = EvaluationParts(out, real_folders, mapping, wishes, quiet=is_silent, options=given_options(context))
     if generated is not None:
         parts.add_cache(generated)
     if control is not None or round_trip is not None:
@@ -205,6 +207,29 @@ def _refuse_idle(options: Mapping[str, tuple[bool, bool, str]]) -> None:
     for name, (given, is_used, needed) in options.items():
         if given and not is_used:
             raise ConfigurationError(f"{name}: changes nothing here; give {needed} too, or leave it out")
+
+
+def _real_folder(given: Path) -> Path:
+    """The folder of real cases, where a data set of nnU-Net's may be given by its number or name.
+
+    Raises:
+        ConfigurationError: there is neither.
+    """
+    if given.is_dir():
+        return given
+    text = str(given)
+    if not (text.isdecimal() or text.startswith("Dataset")):
+        raise ConfigurationError(
+            f"--real {given}: no such folder; give one of label maps, or an nnU-Net dataset (folder, number or name)"
+        )
+    from synthaug.integrations.nnunet.dataset import NnunetDataset
+
+    dataset = NnunetDataset.find(text)
+    if dataset.raw is None:
+        raise ConfigurationError(
+            f"--real {given}: {dataset.name} is not in nnUNet_raw; give the folder of its raw files"
+        )
+    return dataset.raw
 
 
 def _read_schedules(texts: Sequence[str]) -> list[VolumeSchedule]:

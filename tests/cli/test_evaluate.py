@@ -45,6 +45,21 @@ def test_a_cache_is_evaluated_beside_real_label_maps(
     assert "Structure volumes" in (out / "evaluation.md").read_text()
 
 
+def test_real_cases_are_named_by_the_number_of_their_dataset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path / "preprocessed"))
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
+    write_raw_dataset(tmp_path / "raw" / "Dataset501_Real", ["a", "b"])
+    arguments = ["evaluate", "--generator", STAND_IN, "--control", "2", "--out", str(tmp_path / "out"), "--json"]
+    assert run([*arguments, "--real", "501"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["control"]["ventricles"]["volumes"]["ventricles"]["real"]["mean_ml"] == pytest.approx(30, abs=0.2)
+    for wrong, what in (("502", "there is none"), ("nowhere", "no such folder; give one of label maps")):
+        assert run([*arguments[:-1], "--real", wrong]) == 2
+        assert what in capsys.readouterr().err
+
+
 def test_a_cache_with_a_truncated_image_is_refused_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
