@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from synthaug.generators.protocol import PairGenerator
+    from synthaug.integrations.nnunet.prepare import PreparedTraining, TrainingRequest
+    from synthaug.integrations.nnunet.run_configuration import CaseHashes
     from synthaug.precomputing import PrecomputeSummary
     from synthaug.schedules import MixSchedule, VolumeSchedule
     from synthaug.store import Store
@@ -138,6 +141,7 @@ def precompute(
     """
     from synthaug.cli.interruption import sigterm_is_interrupt
     from synthaug.generators.registry import draws_from_cases
+    from synthaug.integrations.nnunet.prepare import DEFAULT_PLANS, TrainingRequest, prepare_training
     from synthaug.precomputing import ProgressLine, current_share
     from synthaug.precomputing import precompute as make_cases
     from synthaug.precomputing.batch_size import parse_batch_size
@@ -166,16 +170,15 @@ def precompute(
     quality = QualityConfig(volume_tolerance=volume_tolerance, max_attempts=attempts)
     options = sampling_options(option, steps=steps, guidance_scale=guidance_scale, tolerance=tolerance)
 
-    chosen_fold, run_seed = _fold(fold or DEFAULT_FOLD), seed or 0
-    training: dict[str, Any] = {
-        "configurations": tuple(configuration) if configuration else None,
-        "fold": chosen_fold,
-        "mix": share_of_synthetic,
-        "schedule": wanted_schedule,
-        "mapping": label_table,
-        "seed": seed,
-        "plans": plans,
-    }
+    training = TrainingRequest(
+        configurations=tuple(configuration) if configuration else None,
+        fold=_fold(fold or DEFAULT_FOLD),
+        mix=share_of_synthetic,
+        schedule=wanted_schedule,
+        mapping=label_table,
+        seed=seed,
+        plans=plans or DEFAULT_PLANS,
+    )
     share = current_share(device)
     with sigterm_is_interrupt(), left_at_the_end():
         draws_from_dataset = draws_from_cases(generator, options) and not cases
@@ -189,9 +192,8 @@ def precompute(
             scheme=scheme,
         ).open()
         wanted_schedule = wanted_schedule or default_schedule(opened)
-        _check_requests(opened, wanted_schedule, num, run_seed, extrapolate)
-        if dataset is not None:
-            training["cases"] = _check_training(opened, folder, dataset, **training, announce=tell)
+        _check_requests(opened, wanted_schedule, num, seed or 0, extrapolate)
+        known = None if dataset is None else _check_training(opened, folder, dataset, training)
         store = Store.open_or_create(folder, StoreInfo.of(opened))
         on_stored = None if dataset is None else _preprocessing(store, dataset, training)
         summary = make_cases(
@@ -199,7 +201,7 @@ def precompute(
             store,
             num=num,
             schedule=wanted_schedule,
-            seed=run_seed,
+            seed=seed or 0,
             quality=quality,
             options=options,
             extrapolate=extrapolate,
@@ -211,14 +213,12 @@ def precompute(
             announce=tell,
         )
     if share.reports:
-        only_here = share.is_main and summary.stored > 0
-        _tell(
-            summary,
-            folder,
-            preview=preview if only_here else None,
-            training=(dataset, training) if only_here and dataset is not None else None,
-            as_json=as_json,
-        )
+        prepare = None
+        if not (share.is_main and summary.stored > 0):
+            preview = None
+        elif dataset is not None:
+            prepare = partial(prepare_training, folder, dataset, training, cases=known, announce=tell)
+        _tell(summary, folder, preview=preview, prepare=prepare, as_json=as_json)
     _leave_with(summary)
 
 
@@ -253,10 +253,10 @@ def _tell(
     folder: Path,
     *,
     preview: Path | None,
-    training: tuple[str, Mapping[str, Any]] | None,
+    prepare: Callable[[], PreparedTraining] | None,
     as_json: bool,
 ) -> None:
-    """Say what came of it, draw the cache, and prepare the training: data set, and arguments."""
+    """Say what came of it, draw the cache, and prepare the training."""
     facts: dict[str, Any] = {"cache": str(folder), **summary.to_dict()}
     lines = [f"{folder}: {summary}"]
     if preview is not None:
@@ -266,11 +266,8 @@ def _tell(
         draw_cache(preview, Store.open(folder))
         facts["preview"] = str(preview)
         lines.append(f"preview: {preview}")
-    if training is not None:
-        from synthaug.integrations.nnunet.prepare import prepare_training
-
-        dataset, arguments = training
-        facts["training"] = str(prepare_training(folder, dataset, **arguments, announce=tell))
+    if prepare is not None:
+        facts["training"] = str(prepare())
         lines.append(facts["training"])
     if as_json:
         print_json(facts)
@@ -283,12 +280,11 @@ def _leave_with(summary: PrecomputeSummary) -> None:
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
-def _preprocessing(store: Store, dataset: str, training: Mapping[str, Any]) -> Callable[[str, LabeledVolume], None]:
+def _preprocessing(store: Store, dataset: str, training: TrainingRequest) -> Callable[[str, LabeledVolume], None]:
     """Brings each case into nnU-Net's form while the next ones are generated; what a kill left out is made up for."""
     from synthaug.integrations.nnunet.prepare import plans_forms
 
-    arguments = {name: value for name, value in training.items() if name != "cases"}
-    forms = plans_forms(store.info, store.folder, dataset, **arguments)
+    forms = plans_forms(store.info, store.folder, dataset, training)
 
     def add(name: str, pair: LabeledVolume) -> None:
         try:
@@ -310,12 +306,14 @@ def _check_requests(generator: PairGenerator, schedule: VolumeSchedule, num: int
     plan_requests(generator, schedule, num=num, seed=seed, extrapolate=extrapolate)
 
 
-def _check_training(generator: PairGenerator, folder: Path, dataset: str, **arguments: Any) -> Any:
-    """Whatever does not fit is found before hours of generation, not after."""
+def _check_training(
+    generator: PairGenerator, folder: Path, dataset: str, training: TrainingRequest
+) -> dict[str, CaseHashes]:
+    """Whatever does not fit is found before hours of generation, not after; returns the data set's cases."""
     from synthaug.integrations.nnunet.prepare import check_training
     from synthaug.store import StoreInfo
 
-    return check_training(StoreInfo.expected(folder, generator), folder, dataset, **arguments)
+    return check_training(StoreInfo.expected(folder, generator), folder, dataset, training, announce=tell)
 
 
 def _cache_folder(out: Path | None, dataset: str | None) -> Path:

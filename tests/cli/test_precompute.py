@@ -129,15 +129,15 @@ def test_with_a_dataset_the_trainers_configuration_is_prepared(
 ) -> None:
     calls: list[tuple[Any, ...]] = []
 
-    def record(folder: Path, dataset: str, **arguments: Any) -> str:
-        calls.append((folder, dataset, arguments))
+    def record(folder: Path, dataset: str, request: prepare.TrainingRequest, **arguments: Any) -> str:
+        calls.append((folder, dataset, request, arguments))
         return "prepared"
 
     monkeypatch.setattr(prepare, "prepare_training", record)
     checked: list[tuple[Any, ...]] = []
 
-    def check(_: Any, *where: Any, **what: Any) -> dict[str, Any]:
-        checked.append((*where, what))
+    def check(_: Any, *where: Any) -> dict[str, Any]:
+        checked.append(where)
         return {"a": "content"}
 
     monkeypatch.setattr(command, "_check_training", check)
@@ -158,18 +158,18 @@ def test_with_a_dataset_the_trainers_configuration_is_prepared(
         str(table),
     ]
     assert run([*BASE, "--num", "1", "--out", str(tmp_path / "cache"), *more]) == 0
-    ((folder, dataset, arguments),) = calls
+    ((folder, dataset, request, arguments),) = calls
     assert (folder, dataset) == (tmp_path / "cache", "501")
     assert preprocessed == Store.open(folder).names()
-    announce = arguments.pop("announce")
-    assert callable(announce)
-    assert arguments.pop("cases") == {"a": "content"}
-    assert checked == [(tmp_path / "cache", "501", {**arguments, "announce": announce})]
-    assert arguments["fold"] == 2
-    assert arguments["configurations"] == ("3d_fullres",)
-    assert arguments["mix"] == 0.5
-    assert arguments["mapping"] == {"thalamus": "brain"}
-    assert arguments["schedule"].structure == "ventricles"
+    assert callable(arguments["announce"])
+    assert arguments["cases"] == {"a": "content"}
+    assert checked == [(tmp_path / "cache", "501", request)]
+    assert request.fold == 2
+    assert request.configurations == ("3d_fullres",)
+    assert request.mix == 0.5
+    assert request.mapping == {"thalamus": "brain"}
+    assert request.schedule is not None
+    assert request.schedule.structure == "ventricles"
     assert "prepared" in capsys.readouterr().out
 
 

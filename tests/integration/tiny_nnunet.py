@@ -203,11 +203,11 @@ def copy_of_raw(base: TinyDataset, root: Path, name: str, **changed: Any) -> Tin
 
 def prepare(dataset: TinyDataset, store: Store, **arguments: Any) -> Any:
     """``prepare_training`` with the mapping of this dataset."""
-    from synthaug.integrations.nnunet.prepare import prepare_training
+    from synthaug.integrations.nnunet.prepare import TrainingRequest, prepare_training
 
-    arguments.setdefault("mapping", full_table(store.info.scheme))
-    arguments.setdefault("announce", lambda line: None)
-    return prepare_training(store.folder, dataset.name, **arguments)
+    announce = arguments.pop("announce", lambda line: None)
+    request = TrainingRequest(**{"mapping": full_table(store.info.scheme), **arguments})
+    return prepare_training(store.folder, dataset.name, request, announce=announce)
 
 
 def full_table(scheme: LabelScheme) -> dict[str, str]:

@@ -32,6 +32,30 @@ from synthaug.store import Store, StoreInfo
 
 
 @dataclass(frozen=True)
+class TrainingRequest:
+    """What a training is prepared for; what is left out stays as the data set's configuration has it.
+
+    Attributes:
+        configurations: nnU-Net configurations to prepare; None: ``3d_fullres``, or ``2d`` where the plans lack it.
+            Others are prepared when their training starts.
+        fold: The fold that will be trained; the cache must not stem from its validation cases.
+        mix: Share of synthetic cases; None: as before, at first half.
+        schedule: Volumes to draw by; None: as before, at first every case alike.
+        mapping: Generator's structure to dataset's label, as far as names do not tell; None: as before.
+        seed: Seed of the draws; None: as before, at first 0.
+        plans: Name of the plans.
+    """
+
+    configurations: Sequence[str] | None = None
+    fold: Fold = 0
+    mix: MixSchedule | str | float | None = None
+    schedule: VolumeSchedule | None = None
+    mapping: Mapping[str, str] | None = None
+    seed: int | None = None
+    plans: str = DEFAULT_PLANS
+
+
+@dataclass(frozen=True)
 class PreparedTraining:
     """What ``prepare_training`` made.
 
@@ -117,10 +141,9 @@ def check_training(
     made_by: StoreInfo,
     store_folder: str | Path,
     dataset: str | int,
+    request: TrainingRequest,
     *,
-    fold: Fold = 0,
     announce: Callable[[str], None] = print,
-    **arguments: Any,
 ) -> dict[str, CaseHashes]:
     """Refuse what ``prepare_training`` would refuse, before there is a cache: hours of generation come in between.
 
@@ -128,9 +151,8 @@ def check_training(
         made_by: The head that the cache will have.
         store_folder: Where the cache will be.
         dataset: Number or name of the dataset.
-        fold: The fold that will be trained.
+        request: What the training is prepared for.
         announce: Told what happens.
-        **arguments: As of ``prepare_training``.
 
     Returns:
         The content of the dataset's cases, for ``prepare_training``.
@@ -139,18 +161,18 @@ def check_training(
         SynthAugError: Plans, configuration, fold, mix, mapping or channels do not fit, a case cannot be used, or the
             generator has seen a validation case.
     """
-    settings = _settings(made_by, Path(store_folder), dataset, fold=fold, announce=_silent, **arguments)
+    settings = _settings(made_by, Path(store_folder), dataset, request, announce=_silent)
     found = settings.dataset
     match_channels(found.channels, made_by.channels, settings.configuration.channels)
     dataset_orientations(found, str(settings.plans.get("image_reader_writer")))
     cases = examine_cases(found, announce)
     configuration = replace(settings.configuration, prepared=Prepared(cases=cases))
-    check_leakage(found, configuration, made_by, fold, settings.training, settings.validation, _silent)
+    check_leakage(found, configuration, made_by, request.fold, settings.training, settings.validation, _silent)
     return cases
 
 
 def plans_forms(
-    made_by: StoreInfo, store_folder: str | Path, dataset: str | int, *, fold: Fold = 0, **arguments: Any
+    made_by: StoreInfo, store_folder: str | Path, dataset: str | int, request: TrainingRequest
 ) -> list[PlansForm]:
     """What brings single cases into nnU-Net's form as they are made, for each configuration that is prepared.
 
@@ -158,10 +180,9 @@ def plans_forms(
         made_by: The head of the cache.
         store_folder: The cache.
         dataset: Number or name of the dataset, as ``check_training`` has found it in order.
-        fold: The fold that will be trained.
-        **arguments: As of ``prepare_training``, which makes up for whatever is left out.
+        request: What the training is prepared for.
     """
-    settings = _settings(made_by, Path(store_folder), dataset, fold=fold, announce=_silent, **arguments)
+    settings = _settings(made_by, Path(store_folder), dataset, request, announce=_silent)
     found = settings.dataset
     order = match_channels(found.channels, made_by.channels, settings.configuration.channels)
     orientations = dataset_orientations(found, str(settings.plans.get("image_reader_writer")))
@@ -174,14 +195,8 @@ def plans_forms(
 def prepare_training(
     store_folder: str | Path,
     dataset: str | int,
+    request: TrainingRequest | None = None,
     *,
-    configurations: Sequence[str] | None = None,
-    fold: Fold = 0,
-    mix: MixSchedule | str | float | None = None,
-    schedule: VolumeSchedule | None = None,
-    mapping: Mapping[str, str] | None = None,
-    seed: int | None = None,
-    plans: str | None = None,
     cases: Mapping[str, CaseHashes] | None = None,
     announce: Callable[[str], None] = print,
 ) -> PreparedTraining:
@@ -194,34 +209,15 @@ def prepare_training(
     Args:
         store_folder: The cache.
         dataset: Number or name of the dataset; it must be planned.
-        configurations: nnU-Net configurations to prepare; None: ``3d_fullres``, or ``2d`` where the plans lack it.
-            Others are prepared when their training starts.
-        fold: The fold that will be trained; the cache must not stem from its validation cases.
-        mix: Share of synthetic cases; None: as before, at first half.
-        schedule: Volumes to draw by; None: as before, at first every case alike.
-        mapping: Generator's structure to dataset's label, as far as names do not tell; None: as before.
-        seed: Seed of the draws; None: as before, at first 0.
-        plans: Name of the plans; None: ``nnUNetPlans``.
+        request: What the training is prepared for; None: what the dataset's configuration says.
         cases: Content of the dataset's cases, as ``check_training`` found it; None: they are read.
         announce: Told what happens.
 
     Raises:
         SynthAugError: The cache, dataset, a case, fold, mapping or channels do not fit; nothing has been written then.
     """
-    store = Store.open(store_folder)
-    settings = _settings(
-        store.info,
-        store.folder,
-        dataset,
-        configurations=configurations,
-        fold=fold,
-        mix=mix,
-        schedule=schedule,
-        mapping=mapping,
-        seed=seed,
-        plans=plans,
-        announce=announce,
-    )
+    store, request = Store.open(store_folder), request or TrainingRequest()
+    settings = _settings(store.info, store.folder, dataset, request, announce=announce)
     found, path = settings.dataset, settings.path
     known = examine_cases(found, announce) if cases is None else cases
     # whole table, so that it can be read and changed in the file
@@ -237,7 +233,7 @@ def prepare_training(
             configuration,
             plans=settings.plans,
             configuration_name=name,
-            fold=fold,
+            fold=request.fold,
             training=settings.training,
             validation=settings.validation,
             announce=announce,
@@ -245,7 +241,7 @@ def prepare_training(
         views[name] = run.view.folder
     write_configuration(configuration, path)
     return PreparedTraining(
-        found.name, path, store.folder, views, settings.mapping, fold, configuration.mix, plans or DEFAULT_PLANS
+        found.name, path, store.folder, views, settings.mapping, request.fold, configuration.mix, request.plans
     )
 
 
@@ -253,46 +249,40 @@ def _settings(
     made_by: StoreInfo,
     store_folder: Path,
     dataset: str | int,
+    request: TrainingRequest,
     *,
-    configurations: Sequence[str] | None = None,
-    fold: Fold = 0,
-    mix: MixSchedule | str | float | None = None,
-    schedule: VolumeSchedule | None = None,
-    mapping: Mapping[str, str] | None = None,
-    seed: int | None = None,
-    plans: str | None = None,
     announce: Callable[[str], None],
 ) -> _Settings:
     """The settings of a training from what is given, what the dataset's configuration has, and what is proposed."""
     found = NnunetDataset.find(dataset)
     path = found.preprocessed / FILE_NAME
-    plans_name = plans or DEFAULT_PLANS
-    plans_content = found.plans(plans_name)
-    names = _check_configurations(configurations, plans_content, found.preprocessed / f"{plans_name}.json")
-    training, validation = found.split(fold)
+    plans_content = found.plans(request.plans)
+    plans_file = found.preprocessed / f"{request.plans}.json"
+    names = _check_configurations(request.configurations, plans_content, plans_file)
+    training, validation = found.split(request.fold)
     kept = read_configuration(found.preprocessed, environment={})
     configuration = replace(
         kept,
         cache=_cache_text(store_folder, found.preprocessed),
-        mix=kept.mix if mix is None else parse_mix(mix),
-        schedule=kept.schedule if schedule is None else schedule,
-        mapping=kept.mapping if mapping is None else dict(mapping),
-        seed=kept.seed if seed is None else seed,
+        mix=kept.mix if request.mix is None else parse_mix(request.mix),
+        schedule=kept.schedule if request.schedule is None else request.schedule,
+        mapping=kept.mapping if request.mapping is None else dict(request.mapping),
+        seed=kept.seed if request.seed is None else request.seed,
     )
     replaced = kept.prepared.fingerprint not in ("", made_by.fingerprint)
-    if replaced and schedule is None and kept.schedule is not None and not _fits(kept.schedule, made_by):
+    if replaced and request.schedule is None and kept.schedule is not None and not _fits(kept.schedule, made_by):
         announce(
             f"synthaug: {path}: its schedule of {kept.schedule.structure} was for {kept.prepared.generator}, "
             f"{made_by.generator} has no such structure; every case is drawn alike now"
         )
         configuration = replace(configuration, schedule=None)
-    where = str(path) if mapping is None else "--mapping"
+    where = str(path) if request.mapping is None else "--mapping"
     try:
         total = map_labels(
             made_by.scheme, found.scheme, configuration.mapping, configuration.allow_missing_labels, where=where
         )
     except (ConfigurationError, LabelError) as error:
-        if mapping is not None or not kept.mapping or not replaced:
+        if request.mapping is not None or not kept.mapping or not replaced:
             raise
         announce(
             f"synthaug: the mapping in {path} was for {kept.prepared.generator} and does not fit {made_by.generator} "
@@ -331,6 +321,7 @@ def _cache_text(cache: Path, dataset_folder: Path) -> str:
 
 __all__ = [
     "PreparedTraining",
+    "TrainingRequest",
     "RunConfiguration",
     "check_training",
     "default_cache_folder",

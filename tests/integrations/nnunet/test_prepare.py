@@ -12,7 +12,7 @@ import pytest
 from synthaug.cli.app import run
 from synthaug.errors import ConfigurationError
 from synthaug.integrations.nnunet import prepare
-from synthaug.integrations.nnunet.prepare import prepare_training
+from synthaug.integrations.nnunet.prepare import TrainingRequest, prepare_training
 from synthaug.labels import LabelScheme
 from synthaug.store import Store, StoreInfo
 from synthaug.volumes import CaseRecord
@@ -130,7 +130,7 @@ def test_what_was_edited_by_hand_outlives_the_next_preparation(preprocessed: Pat
     for setting in ("mapping", "mix", "seed"):
         assert found[setting] == edited[setting]
     assert found["schedule"]["low_ml"] == 20
-    prepare_training(folder, 7, mix=0.25, seed=0, mapping={"csf": "csf"}, announce=print)
+    prepare_training(folder, 7, TrainingRequest(mix=0.25, seed=0, mapping={"csf": "csf"}), announce=print)
     found = json.loads((preprocessed / "synthaug.json").read_text())
     assert (found["mix"], found["mapping"]["csf"], found["seed"]) == ("mixed:0.25", "csf", 0)
 
