@@ -120,9 +120,8 @@ def print_json(facts: Mapping[str, Any]) -> None:
         OSError: what stdout leads to refuses; named so, as the system names nothing.
     """
     stream = _current.get().document or sys.stdout
-    text = json.dumps(_finite(facts), indent=1, allow_nan=False)
     try:
-        typer.echo(text, file=stream)
+        typer.echo(json.dumps(_finite(facts), indent=1, allow_nan=False), file=stream)
     except OSError as error:
         raise OSError(error.errno, error.strerror, "standard output") from error
 
