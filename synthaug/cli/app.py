@@ -33,7 +33,16 @@ COMMANDS: dict[str, str] = {
 }
 """Name and help line of each command; its code is the function NAME, or ``app``, in ``synthaug/cli/NAME.py``."""
 
-CONTINUED = ("precompute", "fit", "study")
+CONTINUED = (
+    "precompute",
+    "fit",
+    "study",
+    "cache export",
+    "cache merge",
+    "cache prune",
+    "cache pull",
+    "cache push",
+)
 """Commands that go on from where they were interrupted; the others begin anew."""
 
 EXIT_MISTAKE = 2
@@ -93,7 +102,10 @@ def _end_with(text: str, code: int, *, as_json: bool) -> int:
     """Say in one line why a command ends; with ``--json`` the document on stdout says it, too."""
     typer.echo(f"synthaug: {one_line(text)}", err=True)
     if as_json:
-        typer.echo(json.dumps({"error": text, "exit_code": code}, indent=1))
+        try:
+            typer.echo(json.dumps({"error": text, "exit_code": code}, indent=1))
+        except OSError:  # stdout leads to a full disk: what is left to be written would fail once more at the exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
 
 
@@ -146,7 +158,8 @@ def build_app(called: str | None = None) -> typer.Typer:
                 if command.callback is not None:
                     # unwrapped: another application may have been built in this process
                     own = inspect.unwrap(command.callback)
-                    command.callback = as_command(own, continued=name in CONTINUED)
+                    called_by = f"{name} {command.name or own.__name__}"
+                    command.callback = as_command(own, continued=called_by in CONTINUED)
             app.add_typer(sub_app, name=name, help=help_line)
         else:
             app.command(name)(as_command(getattr(module, name), continued=name in CONTINUED))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from synthaug.cli.cache_arguments import CacheArgument
-from synthaug.cli.verbosity import JsonOption, print_json
+from synthaug.cli.verbosity import JsonOption, print_json, tell
 
 RepositoryArgument = Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Data set on the Hugging Face hub.")]
 
@@ -24,14 +24,15 @@ def push(
 ) -> None:
     """Upload a cache to the Hugging Face hub, with a card that carries the licence of the weights.
 
-    Every byte is checked first. After an interruption the same command goes on.
+    Every byte is checked first. After an interruption the same command goes on. A repository that is there keeps its
+    visibility, and is refused where it holds anything but a cache of the same generators.
 
     Example: synthaug cache push CACHE OWNER/NAME
     """
     from synthaug.store import Store
     from synthaug.store.hub import push as push_store
 
-    commit = push_store(Store.open(cache), repository, licence=licence, private=not public)
+    commit = push_store(Store.open(cache), repository, licence=licence, private=not public, announce=tell)
     if as_json:
         print_json({"cache": str(cache), "repository": repository, "revision": commit})
         return

@@ -27,9 +27,26 @@ VerboseOption = Annotated[
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.", show_default=False)
 ]
+
+
+def _picture(path: Path | None) -> Path | None:
+    """Refuse what no picture can be written to, before any work is done.
+
+    Raises:
+        ConfigurationError: a folder, or a file that is not named as a PNG.
+    """
+    if path is not None and path.is_dir():
+        raise ConfigurationError(f"--preview {path}: is a folder; name a file in it, such as {path / 'preview.png'}")
+    if path is not None and path.suffix.lower() != ".png":
+        raise ConfigurationError(f"--preview {path}: a PNG picture is drawn; give a name that ends in .png")
+    return path
+
+
 PreviewOption = Annotated[
     Path | None,
-    typer.Option(metavar="FILE.png", help="Draw some of the pairs, from the smallest volume to the largest."),
+    typer.Option(
+        metavar="FILE.png", help="Draw some of the pairs, from the smallest volume to the largest.", callback=_picture
+    ),
 ]
 
 
@@ -98,9 +115,15 @@ def print_json(facts: Mapping[str, Any]) -> None:
     """Print the document of ``--json``: once in a command, at its end.
 
     Numbers that JSON does not have, such as the Dice of a structure that neither map has, become null.
+
+    Raises:
+        OSError: what stdout leads to refuses; named so, as the system names nothing.
     """
     stream = _current.get().document or sys.stdout
-    typer.echo(json.dumps(_finite(facts), indent=1, allow_nan=False), file=stream)
+    try:
+        typer.echo(json.dumps(_finite(facts), indent=1, allow_nan=False), file=stream)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from error
 
 
 def _finite(value: Any) -> Any:

@@ -31,11 +31,19 @@ def parse_temporary_name(name: str) -> tuple[str, ProcessIdentity | None] | None
 
 
 def write_synced(path: Path, content: bytes) -> None:
-    """Write a new file and wait until the disk has it."""
-    with open(path, "xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    """Write a new file and wait until the disk has it; nothing stays where that fails."""
+    _write_new(path, content, durable=True)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Errors name the file that was to be there: the system names none that is open, or a temporary one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def sync_folder(folder: Path) -> None:
@@ -56,13 +64,15 @@ def sync_folder(folder: Path) -> None:
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file under a temporary name and rename it over ``path``."""
     temporary = path.with_name(temporary_name(path.name))
-    try:
-        write_synced(temporary, content)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+    with _naming(path):
+        try:
+            write_synced(temporary, content)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
 
 
 def create_file(path: Path, content: bytes, *, durable: bool = True) -> bool:
@@ -74,20 +84,22 @@ def create_file(path: Path, content: bytes, *, durable: bool = True) -> bool:
         durable: wait until the disk has it; of no use for what means nothing after a power cut.
     """
     temporary = path.with_name(temporary_name(path.name))
-    _write_new(temporary, content, durable)
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        # a network file system repeats a request whose answer was lost, and then meets the link that it has made
-        if temporary.stat().st_nlink != 2:
-            return False
-    except OSError:
-        # a file system without hard links: the content then follows the name, and readers must bear an empty file
-        return _create_exclusively(path, content, durable)
-    finally:
-        temporary.unlink(missing_ok=True)
-    if durable:
-        sync_folder(path.parent)
+    with _naming(path):
+        try:
+            _write_new(temporary, content, durable)
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                # a network file system repeats a request whose answer was lost, and meets the link that it has made
+                if temporary.stat().st_nlink != 2:
+                    return False
+            except OSError:
+                # a file system without hard links: the content follows the name, and readers must bear an empty file
+                return _create_exclusively(path, content, durable)
+        finally:
+            temporary.unlink(missing_ok=True)
+        if durable:
+            sync_folder(path.parent)
     return True
 
 
@@ -102,11 +114,18 @@ def _create_exclusively(path: Path, content: bytes, durable: bool) -> bool:
 
 
 def _write_new(path: Path, content: bytes, durable: bool) -> None:
-    if durable:
-        write_synced(path, content)
-        return
-    with open(path, "xb") as file:
-        file.write(content)
+    with _naming(path):
+        file = open(path, "xb")  # noqa: SIM115
+        try:
+            with file:
+                file.write(content)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+        except BaseException:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+            raise
 
 
 def publish_folder(temporary: Path, final: Path) -> bool:

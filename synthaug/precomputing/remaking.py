@@ -18,12 +18,12 @@ from synthaug.generators.registry import GENERATOR_OPTIONS, is_at_hand
 from synthaug.precomputing.factory import PREFIX
 from synthaug.store.arrays import array_digest, digest
 from synthaug.store.case import IMAGE_FILE, LABEL_FILE, MARKER_FILE, PROVENANCE_FILE, check_name
+from synthaug.store.layout import MAX_MARKER_BYTES
 
 if TYPE_CHECKING:
     from synthaug.generators.protocol import PairGenerator
     from synthaug.volumes import LabeledVolume
 
-MAX_MARKER_BYTES = 4096
 MOST_THREADS = 1024
 _ENDING = "_provenance"
 _MEND = "name a NAME_provenance.json of `synthaug sample`, or the provenance.json of a case of a cache"
@@ -254,10 +254,15 @@ def _circumstances(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
 def _content(path: Path) -> dict[str, Any]:
     content = read_json_object(path, mend=_MEND)
     marker = path.with_name(MARKER_FILE)
-    is_marked = path.name == PROVENANCE_FILE and marker.is_file() and marker.stat().st_size <= MAX_MARKER_BYTES
-    if is_marked and marker.read_bytes() != (digest(path.read_bytes()) + "\n").encode():
+    if path.name == PROVENANCE_FILE and marker.is_file() and _differs(marker, path):
         raise ConfigurationError(f"{path}: does not match {MARKER_FILE}, a byte is wrong; take another copy of it")
     return content
+
+
+def _differs(marker: Path, provenance: Path) -> bool:
+    if marker.stat().st_size > MAX_MARKER_BYTES:
+        return True
+    return marker.read_bytes() != (digest(provenance.read_bytes()) + "\n").encode()
 
 
 def _digests(content: Mapping[str, Any]) -> dict[str, str]:

@@ -7,7 +7,8 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
@@ -19,12 +20,13 @@ from synthaug.files.hugging_face import REPOSITORY, SPARE_BYTES, hub_errors, is_
 from synthaug.store.arrays import array_digest, decode
 from synthaug.store.case import CASE_FILES, IMAGE_FILE, LABEL_FILE, MARKER_FILE, PROVENANCE_FILE
 from synthaug.store.dataset_card import dataset_card, licences_of
-from synthaug.store.info import INFO_FILE, MAX_INFO_BYTES
+from synthaug.store.info import INFO_FILE, MAX_INFO_BYTES, StoreInfo
 from synthaug.store.layout import MAX_MARKER_BYTES, MAX_PROVENANCE_BYTES
 from synthaug.store.store import MAX_ARRAY_FILE_BYTES, Store
 from synthaug.store.verification import MAY_STAY, verify_folder
 
 CARD = "README.md"
+MADE_BY_THE_HUB = ".gitattributes"
 CASES_IN_A_COMMIT = 250
 MAX_CARD_BYTES = 1 << 20
 _CASE_FILE = re.compile(rf"cases/[A-Za-z0-9][A-Za-z0-9_-]{{0,99}}/({'|'.join(map(re.escape, CASE_FILES))})")
@@ -41,17 +43,29 @@ _LOCAL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """Of a disk, never of a connection; other errors of the disk name a file."""
 
 
-def push(store: Store, repository: str, *, licence: str | None = None, private: bool = True, api: Any = None) -> str:
+def push(
+    store: Store,
+    repository: str,
+    *,
+    licence: str | None = None,
+    private: bool = True,
+    announce: Callable[[str], None] | None = None,
+    api: Any = None,
+) -> str:
     """Upload a cache as a data set of the hub.
 
     Cases go first, in commits of some hundred, those that are there already are left out; the head and the card come
-    last, and with them cases that the cache no longer has go. An interrupted push goes on when it is called again.
+    last, and with them cases that the cache no longer has go. An interrupted push goes on when it is called again. No
+    file is deleted or replaced but those of a cache of the same generators.
 
     Args:
         store: only read; every byte is checked first.
-        repository: ``OWNER/NAME``; made if it is not there.
+        repository: ``OWNER/NAME``; made if it is not there. One that is there is empty, or holds a cache of the same
+            generators.
         licence: of weights that state none.
-        private: whether a new repository can be seen by its owner alone.
+        private: whether a new repository can be seen by its owner alone; one that is there keeps its visibility.
+        announce: called with a line about who sees the repository, where that is not what ``private`` asks for or
+            everybody does; before anything is uploaded.
         api: an ``HfApi``; None: that of the user who is logged in.
 
     Returns:
@@ -59,7 +73,7 @@ def push(store: Store, repository: str, *, licence: str | None = None, private: 
 
     Raises:
         ConfigurationError: no such repository name, no licence, or the hub refuses.
-        StoreError: the cache is empty or damaged.
+        StoreError: the cache is empty or damaged; or the repository holds something else, of which nothing is changed.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
@@ -74,7 +88,11 @@ def push(store: Store, repository: str, *, licence: str | None = None, private: 
     api = HfApi() if api is None else api
     with _one_line(repository):
         api.create_repo(repository, repo_type="dataset", private=private, exist_ok=True)
-        there = {path for path, _ in _files(api, repository, None)}
+        there = dict(_files(api, repository, None))
+        _refuse_other_content(api, repository, there, store, names)
+        visibility = _visibility(api, repository, private)
+        if announce is not None and visibility:
+            announce(visibility)
         missing = [name for name in names if any(f"cases/{name}/{file}" not in there for file in CASE_FILES)]
         for start in range(0, len(missing), CASES_IN_A_COMMIT):
             batch = missing[start : start + CASES_IN_A_COMMIT]
@@ -86,7 +104,7 @@ def push(store: Store, repository: str, *, licence: str | None = None, private: 
             message = f"{len(batch)} cases ({start + len(batch)} of {len(missing)})"
             api.create_commit(repository, additions, commit_message=message, repo_type="dataset")
         kept = {f"cases/{name}/{file}" for name in names for file in CASE_FILES}
-        stale = sorted(path for path in there if path.startswith("cases/") and path not in kept)
+        stale = sorted(path for path in there if _CASE_FILE.fullmatch(path) and path not in kept)
         last = [
             *(CommitOperationDelete(path) for path in stale),
             CommitOperationAdd(INFO_FILE, (store.folder / INFO_FILE).read_bytes()),
@@ -94,6 +112,52 @@ def push(store: Store, repository: str, *, licence: str | None = None, private: 
         ]
         done = api.create_commit(repository, last, commit_message=f"Cache of {len(names)} cases", repo_type="dataset")
     return str(done.oid)
+
+
+def _refuse_other_content(
+    api: Any, repository: str, there: Mapping[str, int], store: Store, names: Sequence[str]
+) -> None:
+    """Refuse a repository whose files are not those of a cache of the same generators, or of a push that broke.
+
+    Raises:
+        StoreError: it holds other files, or the cache of another generator.
+    """
+    mend = "name a new repository, or empty this one on the hub first"
+    if INFO_FILE not in there:
+        own = {f"cases/{name}/{file}" for name in names for file in CASE_FILES}  # the head comes last
+        others = sorted(path for path in there if path not in own and path != MADE_BY_THE_HUB)
+        if others:
+            raise StoreError(
+                f"{repository}: holds {', '.join(others[:3])} ({len(others)} such files) and no {INFO_FILE}, so it is "
+                f"no cache, and a push would replace them; {mend}"
+            )
+        return
+    if there[INFO_FILE] > MAX_INFO_BYTES:
+        raise StoreError(f"{repository}: {INFO_FILE} has {there[INFO_FILE]} bytes, at most {MAX_INFO_BYTES}; {mend}")
+    with tempfile.TemporaryDirectory() as folder:
+        api.hf_hub_download(repository, INFO_FILE, repo_type="dataset", local_dir=folder)
+        try:
+            head = StoreInfo.read(Path(folder))
+        except StoreError as error:
+            reason = str(error).removeprefix(f"{Path(folder) / INFO_FILE}: ").rpartition(";")[0]
+            raise StoreError(f"{repository}: {INFO_FILE} {reason}; {mend}") from None
+    own_makers = {(maker.name, maker.fingerprint) for maker in store.info.makers}
+    for maker in head.makers:
+        if (maker.name, maker.fingerprint) not in own_makers:
+            raise StoreError(
+                f"{repository}: holds a cache of {maker}, and {store.folder} is of "
+                f"{', '.join(map(str, store.info.makers))}; {mend}"
+            )
+
+
+def _visibility(api: Any, repository: str, private: bool) -> str:
+    """A line about who sees a repository; empty where it is as private as was asked for."""
+    is_private = api.repo_info(repository, repo_type="dataset").private
+    if not is_private:
+        kept = " (it was there before and stays so; its settings on the hub make it private)" if private else ""
+        return f"{repository}: is public, everybody sees what is pushed{kept}"
+    kept = "it was there before and stays so; its settings on the hub make it public"
+    return "" if private else f"{repository}: is private ({kept})"
 
 
 def pull(repository: str, folder: Path, *, revision: str | None, api: Any = None) -> Store:

@@ -195,14 +195,16 @@ class StoreInfo:
             raise StoreError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from None
         try:
             described = parse_json(content)
+            if not isinstance(described, dict):
+                raise ValueError("it is no JSON object")
             if described["format"] != FORMAT:
-                raise ValueError(f"its format is {described['format']!r}")
+                raise ValueError(f"its format is {described['format']!r}, not {FORMAT!r}")
             version = described["format_version"]
             if isinstance(version, bool) or not isinstance(version, int):
                 raise ValueError(f"its format_version is {version!r}")
             sealed = _sealed(described)
         except (ValueError, KeyError, TypeError, OverflowError) as error:
-            raise StoreError(f"{path}: is not the head of a cache ({error}); restore the file") from None
+            raise _no_head(path, error) from None
         if content != sealed and version <= FORMAT_VERSION:  # a newer format may be sealed otherwise
             raise StoreError(f"{path}: does not match its checksum, a byte of it is wrong; restore the file")
         try:
@@ -223,7 +225,12 @@ class StoreInfo:
         except StoreError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoreError(f"{path}: is not the head of a cache ({error}); restore the file") from None
+            raise _no_head(path, error) from None
+
+
+def _no_head(path: Path, error: Exception) -> StoreError:
+    reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)  # which shows as the key in quotes
+    return StoreError(f"{path}: is not the head of a cache ({reason}); restore the file")
 
 
 def _sealed(described: Mapping[str, Any]) -> bytes:

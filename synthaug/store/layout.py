@@ -65,6 +65,16 @@ def refuse_misplaced(folder: Path) -> None:
         raise StoreError(misplaced_message(path))
 
 
+def refuse_linked_case(case: Path) -> None:
+    """Refuse a symbolic link in the place of a case: what it leads to is no part of the store.
+
+    Raises:
+        StoreError: it is one.
+    """
+    if case.is_symlink():
+        raise StoreError(f"{case}: is a symbolic link; a cache holds regular folders only: copy the case")
+
+
 def is_whole(case: Path) -> bool:
     """Whether a case's provenance is the one that its marker names and its arrays have the sizes recorded there.
 
@@ -76,8 +86,7 @@ def is_whole(case: Path) -> bool:
     Raises:
         StoreError: a symbolic link or an oversized file stands in the case's place, which no rerun can mend.
     """
-    if case.is_symlink():
-        raise StoreError(f"{case}: is a symbolic link; a cache holds regular folders only: copy the case")
+    refuse_linked_case(case)
     try:
         marker = read_bounded(case / MARKER_FILE, MAX_MARKER_BYTES)
         provenance = read_bounded(case / PROVENANCE_FILE, MAX_PROVENANCE_BYTES)
@@ -115,7 +124,13 @@ def leftovers(folder: Path, stored: Collection[str]) -> list[Path]:
 
 
 def remove_case(case: Path) -> None:
-    """Remove a case: it disappears by one rename, and then loses its marker first, so that no reader meets half."""
+    """Remove a case: it disappears by one rename, and then loses its marker first, so that no reader meets half.
+
+    Raises:
+        StoreError: a symbolic link stands in its place.
+        OSError: the disk refuses.
+    """
+    refuse_linked_case(case)
     aside = case.with_name(temporary_name(case.name))
     try:
         os.rename(case, aside)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,14 @@ from synthaug.files.canonical_json import canonical_json
 from synthaug.files.parsed_json import parse_json
 from synthaug.labels import LabelScheme
 from synthaug.store.cache_file import read_bounded
+from synthaug.store.export_folder import (
+    RECORD_FILE,
+    export_record,
+    prepare_export,
+    refuse_foreign,
+    refuse_links,
+    write_record,
+)
 from synthaug.store.store import Store
 from synthaug.volumes import write_image, write_label
 
@@ -26,7 +34,8 @@ ENTITIES = "space-orig_desc-synthetic"
 EARLIER_ENTITIES = ("desc-synthetic",)
 """Between subject and suffix: each pair lies in a space of its own. Earlier exports had no space."""
 
-DESCRIPTION_FILE = "dataset_description.json"
+FORM = "nifti"
+DESCRIPTION_FILE, PARTICIPANTS_FILE = "dataset_description.json", "participants.tsv"
 MAX_DESCRIPTION_BYTES = 1 << 20
 
 
@@ -34,37 +43,44 @@ def export_nifti(store: Store, folder: Path, *, progress: Callable[[int, int], N
     """Write every case of a store.
 
     ``sub-NAME/anat/sub-NAME_space-orig_desc-synthetic_T1w.nii.gz`` (with its provenance beside it in JSON) and
-    ``..._dseg.nii.gz`` for each case, with the true affine; once ``dataset_description.json``, ``README.md``,
-    ``labels.json`` (structures and groups), ``dseg.tsv`` (the same labels as BIDS has them), ``participants.tsv``
-    (volumes in mL) and ``.bidsignore`` (what BIDS has no name for).
+    ``..._dseg.nii.gz`` for each case, with the true affine; once ``README.md``, ``labels.json`` (structures and
+    groups), ``dseg.tsv`` (the same labels as BIDS has them) and ``.bidsignore`` (what BIDS has no name for). First of
+    all comes ``synthaug_export.json``, by which an interrupted export goes on: files that it has written are kept
+    where they hold what they should. ``participants.tsv`` (volumes in mL) and ``dataset_description.json`` come last:
+    until they are there, it is no data set.
 
     Args:
         store: is only read; every array is checked against its digest.
-        folder: new, empty, or an earlier export of the same generator's cases: its files are replaced, and the
-            folders of cases that the store no longer has are removed.
+        folder: new, empty, or an earlier export of the same generator's cases: files that differ are replaced, and
+            the folders of cases that the store no longer has are removed.
         progress: called with (cases written, all cases).
 
     Returns:
         How many cases were written.
 
     Raises:
-        StoreError: the folder holds something else, of which nothing is changed, or a case is damaged (its name is in
-            the message).
+        StoreError: the folder lies within the store or holds something else, of which nothing is changed, or a case is
+            damaged (its name is in the message).
     """
     names = store.names()
-    for subject in _prepare(store, names, folder):
+    record = export_record(store, FORM)
+    stale = _prepare(store, names, folder, record)
+    write_record(folder, record)
+    for file in (DESCRIPTION_FILE, PARTICIPANTS_FILE):
+        (folder / file).unlink(missing_ok=True)
+    for subject in stale:
         remove_folder(folder / subject)
-    _write_text(folder / DESCRIPTION_FILE, canonical_json(_description(store)))
     _write_text(folder / "README.md", _readme(store))
-    _write_text(folder / ".bidsignore", "\n".join(["labels.json", *_unknown_to_bids(store)]))
+    _write_text(folder / ".bidsignore", "\n".join([RECORD_FILE, "labels.json", *_unknown_to_bids(store)]))
     _write_text(folder / "labels.json", canonical_json(store.info.scheme.structures_and_groups()))
     _write_text(folder / "dseg.tsv", _table([("index", "name"), *_label_rows(store.info.scheme)]))
-    _write_text(folder / "participants.tsv", _table(_participants(store)))
     _write_text(folder / "participants.json", canonical_json(_columns(store)))
     for number, name in enumerate(names, start=1):
         _case(store, name, folder)
         if progress is not None:
             progress(number, len(names))
+    _write_text(folder / PARTICIPANTS_FILE, _table(_participants(store, names)))
+    _write_text(folder / DESCRIPTION_FILE, canonical_json(_description(store)))
     return len(names)
 
 
@@ -75,11 +91,11 @@ def _case(store: Store, name: str, folder: Path) -> None:
     anatomy.mkdir(parents=True, exist_ok=True)
     stem = f"{subject}_{ENTITIES}"
     described = store.provenance(name)
-    write_label(anatomy / f"{stem}_dseg.nii.gz", pair.label, pair.affine)
+    write_label(anatomy / f"{stem}_dseg.nii.gz", pair.label, pair.affine, keep_equal=True)
     _write_text(anatomy / f"{stem}_dseg.json", canonical_json({"SpatialReference": "orig", "Synthetic": True}))
     for channel, image in zip(pair.channels, pair.image, strict=True):
         suffix = _suffix(channel)
-        write_image(anatomy / f"{stem}_{suffix}.nii.gz", image[None], pair.affine)
+        write_image(anatomy / f"{stem}_{suffix}.nii.gz", image[None], pair.affine, keep_equal=True)
         sidecar = {
             "SpatialReference": "orig",
             "SkullStripped": not bool(image[pair.label == 0].any()),  # nothing outside what is labelled
@@ -140,10 +156,10 @@ def _label_rows(scheme: LabelScheme) -> list[tuple[str, str]]:
     return [("0", "background"), *((str(scheme.id_of(name)), name) for name in scheme.names)]
 
 
-def _participants(store: Store) -> list[tuple[str, ...]]:
+def _participants(store: Store, names: Collection[str]) -> list[tuple[str, ...]]:
     groups = sorted(store.info.scheme.groups)
     rows: list[tuple[str, ...]] = [("participant_id", "seed", *(f"{group}_ml" for group in groups))]
-    for entry in store.entries():
+    for entry in (one for one in store.entries() if one.name in names):  # others may have come meanwhile
         volumes = (f"{entry.realised_ml.get(group, float('nan')):.3f}" for group in groups)
         rows.append((_subject(entry.name), str(entry.seed), *volumes))
     return rows
@@ -163,14 +179,14 @@ def _subject(name: str) -> str:
     return "sub-" + re.sub("[^A-Za-z0-9]", "", name)
 
 
-def _prepare(store: Store, names: Sequence[str], folder: Path) -> list[str]:
+def _prepare(store: Store, names: Sequence[str], folder: Path, record: Mapping[str, Any]) -> list[str]:
     """Make the folder, or make sure that it is an export of this generator's cases.
 
     Returns:
         Folders of earlier exported cases that the store does not have.
 
     Raises:
-        StoreError: it holds something else.
+        StoreError: it holds something else, lies within the store, or would have two cases in one place.
     """
     subjects = {_subject(name) for name in names}
     if len(subjects) < len(names):
@@ -178,41 +194,19 @@ def _prepare(store: Store, names: Sequence[str], folder: Path) -> list[str]:
             f"{store.folder}: names of cases differ in '-' and '_' alone, which BIDS subjects cannot have; export with "
             "--format nnunet"
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise StoreError(f"{folder}: is a file; give a folder to export to") from None
-    others = sorted(entry.name for entry in folder_entries(folder) if parse_temporary_name(entry.name) is None)
-    if not others:
-        return []
-    if DESCRIPTION_FILE not in others:
-        raise StoreError(f"{folder}: holds other files ({', '.join(others[:3])}); give a new or an empty folder")
-    makers = _makers(folder / DESCRIPTION_FILE)
-    if makers is None:
-        raise StoreError(
-            f"{folder}: is a data set that `synthaug cache export` did not make (see its {DESCRIPTION_FILE}); "
-            "give a new or an empty folder"
-        )
-    others_made = [one for one in makers if one not in store.info.fingerprints]
-    if others_made:
-        raise StoreError(
-            f"{folder}: is an export of another generator (weights {others_made[0][:12]}, those of {store.folder} are "
-            f"{store.info.fingerprint[:12]}); give a new or an empty folder"
-        )
-    stale = [name for name in others if name.startswith("sub-") and name not in subjects]
-    foreign = [name for name in stale if not _is_exported_case(folder / name)]
-    if foreign:
-        raise StoreError(
-            f"{folder}: holds {', '.join(foreign[:3])}, which `synthaug cache export` did not make; "
-            "move it elsewhere, or give a new or an empty folder"
-        )
+    present = prepare_export(store, folder, record, makers=_makers)
+    exported = [name for name in present if name in subjects]
+    refuse_links(folder, [*exported, *(f"{name}/anat" for name in exported)])
+    stale = [name for name in present if name.startswith("sub-") and name not in subjects]
+    refuse_foreign(folder, [name for name in stale if not _is_exported_case(folder / name)])
     return stale
 
 
-def _makers(description: Path) -> list[str] | None:
-    """sha256 of the generators whose cases were exported to a data set; None where it was not synthaug that did so."""
+def _makers(folder: Path) -> list[str] | None:
+    """sha256 of the generators of an export without a record, as earlier ones are; None for what is no export."""
     try:
-        program, first, *further = parse_json(read_bounded(description, MAX_DESCRIPTION_BYTES))["GeneratedBy"]
+        content = read_bounded(folder / DESCRIPTION_FILE, MAX_DESCRIPTION_BYTES)
+        program, first, *further = parse_json(content)["GeneratedBy"]
         found = [str(maker["Version"]) for maker in (first, *further)]
         return found if program["Name"] == "synthaug" else None
     except (StoreError, OSError, ValueError, LookupError, TypeError):

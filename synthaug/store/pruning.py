@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from synthaug.errors import StoreError
+from synthaug.store.layout import refuse_linked_case
 from synthaug.store.predicate import Predicate
 from synthaug.store.views import remove_from_view, stale, view_folders
 
@@ -33,13 +34,17 @@ def matching(store: Store, predicate: Predicate) -> list[CaseEntry]:
     """The cases that a predicate holds for, by name.
 
     Raises:
-        StoreError: a case is damaged whose provenance is asked for; nothing has been changed.
+        StoreError: a case is damaged whose provenance is asked for, or one that matches is a symbolic link; nothing has
+            been changed.
     """
-    return [
+    found = [
         entry
         for entry in store.entries()
         if predicate.holds(entry, store.provenance(entry.name) if predicate.needs_record else {})
     ]
+    for entry in found:
+        refuse_linked_case(store.folder / "cases" / entry.name)
+    return found
 
 
 def prune(store: Store, predicate: Predicate, *, progress: Callable[[int, int], None] | None = None) -> Pruned:
@@ -54,7 +59,7 @@ def prune(store: Store, predicate: Predicate, *, progress: Callable[[int, int], 
         progress: called with (cases taken out, all that are to be).
 
     Raises:
-        StoreError: a record cannot be read, or the disk refuses.
+        StoreError: a record cannot be read, a case is a symbolic link, or the disk refuses.
     """
     names = [entry.name for entry in matching(store, predicate)]
     views = view_folders(store.folder)

@@ -223,9 +223,11 @@ class Store:
         """Take a case out, by one rename; ``verify`` does not miss it.
 
         Raises:
-            StoreError: the disk refuses.
+            StoreError: a symbolic link stands in its place, or the event cannot be written.
+            OSError: the disk refuses.
         """
-        self._entries.pop(check_name(name), None)
+        layout.refuse_linked_case(self.folder / "cases" / check_name(name))
+        self._entries.pop(name, None)
         self.events.write("removed", name=name)
         layout.remove_case(self.folder / "cases" / name)
 
@@ -298,8 +300,7 @@ class Store:
             StoreError: no such case, or the record does not match the marker.
         """
         folder = self.folder / "cases" / check_name(name)
-        if folder.is_symlink():
-            raise StoreError(f"{folder}: is a symbolic link; a cache holds regular folders only: copy the case")
+        layout.refuse_linked_case(folder)
         try:
             marker = read_bounded(folder / MARKER_FILE, layout.MAX_MARKER_BYTES)
             content = read_bounded(folder / PROVENANCE_FILE, layout.MAX_PROVENANCE_BYTES)

@@ -16,13 +16,12 @@ from synthaug.store.cache_file import read_bounded
 from synthaug.store.case import CASE_FILES, IMAGE_FILE, LABEL_FILE, MARKER_FILE, CaseEntry, Problem
 from synthaug.store.events import parse_sealed_line
 from synthaug.store.info import INFO_FILE, StoreInfo
-from synthaug.store.layout import misplaced, misplaced_message
+from synthaug.store.layout import MAX_PROVENANCE_BYTES, misplaced, misplaced_message
 from synthaug.store.views import stale
 
 if TYPE_CHECKING:
     from synthaug.store.store import Store
 
-MAX_RECORD_BYTES = 4 << 20
 LEFTOVER = "leftover"
 """Kind of what a process that is gone left behind: no byte of a case is wrong, and the next run clears it away."""
 DUPLICATE = "duplicate"
@@ -169,7 +168,7 @@ def _events(store: Store) -> list[Problem]:
             continue
         found = "is not what was written"
         try:
-            if _is_sealed(read_bounded(store.folder / "given-up" / entry.name, MAX_RECORD_BYTES)):
+            if _is_sealed(read_bounded(store.folder / "given-up" / entry.name, MAX_PROVENANCE_BYTES)):
                 continue
         except FileNotFoundError:
             continue  # its case was made meanwhile

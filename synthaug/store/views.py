@@ -27,11 +27,12 @@ def names_in(view: Path) -> set[str]:
 
 
 def remove_from_view(view: Path, names: Collection[str]) -> None:
-    """Delete cases from a view, the mark of completeness first."""
-    for name in names:
-        for ending in reversed(CASE_FILES):
-            (view / "cases" / f"{name}{ending}").unlink(missing_ok=True)
-        (view / "digests" / f"{name}.json").unlink(missing_ok=True)
+    """Delete cases from a view, the mark of completeness first; a folder that is a link elsewhere is left alone."""
+    endings = {"cases": tuple(reversed(CASE_FILES)), "digests": (".json",)}
+    for place in [one for one in endings if not (view / one).is_symlink()]:
+        for name in names:
+            for ending in endings[place]:
+                (view / place / f"{name}{ending}").unlink(missing_ok=True)
 
 
 def stale(store: Path, stored: Collection[str]) -> Iterator[tuple[Path, str]]:

@@ -133,6 +133,23 @@ def test_an_interrupt_says_how_to_continue(capsys: pytest.CaptureFixture[str]) -
     assert "run the same command again to continue" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("command", "continues"),
+    [("export", True), ("merge", True), ("prune", True), ("info", False), ("verify", False)],
+)
+def test_of_the_caches_commands_those_go_on_that_change_something(
+    command: str, continues: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("synthaug.store.Store.open", interrupted)
+    monkeypatch.setattr("synthaug.store.verification.verify_folder", interrupted)
+    options = {"export": ["--out", "o"], "merge": ["other"], "prune": ["--where", "attempts>3"]}
+    assert app.run(["cache", command, str(tmp_path), *options.get(command, [])]) == 130
+    assert ("run the same command again to continue" in capsys.readouterr().err) is continues
+
+
 def test_a_defect_keeps_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError):
         app.as_command(lambda: 1 / 0)()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from synthaug.cli.app import run
 from synthaug.files.process_identity import ProcessIdentity
 from synthaug.store import Store, StoreInfo
+from tests.files.faulty_files import FAULTS, faulty_files
 from tests.stand_in_generator import StandInGenerator
 from tests.stand_in_store import fill
 
@@ -81,6 +85,69 @@ def test_verify_ends_with_1_for_a_damaged_head_or_lost_cases(
         head.write_bytes(content)
     assert run(["cache", "verify", str(cache)]) == 1
     assert ("missing now" if damage == "cases" else "cache.json") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("head", "reason"),
+    [("{}", "it has no 'format'"), ("null", "it is no JSON object"), ("[]", "it is no JSON object")],
+)
+def test_a_head_of_something_else_is_told_in_words(
+    cache: Path, capsys: pytest.CaptureFixture[str], head: str, reason: str
+) -> None:
+    (cache / "cache.json").write_text(head)
+    assert run(["cache", "info", str(cache)]) == 2
+    assert capsys.readouterr().err.endswith(f"cache.json: is not the head of a cache ({reason}); restore the file\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("", "is a folder; name a file in it"), ("x.txt", "a PNG picture is drawn"), ("x", "a PNG picture is drawn")],
+)
+@pytest.mark.parametrize("command", ["cache info", "precompute --generator nope --out"])
+def test_a_preview_that_can_be_no_picture_is_refused_first(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, name: str, reason: str
+) -> None:
+    (tmp_path / "pictures").mkdir()
+    path = tmp_path / "pictures" / name
+    assert run([*command.split(), str(cache), "--preview", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"synthaug: --preview {path}: {reason}")
+    assert said.count("\n") == 1
+    assert list((tmp_path / "pictures").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "line", ["info CACHE --preview OUT/x.png", "export CACHE --out OUT", "export CACHE --out OUT --json"]
+)
+def test_a_full_disk_is_told_with_the_path(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    (tmp_path / "out").mkdir()
+    words = line.replace("CACHE", str(cache)).replace("OUT", str(tmp_path / "out")).split()
+    with faulty_files(tmp_path / "out", FAULTS[0], 2):
+        assert run(["cache", *words]) == 2
+    assert re.match(rf"synthaug: {tmp_path}/out/\w+\.\w+: No space left on device; free", capsys.readouterr().err)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_full_disk_leaves_nothing_of_a_cache_that_is_begun(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new"
+    generator = ["--generator", "python:tests.stand_in_generator:make", "--num", "1"]
+    with faulty_files(tmp_path, FAULTS[0], 3):
+        assert run(["precompute", *generator, "--out", str(out)]) == 2
+    assert f"{out}/cache.json: No space left on device" in capsys.readouterr().err
+    assert list(out.iterdir()) == []
+
+
+def test_a_full_disk_behind_standard_output_is_told(cache: Path) -> None:
+    command = [sys.executable, "-m", "synthaug", "cache", "info", str(cache), "--json"]
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert ended.stderr.startswith("synthaug: standard output: No space left on device; free some space")
+    assert ended.stderr.count("\n") == 1
+    assert ended.returncode == 2
 
 
 def test_export_writes_nifti_files(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

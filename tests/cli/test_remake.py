@@ -273,6 +273,8 @@ def test_a_changed_byte_in_a_cache_is_seen_by_its_marker(tmp_path: Path, capsys:
     (path,) = (tmp_path / "cache").glob("cases/*/provenance.json")
     path.write_bytes(path.read_bytes().replace(b'"attempts": 1', b'"attempts": 2'))
     assert "a byte is wrong" in refused(capsys, str(path), "--generator", CODE)
+    path.with_name("done").write_text("x" * 5000)  # longer than any marker is no missing one
+    assert "a byte is wrong" in refused(capsys, str(path), "--generator", CODE)
     path.with_name("done").write_text(digest(path.read_bytes()) + "\n")
     assert remade(capsys, path, "--generator", CODE)["identical"]
 

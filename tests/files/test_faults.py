@@ -83,6 +83,29 @@ def test_the_layer_fails_where_it_is_told_to(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+@pytest.mark.parametrize("durable", [True, False])
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path: Path, at: int, durable: bool) -> None:
+    with faulty_files(tmp_path, FAULTS[0], at), pytest.raises(OSError, match="No space left") as raised:
+        create_file(tmp_path / "a", b"new", durable=durable)
+    assert raised.value.filename == str(tmp_path / "a")
+    with faulty_files(tmp_path, FAULTS[0], min(at, 2)), pytest.raises(OSError, match="No space left") as raised:
+        replace_file(tmp_path / "a", b"new")
+    assert raised.value.filename == str(tmp_path / "a")
+    with faulty_files(tmp_path, FAULTS[0], min(at, 2)), pytest.raises(OSError, match="No space left") as raised:
+        write_synced(tmp_path / "a", b"new")
+    assert raised.value.filename == str(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(IsADirectoryError) as raised:
+        replace_file(tmp_path / "a", b"new")
+    assert (raised.value.filename, raised.value.filename2) == (str(tmp_path / "a"), None)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
 def test_what_was_not_synced_is_lost_in_a_power_cut(tmp_path: Path) -> None:
     def write() -> None:
         (tmp_path / "a").write_bytes(b"content")

@@ -21,6 +21,7 @@ class HubStandIn:
         commits: path and content by commit, in order.
         fail_after: number of further commits, or downloaded files, after which the connection breaks.
         links: path and target of files that a download leaves as symbolic links.
+        private: whether the repository is; None until it is made.
     """
 
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -28,6 +29,7 @@ class HubStandIn:
     links: dict[str, str] = field(default_factory=dict)
     created: list[dict[str, Any]] = field(default_factory=list)
     downloaded: list[str] = field(default_factory=list)
+    private: bool | None = None
 
     @property
     def newest(self) -> str:
@@ -35,6 +37,8 @@ class HubStandIn:
 
     def create_repo(self, repo_id: str, **options: Any) -> None:
         self.created.append({"repo_id": repo_id, **options})
+        if self.private is None:
+            self.private = options["private"]
 
     def create_commit(self, repo_id: str, operations: Sequence[Any], **options: Any) -> SimpleNamespace:
         self._count()
@@ -54,8 +58,14 @@ class HubStandIn:
         self.commits[commit] = files
         return commit
 
-    def repo_info(self, repo_id: str, *, revision: str | None, repo_type: str) -> SimpleNamespace:
-        return SimpleNamespace(sha=self.newest)
+    def repo_info(self, repo_id: str, *, revision: str | None = None, repo_type: str) -> SimpleNamespace:
+        return SimpleNamespace(sha=self.newest if self.commits else None, private=self.private)
+
+    def hf_hub_download(self, repo_id: str, filename: str, *, repo_type: str, local_dir: str) -> str:
+        assert repo_type == "dataset"
+        place = Path(local_dir, filename)
+        place.write_bytes(self.commits[self.newest][filename])
+        return str(place)
 
     def list_repo_tree(
         self, repo_id: str, *, recursive: bool, revision: str | None, repo_type: str

@@ -125,6 +125,82 @@ def test_a_push_goes_on_where_it_broke_and_takes_pruned_cases_out(
     assert len(api.commits[api.newest]) == 2 + 2 * 4
 
 
+def test_a_repository_of_somebody_elses_data_is_refused_and_untouched(store: Store, api: HubStandIn) -> None:
+    theirs = {
+        "README.md": b"our patients",
+        "data.csv": b"1",
+        "cases/patient_001/ct.nii.gz": b"2",
+        "cases/index.csv": b"3",
+    }
+    commit = api.put(theirs)
+    with pytest.raises(StoreError, match=r"README\.md.*no cache\.json.*name a new repository"):
+        push(store, NAME, api=api)
+    assert (api.newest, api.commits[commit]) == (commit, theirs)
+
+
+def test_a_repository_with_another_head_or_another_generators_is_refused(
+    store: Store, api: HubStandIn, tmp_path: Path
+) -> None:
+    other = StandInGenerator(version=2)
+    other.licence = LICENCE  # type: ignore[attr-defined]
+    others_cache = Store.create(tmp_path / "other", StoreInfo.of(other))
+    fill(others_cache, other, [20.0])
+    commit = push(others_cache, NAME, api=api)
+    with pytest.raises(StoreError, match=f"holds a cache of stand-in .{others_cache.info.fingerprint[:12]}"):
+        push(store, NAME, api=api)
+    assert api.newest == commit
+    for head in (b'{"cache": "of somebody else"}', b"not json"):
+        commit = api.put({"cache.json": head, "cases/a/done": b"x"})
+        with pytest.raises(
+            StoreError, match=rf"{NAME}: cache\.json is not the head of a cache \(.*name a new"
+        ) as raised:
+            push(store, NAME, api=api)
+        assert api.newest == commit
+        assert "tmp" not in str(raised.value)
+
+
+def test_of_the_repository_only_files_of_cases_are_deleted(store: Store, api: HubStandIn) -> None:
+    push(store, NAME, api=api)
+    gone = store.names()[0]
+    kept = {"data.csv": b"1", "cases/index.csv": b"2", "cases/patient_001/ct.nii.gz": b"3", ".gitattributes": b"4"}
+    api.put({**api.commits[api.newest], **kept})
+    store.remove(gone)
+    push(store, NAME, api=api)
+    assert api.commits[api.newest].items() >= kept.items()
+    assert not [path for path in api.commits[api.newest] if gone in path]
+
+
+def test_what_the_hub_puts_into_a_new_repository_is_no_obstacle(store: Store, api: HubStandIn) -> None:
+    api.put({".gitattributes": b"*.b2nd filter=lfs"})
+    push(store, NAME, api=api)
+    assert "cache.json" in api.commits[api.newest]
+
+
+@pytest.mark.parametrize(
+    ("is_private", "wanted_private", "said"),
+    [
+        (None, True, ""),
+        (None, False, "is public, everybody sees what is pushed"),
+        (True, True, ""),
+        (True, False, "is private (it was there before"),
+        (False, True, "is public, everybody sees what is pushed (it was there before"),
+    ],
+)
+def test_who_sees_the_repository_is_told_before_anything_is_uploaded(
+    store: Store, api: HubStandIn, is_private: bool | None, wanted_private: bool, said: str
+) -> None:
+    api.private = is_private
+    told: list[str] = []
+
+    def announce(line: str) -> None:
+        assert not api.commits
+        told.append(line)
+
+    push(store, NAME, private=wanted_private, announce=announce, api=api)
+    assert len(told) == bool(said)
+    assert said in "".join(told)
+
+
 @pytest.mark.parametrize("revision", [None, "main", "abc123"])
 def test_a_revision_that_is_no_commit_is_refused_with_the_one_to_name(
     store: Store, api: HubStandIn, tmp_path: Path, revision: str | None
@@ -303,6 +379,9 @@ def test_the_commands_name_the_commit(
     monkeypatch.setattr("huggingface_hub.HfApi", logged_in)
     assert run(["cache", "push", str(store.folder), NAME]) == 0
     assert f"--revision {api.newest}" in capsys.readouterr().out
+    api.private = False
+    assert run(["cache", "push", str(store.folder), NAME]) == 0
+    assert "is public" in capsys.readouterr().err
     out = str(tmp_path / "pulled")
     assert run(["cache", "pull", NAME, "--out", out]) == 2
     assert api.newest in capsys.readouterr().err

@@ -12,7 +12,8 @@ import pytest
 from nibabel.nifti1 import load
 
 from synthaug.errors import StoreError
-from synthaug.store import Store, StoreInfo
+from synthaug.integrations.nnunet.raw_export import export_nnunet
+from synthaug.store import Store, StoreInfo, nifti_export
 from synthaug.store.nifti_export import export_nifti
 from tests.stand_in_generator import StandInGenerator
 from tests.stand_in_store import VOLUMES_ML, fill
@@ -80,6 +81,91 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, case: int) -> None:
+    original, begun = nifti_export._case, []
+
+    def interrupted(*arguments: object) -> None:
+        begun.append(arguments)
+        if len(begun) == case:
+            raise KeyboardInterrupt
+        original(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(nifti_export, "_case", interrupted)
+
+
+def test_an_interrupted_export_is_no_data_set_yet_and_goes_on(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    interrupt_at(monkeypatch, 2)
+    with pytest.raises(KeyboardInterrupt):
+        export_nifti(store, out)
+    assert len(list(out.glob("sub-*"))) == 1
+    assert not {"participants.tsv", "dataset_description.json"} & {path.name for path in out.iterdir()}
+    monkeypatch.undo()
+    times = {path: path.stat().st_mtime_ns for path in out.glob("sub-*/anat/*.nii.gz")}
+    assert export_nifti(store, out) == 3
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+    whole = contents(out)
+    interrupt_at(monkeypatch, 2)
+    with pytest.raises(KeyboardInterrupt):
+        export_nifti(store, out)
+    assert not (out / "participants.tsv").exists()
+    monkeypatch.undo()
+    export_nifti(store, out)
+    assert contents(out) == whole
+
+
+def test_an_export_without_a_record_goes_on_as_earlier_releases_left_them(store: Store, tmp_path: Path) -> None:
+    export_nifti(store, tmp_path / "out")
+    (tmp_path / "out" / "synthaug_export.json").unlink()
+    assert export_nifti(store, tmp_path / "out") == 3
+
+
+def test_an_export_in_another_form_is_refused(store: Store, tmp_path: Path) -> None:
+    export_nnunet(store, tmp_path / "Dataset901_Synthetic")
+    before = contents(tmp_path / "Dataset901_Synthetic")
+    with pytest.raises(StoreError, match="in the form 'nnunet'"):
+        export_nifti(store, tmp_path / "Dataset901_Synthetic")
+    assert contents(tmp_path / "Dataset901_Synthetic") == before
+
+
+@pytest.mark.parametrize("damage", [b"", b"x", None])
+def test_a_damaged_image_is_written_anew(store: Store, tmp_path: Path, damage: bytes | None) -> None:
+    export_nifti(store, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    image = next(path for path in before if path.name.endswith("_T1w.nii.gz"))
+    image.write_bytes(before[image][:-9] if damage is None else damage)
+    export_nifti(store, tmp_path / "out")
+    assert contents(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("place", ["", "anat"])
+def test_a_linked_subject_is_refused_and_nothing_behind_it_changes(store: Store, tmp_path: Path, place: str) -> None:
+    export_nifti(store, tmp_path / "out")
+    folder = tmp_path / "out" / f"sub-{store.names()[0]}" / place
+    folder.rename(tmp_path / "mine")
+    folder.symlink_to(tmp_path / "mine")
+    mine = tmp_path / "mine" / "anat" if not place else tmp_path / "mine"
+    (mine / "note.txt").write_text("mine")
+    next(mine.glob("*_T1w.nii.gz")).write_bytes(b"mine")
+    before = contents(tmp_path / "mine")
+    with pytest.raises(StoreError, match="is a symbolic link"):
+        export_nifti(store, tmp_path / "out")
+    assert contents(tmp_path / "mine") == before
+    assert (tmp_path / "out" / "dataset_description.json").exists()
+
+
+@pytest.mark.parametrize("out", ["views", "new", "cases/new", "."])
+def test_a_folder_within_the_cache_is_refused(store: Store, tmp_path: Path, out: str) -> None:
+    (tmp_path / "alias").symlink_to(store.folder)
+    before = sorted(store.folder.rglob("*"))
+    for folder in (store.folder, tmp_path / "alias"):
+        with pytest.raises(StoreError, match="lies within the cache"):
+            export_nifti(store, folder / out)
+    assert sorted(store.folder.rglob("*")) == before
+
+
 @pytest.mark.parametrize(
     "description",
     [
@@ -96,7 +182,7 @@ def test_a_data_set_of_the_users_own_is_refused_and_untouched(store: Store, tmp_
     (out / "dataset_description.json").write_text(description)
     (out / "participants.tsv").write_text("participant_id\tage\nsub-01\t70\n")
     before = contents(out)
-    with pytest.raises(StoreError, match="did not make"):
+    with pytest.raises(StoreError, match="did not write"):
         export_nifti(store, out)
     assert contents(out) == before
     assert (out / "sub-01").is_dir()

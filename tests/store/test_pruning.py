@@ -91,6 +91,34 @@ def test_a_disk_that_refuses_is_one_line_and_what_is_left_is_whole(
     assert len(Store.open(store.folder)) == 6
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_case_that_is_a_link_is_refused_and_nothing_is_removed_here_or_there(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], dry_run: bool
+) -> None:
+    shutil.copytree(store.folder, tmp_path / "farm")
+    farm, name = Store.open(tmp_path / "farm"), store.names()[3]
+    shutil.rmtree(farm.folder / "cases" / name)
+    (farm.folder / "cases" / name).symlink_to(store.folder / "cases" / name)
+    options = ["--where", "ventricles>0", *(["--dry-run"] if dry_run else [])]
+    assert run(["cache", "prune", str(farm.folder), *options]) == 2
+    assert f"{name}: is a symbolic link" in capsys.readouterr().err
+    assert store.verify() == []
+    assert sorted(path.name for path in (farm.folder / "cases").iterdir()) == store.names()
+    with pytest.raises(StoreError, match="symbolic link"):
+        farm.remove(name)
+    assert not [event for event in farm.events.read() if event["event"] == "removed"]
+    assert store.is_whole(name)
+
+
+def test_a_view_that_is_linked_elsewhere_is_left_alone(store: Store, tmp_path: Path) -> None:
+    view = write_view(store)
+    for place in ("cases", "digests"):
+        (view / place).rename(tmp_path / place)
+        (view / place).symlink_to(tmp_path / place)
+    prune(store, where(store, "ventricles>45"))
+    assert len(list((tmp_path / "cases").iterdir())) + len(list((tmp_path / "digests").iterdir())) == 4 * 6
+
+
 def test_a_source_draws_another_case_in_place_of_one_that_is_gone(store: Store) -> None:
     source = StoreSource(store, parse_schedule("uniform:20:70"), keep_gb=0.5)
     before = [source.draw(index, seed=0, epoch=0) for index in range(40)]

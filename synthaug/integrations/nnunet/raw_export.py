@@ -13,14 +13,22 @@ import numpy as np
 from synthaug.errors import ConfigurationError, LabelError, StoreError
 from synthaug.files.atomic import folder_entries, parse_temporary_name, replace_file
 from synthaug.files.canonical_json import canonical_json
-from synthaug.files.json_object import read_json_object
 from synthaug.labels import LabelScheme
 from synthaug.labels.nnunet_labels import IGNORE
 from synthaug.labels.scheme import BACKGROUND
 from synthaug.store import Store
+from synthaug.store.export_folder import (
+    RECORD_FILE,
+    export_record,
+    prepare_export,
+    refuse_foreign,
+    refuse_links,
+    write_record,
+)
 from synthaug.volumes import write_image, write_label
 
-DATASET_FILE, RECORD_FILE = "dataset.json", "synthaug_export.json"
+FORM = "nnunet"
+DATASET_FILE = "dataset.json"
 FOLDERS = ("imagesTr", "labelsTr")
 ENDING = ".nii.gz"
 _NAME = re.compile(r"Dataset\d{3}_\S+")
@@ -86,8 +94,8 @@ def export_nnunet(
 
     ``imagesTr/NAME_0000.nii.gz`` for each channel and ``labelsTr/NAME.nii.gz``, with the true affine, and last
     ``dataset.json``: until it is there, nnU-Net finds no data set. What an earlier, interrupted export of the same
-    cases has written whole is kept. ``synthaug_export.json`` has what the generators were fitted on, since the trainers
-    of nnU-Net itself have no guard against validation cases among it.
+    cases has written is kept where it holds what it should. ``synthaug_export.json`` has what the generators were
+    fitted on, since the trainers of nnU-Net itself have no guard against validation cases among it.
 
     Args:
         store: is only read; every array is checked against its digest.
@@ -101,8 +109,8 @@ def export_nnunet(
 
     Raises:
         ConfigurationError: a folder name that nnU-Net does not take.
-        StoreError: the folder holds something else, of which nothing is changed; the cache is empty; or a case is
-            damaged (its name is in the message).
+        StoreError: the folder lies within the store or holds something else, of which nothing is changed; the cache is
+            empty; or a case is damaged (its name is in the message).
         LabelError: regions that cannot be told apart.
     """
     if not _NAME.fullmatch(folder.name):
@@ -114,17 +122,18 @@ def export_nnunet(
         raise StoreError(f"{store.folder}: the cache is empty; fill it with `synthaug precompute`")
     raw = RawLabels.of(store.info.scheme, regions=regions)
     described = _description(store, raw, len(names))
-    record = {
-        "generators": [maker.to_dict() for maker in store.info.makers],
-        "labels": described["labels"],
-        "regions_class_order": described.get("regions_class_order"),
-        "channels": list(store.info.channels),
+    record = export_record(
+        store,
+        FORM,
+        labels=described["labels"],
+        regions_class_order=described.get("regions_class_order"),
+        channels=list(store.info.channels),
         # outside a cache nothing refuses a validation case that the generator has seen: this is to look it up
-        "fitted_on": [asdict(case) for case in store.info.training_cases],
-    }
+        fitted_on=[asdict(case) for case in store.info.training_cases],
+    )
     written = _prepare(store, folder, record)
     (folder / DATASET_FILE).unlink(missing_ok=True)
-    replace_file(folder / RECORD_FILE, (canonical_json(record) + "\n").encode())
+    write_record(folder, record)
     for place in FOLDERS:
         (folder / place).mkdir(exist_ok=True)
     for name in sorted(written.difference(names)):
@@ -132,11 +141,10 @@ def export_nnunet(
             path.unlink(missing_ok=True)
     for number, name in enumerate(names, start=1):
         label, *images = _files(folder, name, len(store.info.channels))
-        if not all(path.is_file() for path in (label, *images)):
-            pair = store.read(name)
-            for path, image in zip(images, pair.image, strict=True):
-                write_image(path, image[None], pair.affine)
-            write_label(label, raw.apply(pair.label), pair.affine)
+        pair = store.read(name)
+        for path, image in zip(images, pair.image, strict=True):
+            write_image(path, image[None], pair.affine, keep_equal=True)
+        write_label(label, raw.apply(pair.label), pair.affine, keep_equal=True)
         if progress is not None:
             progress(number, len(names))
     replace_file(folder / DATASET_FILE, (canonical_json(described) + "\n").encode())
@@ -172,33 +180,14 @@ def _prepare(store: Store, folder: Path, record: Mapping[str, Any]) -> set[str]:
         Names of the cases that are in it.
 
     Raises:
-        StoreError: it holds something else.
+        StoreError: it holds something else, or lies within the store.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise StoreError(f"{folder}: is a file; give a folder to export to") from None
-    others = sorted(entry.name for entry in folder_entries(folder) if parse_temporary_name(entry.name) is None)
-    mend = "give a new or an empty folder"
-    if not others:
-        return set()
-    if RECORD_FILE not in others:
-        raise StoreError(
-            f"{folder}: holds {', '.join(others[:3])}, which `synthaug cache export` did not write; {mend}"
-        )
-    before = read_json_object(folder / RECORD_FILE, error=StoreError, mend=mend)
-    same = ("labels", "regions_class_order", "channels")
-    made_by = before.get("generators")
-    fingerprints = (
-        {one.get("sha256") for one in made_by if isinstance(one, dict)} if isinstance(made_by, list) else {""}
-    )
-    if any(before.get(key) != record[key] for key in same) or not fingerprints <= store.info.fingerprints:
-        raise StoreError(f"{folder}: is an export with other labels, channels or another generator; {mend}")
-    channels = len(store.info.channels)
+    present = prepare_export(store, folder, record, same=("labels", "regions_class_order", "channels"))
+    refuse_links(folder, FOLDERS)
     names = set()
-    foreign = [name for name in others if name not in (DATASET_FILE, RECORD_FILE, *FOLDERS)]
+    foreign = [name for name in present if name not in (DATASET_FILE, RECORD_FILE, *FOLDERS)]
     endings = {
-        FOLDERS[0]: tuple(f"_{channel:04d}{ENDING}" for channel in range(channels)),
+        FOLDERS[0]: tuple(f"_{channel:04d}{ENDING}" for channel in range(len(store.info.channels))),
         FOLDERS[1]: (ENDING,),
     }
     for place, allowed in endings.items():
@@ -211,11 +200,7 @@ def _prepare(store: Store, folder: Path, record: Mapping[str, Any]) -> set[str]:
                 names.add(name)
             else:
                 foreign.append(f"{place}/{entry.name}")
-    if foreign:
-        raise StoreError(
-            f"{folder}: holds {', '.join(sorted(foreign)[:3])}, which `synthaug cache export` did not write; move it "
-            f"elsewhere, or {mend}"
-        )
+    refuse_foreign(folder, foreign)
     return names
 
 

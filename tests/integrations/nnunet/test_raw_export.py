@@ -121,11 +121,11 @@ def test_an_interrupted_export_is_no_data_set_yet_and_goes_on(tmp_path: Path, mo
     store = make_store(tmp_path / "cache")
     written: list[Path] = []
 
-    def interrupted(path: Path, *rest: object) -> None:
+    def interrupted(path: Path, *rest: object, **options: object) -> None:
         if len(written) == 2:
             raise KeyboardInterrupt
         written.append(path)
-        original(path, *rest)  # type: ignore[arg-type]
+        original(path, *rest, **options)  # type: ignore[arg-type]
 
     original = raw_export.write_image
     monkeypatch.setattr(raw_export, "write_image", interrupted)
@@ -138,6 +138,41 @@ def test_an_interrupted_export_is_no_data_set_yet_and_goes_on(tmp_path: Path, mo
     assert export_nnunet(store, tmp_path / OUT) == 3
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
     assert len(list((tmp_path / OUT / "imagesTr").iterdir())) == 3
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "other numbers", "link"])
+@pytest.mark.parametrize("place", ["labelsTr/{}.nii.gz", "imagesTr/{}_0000.nii.gz"])
+def test_a_damaged_file_is_written_anew_and_whole_ones_are_kept(tmp_path: Path, place: str, damage: str) -> None:
+    store = make_store(tmp_path / "cache")
+    export_nnunet(store, tmp_path / OUT)
+    files = [path for folder in ("imagesTr", "labelsTr") for path in (tmp_path / OUT / folder).iterdir()]
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+    path = tmp_path / OUT / place.format(store.names()[0])
+    content = path.read_bytes()
+    if damage == "link":
+        path.rename(tmp_path / "mine.nii.gz")
+        path.symlink_to(tmp_path / "mine.nii.gz")
+    else:
+        other = (path.parent / path.name.replace(store.names()[0], store.names()[1])).read_bytes()
+        path.write_bytes({"cut": content[:-20], "empty": b"", "other numbers": other}[damage])
+    assert export_nnunet(store, tmp_path / OUT) == 3
+    assert not path.is_symlink()
+    assert all(one.read_bytes() == bytes_before for one, (bytes_before, _) in before.items())
+    assert all(one.stat().st_mtime_ns == time for one, (_, time) in before.items() if one != path)
+
+
+@pytest.mark.parametrize("place", ["imagesTr", "labelsTr"])
+def test_a_linked_folder_is_refused_and_nothing_behind_it_changes(tmp_path: Path, place: str) -> None:
+    store = make_store(tmp_path / "cache")
+    export_nnunet(store, tmp_path / OUT)
+    (tmp_path / OUT / place).rename(tmp_path / "mine")
+    (tmp_path / OUT / place).symlink_to(tmp_path / "mine")
+    store.remove(store.names()[0])
+    before = {path: path.read_bytes() for path in (tmp_path / "mine").iterdir()}
+    with pytest.raises(StoreError, match=f"{place}: is a symbolic link"):
+        export_nnunet(store, tmp_path / OUT)
+    assert {path: path.read_bytes() for path in (tmp_path / "mine").iterdir()} == before
+    assert (tmp_path / OUT / "dataset.json").exists()
 
 
 def test_cases_that_are_gone_leave_the_data_set(tmp_path: Path) -> None:
@@ -179,6 +214,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert not (tmp_path / "wrong").exists()
     assert run([*arguments, str(tmp_path / OUT)]) == 0
     assert "3 cases written" in capsys.readouterr().out
+    assert run([*arguments, str(tmp_path / "cache" / "views" / OUT)]) == 2
+    assert "lies within the cache" in capsys.readouterr().err
     assert run(["cache", "export", str(tmp_path / "cache"), "--regions", "--out", str(tmp_path / "x")]) == 2
 
 
