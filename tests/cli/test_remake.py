@@ -287,6 +287,7 @@ def test_a_changed_byte_in_a_cache_is_seen_by_its_marker(tmp_path: Path, capsys:
         ('{"generator": "x", "generator_sha256": "y", "requested_ml": [], "seed": 1}', "is no provenance"),
         ('{"generator": "x", "generator_sha256": "y", "requested_ml": {"a": "b"}, "seed": 1}', "a volume in mL"),
         ('{"generator": "x", "generator_sha256": "y", "requested_ml": {}, "seed": true}', "is no provenance"),
+        ('{"generator": "x", "generator_sha256": "y", "requested_ml": {}, "seed": 1' + "0" * 30 + "}", "below 2**53"),
         ('{"name": "../../x", "generator": "x", "requested_ml": {}}', "case name"),
         ('{"generator": "python:os:getcwd", "generator_sha256": "y", "requested_ml": {}, "seed": 1}', "is code"),
         ('{"label_file": "map.nii.gz", "generator": "x"}', "sample --labels"),
@@ -299,6 +300,30 @@ def test_a_file_that_is_none_is_one_line(
     path.write_text(content)
     assert message in refused(capsys, str(path))
     assert message not in refused(capsys, str(tmp_path / "missing.json"))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"requested_ml": {"v" * 100_000: 40}},
+        {"requested_ml": {"v" * 150: "9" * 100_000}},
+        {"name": "n" * 100_000},
+        {"recipe": {"generator": "g" * 100_000}},
+        {"recipe": {"options": {"o" * 100_000: 1}}},
+        {"recipe": {"options": {"masks": "m" * 100_000}}},
+        {"label_file": "f" * 100_000},
+        {"seed": "s" * 100_000},
+        {"affine": [["a" * 100_000]]},
+    ],
+    ids=lambda values: next(iter(values)),
+)
+def test_a_long_text_of_a_file_does_not_come_back_whole(
+    values: dict[str, Any], weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = {"generator": str(weights), "generator_sha256": "y", "requested_ml": {"ventricles": 40}, "seed": 1}
+    path = tmp_path / "a_provenance.json"
+    path.write_text(json.dumps({**made, **values}))
+    assert len(refused(capsys, str(path)).replace(str(path), "")) < 1000
 
 
 def test_what_the_provenance_says_is_not_to_be_said_again(
