@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from synthaug.cli.app import run
+from synthaug.cli.generator_options import DEFAULT_GENERATOR
 from synthaug.generators import registry
 from synthaug.generators.hub import HubGenerator
 from synthaug.store.arrays import digest
@@ -210,6 +211,13 @@ def test_other_weights_or_options_are_told_by_their_hash(
     assert fingerprint[:12] in refused(capsys, str(path), "--generator", str(weights), "--option", "mask_steps=3")
 
 
+def test_the_default_generator_can_be_named_in_the_place_of_the_recorded_one(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = sampled(tmp_path / "first", "--generator", str(weights), "--target", "ventricles=40")
+    assert f"{DEFAULT_GENERATOR} is " in refused(capsys, str(path), "--generator", DEFAULT_GENERATOR)
+
+
 def test_weights_that_were_moved_are_named_again(
     weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -330,8 +338,9 @@ def test_what_the_provenance_says_is_not_to_be_said_again(
     weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = sampled(tmp_path / "first", "--generator", str(weights), "--target", "ventricles=40")
-    for arguments in (["--target", "ventricles=20"], ["--seed", "4"], ["--num", "2"], ["--check"]):
-        assert arguments[0] in refused(capsys, str(path), *arguments)
+    for words in ("--target ventricles=20", "--seed 4", "--seed 0", "--num 2", "--num 1", "--check"):
+        arguments = words.split()
+        assert f"{arguments[0]}: does not go with" in refused(capsys, str(path), *arguments)
     assert "give another folder" in refused(capsys, str(path), "--out", str(tmp_path / "first"))
     capsys.readouterr()
     assert run(["sample", "--target", "ventricles=20"]) == 2
