@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,6 +37,18 @@ OF_DISKS = (errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EROFS, errno.ESTALE)
 def one_line(text: str) -> str:
     """One line, in which nothing that a file or an argument holds can move the terminal's cursor."""
     return "".join(one if one.isprintable() else " " if one.isspace() else f"\\x{ord(one):02x}" for one in text)
+
+
+def leave_broken_stdout() -> None:
+    """Part with a stdout that takes nothing more.
+
+    What could not be written would be tried once more, and told in a traceback, when Python ends.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def refuse_empty_text(arguments: Sequence[str]) -> None:

@@ -18,7 +18,14 @@ import typer
 
 from synthaug.cli.verbosity import QuietOption, VerboseOption, speaking
 from synthaug.errors import SynthAugError
-from synthaug.mistakes import EXIT_INTERRUPTED, EXIT_MISTAKE, one_line, refuse_empty_text, system_mistake
+from synthaug.mistakes import (
+    EXIT_INTERRUPTED,
+    EXIT_MISTAKE,
+    leave_broken_stdout,
+    one_line,
+    refuse_empty_text,
+    system_mistake,
+)
 
 COMMANDS: dict[str, str] = {
     "sample": "Make a few pairs as NIfTI files, with a preview picture.",
@@ -76,19 +83,11 @@ def run(arguments: Sequence[str]) -> int:
 def _end_with(text: str, code: int, *, as_json: bool) -> int:
     """Say in one line why a command ends; with ``--json`` the document on stdout says it, too, if it can be written."""
     typer.echo(f"synthaug: {one_line(text)}", err=True)
-    try:
-        if as_json:
+    if as_json:
+        with contextlib.suppress(OSError):
             typer.echo(json.dumps({"error": text, "exit_code": code}, indent=1))
-        sys.stdout.flush()
-    except OSError:
-        _leave_stdout()
+    leave_broken_stdout()
     return code
-
-
-def _leave_stdout() -> None:
-    """What could not be written would be tried once more, and told in a traceback, when Python ends."""
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage_error(mistake: Any, arguments: Sequence[str]) -> str:
