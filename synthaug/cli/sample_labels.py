@@ -114,9 +114,8 @@ def plan_requests(
             generator makes, or does not fit its field of view; there would be more images than are made at a time; the
             folder is that of the label maps, or holds pairs that were asked for otherwise.
     """
-    from synthaug.evaluation.label_maps import case_identifier
     from synthaug.precomputing.requests import check_number, request_seed
-    from synthaug.volumes import fingerprint_array
+    from synthaug.volumes import case_identifier, fingerprint_array
 
     if out.resolve() in {path.resolve().parent for path in maps.paths}:
         raise ConfigurationError(
