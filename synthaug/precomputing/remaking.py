@@ -80,7 +80,9 @@ class RecordedCase:
                 "`synthaug sample --labels` and the seed in its name"
             )
         try:
-            name = check_name(content["name"]) if "name" in content else path.stem.removesuffix(_ENDING)
+            name = path.stem.removesuffix(_ENDING)
+            if "name" in content:
+                name = check_name(_text(content["name"], "name", LONGEST_NAME))
             request = _object(content.get("request") or {}, "request")
             recipe = _object(pair.get("recipe") or request.get("recipe") or {}, "recipe")
             asked = request.get("condition") or {"targets_ml": pair["requested_ml"]}
@@ -273,10 +275,10 @@ def _digests(content: Mapping[str, Any]) -> dict[str, str]:
     return {name: _text(content["arrays"][name], name) for name in ("image", "label") if "arrays" in content}
 
 
-def _text(value: Any, name: str) -> str:
+def _text(value: Any, name: str, longest: int = LONGEST_TEXT) -> str:
     if not isinstance(value, str) or not value:
         raise TypeError(f"{name} is {shortened(repr(value))}")
-    _refuse_longer(value, LONGEST_TEXT, name)
+    _refuse_longer(value, longest, name)
     return value
 
 

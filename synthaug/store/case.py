@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from synthaug.conditions import Condition
-from synthaug.errors import StoreError, shortened
+from synthaug.errors import StoreError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
@@ -44,8 +44,7 @@ def check_name(name: str) -> str:
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise StoreError(
-            f"case name {shortened(name)!r}: allowed are up to 100 letters, digits, '-' and '_', the first a letter or "
-            "digit"
+            f"case name {name!r}: allowed are up to 100 letters, digits, '-' and '_', the first a letter or digit"
         )
     return name
 
