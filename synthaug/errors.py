@@ -42,6 +42,15 @@ class LeakageError(SynthAugError):
     """Validation cases among the cases that a generator or a cache was fitted on."""
 
 
+LONGEST_QUOTE = 80
+
+
+def shortened(value: object, longest: int = LONGEST_QUOTE) -> str:
+    """What a file or an argument holds, as a message quotes it: of a long text its beginning and its length."""
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
+
+
 def did_you_mean(wrong: str, options: Iterable[str]) -> str:
     """Suggest the nearest of the allowed names.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import functools
 import importlib
 import inspect
@@ -12,13 +12,20 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import typer
 
 from synthaug.cli.verbosity import QuietOption, VerboseOption, speaking
-from synthaug.errors import ConfigurationError, SynthAugError
+from synthaug.errors import SynthAugError
+from synthaug.mistakes import (
+    EXIT_INTERRUPTED,
+    EXIT_MISTAKE,
+    leave_broken_stdout,
+    one_line,
+    refuse_empty_text,
+    system_mistake,
+)
 
 COMMANDS: dict[str, str] = {
     "sample": "Make a few pairs as NIfTI files, with a preview picture.",
@@ -45,27 +52,6 @@ CONTINUED = (
 )
 """Commands that go on from where they were interrupted; the others begin anew."""
 
-EXIT_MISTAKE = 2
-EXIT_INTERRUPTED = 130
-MISTAKEN_PATHS = {
-    errno.EACCES: "choose another path, or change its permissions",
-    errno.EDQUOT: "free some space, or choose another disk",
-    errno.EEXIST: "choose another path",
-    errno.EIO: "check the disk, and run the same command again",
-    errno.EISDIR: "name a file, not a folder",
-    errno.ELOOP: "choose another path, or mend the symbolic links",
-    errno.ENAMETOOLONG: "choose a shorter name",
-    errno.ENOENT: "check the path",
-    errno.ENOSPC: "free some space, or choose another disk",
-    errno.ENOTDIR: "choose another path",
-    errno.EPERM: "choose another path",
-    errno.EROFS: "choose another path",
-    errno.ESTALE: "check the network file system, and run the same command again",
-}
-"""Operating system errors that a user mends (a missing or forbidden path, a full disk), and how."""
-OF_DISKS = (errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EROFS, errno.ESTALE)
-"""Those that the system tells of a file that is open, without its name."""
-
 _UsageError: Any = typer.BadParameter.__bases__[0]
 """Of the click that typer itself uses: its own copy in later releases."""
 
@@ -81,7 +67,7 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code: 0, 1 (a check failed), 2 (a mistake) or 130 (interrupted)."""
     try:
-        _refuse_empty_text(arguments)
+        refuse_empty_text(arguments)
         app = build_app(_called_command(arguments))
         code = app(args=list(arguments), prog_name="synthaug", standalone_mode=False)
         return code if isinstance(code, int) else 0
@@ -89,6 +75,11 @@ def run(arguments: Sequence[str]) -> int:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except SynthAugError as mistake:
         return _end_with(str(mistake), EXIT_MISTAKE, as_json="--json" in arguments)
+    except OSError as mistake:  # stdout is full: of a command, `as_command` has told it
+        told = system_mistake(mistake)
+        if told is None:
+            raise
+        return _end_with(told, EXIT_MISTAKE, as_json=False)
     except (KeyboardInterrupt, typer.Abort):  # before the command itself runs
         return _end_with("interrupted", EXIT_INTERRUPTED, as_json="--json" in arguments)
     except _UsageError as mistake:
@@ -99,27 +90,13 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _end_with(text: str, code: int, *, as_json: bool) -> int:
-    """Say in one line why a command ends; with ``--json`` the document on stdout says it, too."""
+    """Say in one line why a command ends; with ``--json`` the document on stdout says it, too, if it can be written."""
     typer.echo(f"synthaug: {one_line(text)}", err=True)
     if as_json:
-        try:
+        with contextlib.suppress(OSError):
             typer.echo(json.dumps({"error": text, "exit_code": code}, indent=1))
-        except OSError:  # stdout leads to a full disk: what is left to be written would fail once more at the exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    leave_broken_stdout()
     return code
-
-
-def _refuse_empty_text(arguments: Sequence[str]) -> None:
-    """An empty text (a shell variable that is not set) would be read as the current folder.
-
-    Raises:
-        ConfigurationError: there is one.
-    """
-    for before, word in zip(["", *arguments], arguments, strict=False):
-        option, separator, value = word.partition("=")
-        if not word or (option.startswith("--") and separator and not value):
-            where = option or (before if before.startswith("-") else "argument")
-            raise ConfigurationError(f"{where} '': is empty; give a value, and check the variable that it came from")
 
 
 def _usage_error(mistake: Any, arguments: Sequence[str]) -> str:
@@ -186,10 +163,10 @@ def as_command(command: Callable[..., Any], *, continued: bool = True) -> Callab
         except SynthAugError as mistake:
             code = _end_with(str(mistake), EXIT_MISTAKE, as_json=as_json)
         except OSError as mistake:
-            named = isinstance(mistake.filename, str | bytes)
-            if mistake.errno not in (MISTAKEN_PATHS if named else OF_DISKS):
+            told = system_mistake(mistake)
+            if told is None:
                 raise
-            code = _end_with(_describe(mistake), EXIT_MISTAKE, as_json=as_json)
+            code = _end_with(told, EXIT_MISTAKE, as_json=as_json)
         except KeyboardInterrupt:
             again = "run the same command again to continue" if continued else "nothing is left half-written"
             code = _end_with(f"interrupted; {again}", EXIT_INTERRUPTED, as_json=as_json)
@@ -205,28 +182,11 @@ def as_command(command: Callable[..., Any], *, continued: bool = True) -> Callab
     return guarded
 
 
-def one_line(text: str) -> str:
-    """One line, in which nothing that a file or an argument holds can move the terminal's cursor."""
-    return "".join(one if one.isprintable() else " " if one.isspace() else f"\\x{ord(one):02x}" for one in text)
-
-
 def _given(options: Sequence[str], arguments: Sequence[str]) -> list[str]:
     """What an option was given, last; the message about it does not always say."""
     values = [value for word, value in itertools.pairwise(arguments) if word in options]
     values += [word.partition("=")[2] for word in arguments if word.partition("=")[0] in options and "=" in word]
     return values[-1:]
-
-
-def _describe(mistake: OSError) -> str:
-    """What is wrong with a path, naming the file that stands where a folder is needed."""
-    if mistake.filename is None:
-        return f"{mistake.strerror}; {MISTAKEN_PATHS[mistake.errno or 0]}"
-    path = Path(os.fsdecode(mistake.filename))
-    if mistake.errno in (errno.EEXIST, errno.ENOTDIR):
-        for part in (path, *path.parents):
-            if os.path.lexists(part) and not part.is_dir():
-                return f"{part}: is a file, and a folder is needed there; choose another path"
-    return f"{path}: {mistake.strerror}; {MISTAKEN_PATHS[mistake.errno or 0]}"
 
 
 def _print_version(wanted: bool) -> None:

@@ -27,6 +27,7 @@ from synthaug.cli.generator_options import (
     ToleranceOption,
     sampling_options,
 )
+from synthaug.cli.given_options import given_options
 from synthaug.cli.verbosity import JsonOption, is_quiet, print_json
 from synthaug.errors import ConfigurationError
 
@@ -265,16 +266,3 @@ def _show(text: str, out: Path) -> None:
 
     Console().print(Markdown(text))
     typer.echo(f"written to {out}; to read: {out / 'report.html'}")
-
-
-def given_options(context: typer.Context) -> dict[str, list[str]]:
-    """Values, as text, of the options that the command line gives; none for a flag."""
-    given = {}
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name) if parameter.name else None
-        if source is None or source.name != "COMMANDLINE":
-            continue
-        value = context.params[parameter.name]
-        several = value if isinstance(value, (list, tuple)) else [value]
-        given[parameter.opts[0]] = [] if value is True else [str(one) for one in several]
-    return given

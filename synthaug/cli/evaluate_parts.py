@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from synthaug.labels import LabelMapping, LabelScheme
     from synthaug.reports.evaluation_page import EvaluationPage, SeenPairs
     from synthaug.schedules import VolumeSchedule
+    from synthaug.store import CaseEntry, Store
     from synthaug.volumes import CaseRecord
     from synthaug.volumes.grid import Grid
 
@@ -84,35 +85,56 @@ class EvaluationParts:
     def add_cache(self, cache: Path) -> None:
         """Control and volumes of a cache's pairs: they have passed quality control, the generator's own are worse."""
         from synthaug.cli.progress import track
-        from synthaug.evaluation.control import ControlPoint, ControlReport
         from synthaug.evaluation.volume_table import VolumeTable
-        from synthaug.reports.control_picture import draw_control
-        from synthaug.reports.evaluation_page import SeenPairs
-        from synthaug.store import Store
-        from synthaug.volumes.grid import Grid
 
-        store = Store.open(cache)
+        store = open_whole_cache(cache)
         entries = store.entries()
-        if not entries:
-            raise ConfigurationError(f"{cache}: holds no pair; make some with `synthaug precompute --out {cache}`")
-        damaged = [entry.name for entry in entries if not store.is_whole(entry.name)]
-        if damaged:
-            raise StoreError(
-                f"{cache}: files of {len(damaged)} case(s) are missing or truncated ({', '.join(damaged[:3])}); "
-                f"`synthaug cache verify {cache}` tells more, the same `synthaug precompute` again makes them anew"
-            )
         real = self._measure_real(store.info.scheme)
         table = VolumeTable([entry.realised_ml for entry in entries], [one.volumes_ml for one in real])
-        volumes = table.to_dict()
+        look = self._look_at_cache(store, entries)
+        self.out.mkdir(parents=True, exist_ok=True)
+        found = self.result["generated"] = {
+            "cache": str(cache),
+            "generator": store.info.generator,
+            "generator_sha256": store.info.fingerprint,
+            "cases": len(entries),
+            "attempts": sum(entry.attempts for entry in entries),
+            "rejects": dict(store.rejects),
+            "real_cases": len(table.real),
+            "control": self._add_cache_control(entries, look),
+            "volumes": table.to_dict(),
+            "note": "the pairs of a cache have passed quality control; --control measures a generator unfiltered",
+        }
+        if self.wishes.any:
+            for entry in track(entries, "looking at pairs", quiet=self.quiet):
+                look.add(entry.name, store.read(entry.name))
+            look.report(self.out / "cache_worst_anatomy.png", found)
+        rejected = ", ".join(f"{reason} {count}" for reason, count in found["rejects"].items())
+        self.evaluated |= {
+            "cache": str(cache),
+            "made by": f"{store.info.generator}, sha256 {store.info.fingerprint}",
+            "pairs": f"{len(entries)}, from {found['attempts']} attempts; rejected: {rejected or 'none'}",
+        }
+        self.page.add_pairs(found, look.seen, "pairs of the cache")
+
+    def _look_at_cache(self, store: Store, entries: Sequence[CaseEntry]) -> PairLook:
+        """Looks at pairs of a cache by the volume that most of them were asked for."""
+        from synthaug.reports.evaluation_page import SeenPairs
+        from synthaug.volumes.grid import Grid
+
         first = store.read(entries[0].name)
         grid = Grid(first.label.shape, first.spacing_mm)
         asked = sorted({name for entry in entries for name in entry.requested_ml})
         most = max(asked, key=lambda name: sum(name in entry.requested_ml for entry in entries), default=None)
-        look = self._look(first.scheme, first.channels, grid, store.info.training_cases)(SeenPairs(store.read), most)
-        self.out.mkdir(parents=True, exist_ok=True)
-        made_by = store.info.generator
+        return self._look(first.scheme, first.channels, grid, store.info.training_cases)(SeenPairs(store.read), most)
+
+    def _add_cache_control(self, entries: Sequence[CaseEntry], look: PairLook) -> dict[str, Any]:
+        """Control of each structure or group that was asked for, in figures and as a picture."""
+        from synthaug.evaluation.control import ControlPoint, ControlReport
+        from synthaug.reports.control_picture import draw_control
+
         controls = {}
-        for name in asked:
+        for name in sorted({name for entry in entries for name in entry.requested_ml}):
             points = tuple(
                 ControlPoint(entry.name, entry.requested_ml[name], entry.realised_ml[name])
                 for entry in entries
@@ -123,29 +145,7 @@ class EvaluationParts:
                 controls[name] = report.to_dict()
                 draw_control(self.out / f"cache_control_{file_name(name)}.png", report, [])
                 self.page.add_control(report, look.seen, unfiltered=False)
-        found = self.result["generated"] = {
-            "cache": str(cache),
-            "generator": made_by,
-            "generator_sha256": store.info.fingerprint,
-            "cases": len(entries),
-            "attempts": sum(entry.attempts for entry in entries),
-            "rejects": dict(store.rejects),
-            "real_cases": len(table.real),
-            "control": controls,
-            "volumes": volumes,
-            "note": "the pairs of a cache have passed quality control; --control measures a generator unfiltered",
-        }
-        if self.wishes.any:
-            for entry in track(entries, "looking at pairs", quiet=self.quiet):
-                look.add(entry.name, store.read(entry.name))
-            look.report(self.out / "cache_worst_anatomy.png", found)
-        rejected = ", ".join(f"{reason} {count}" for reason, count in found["rejects"].items())
-        self.evaluated |= {
-            "cache": str(cache),
-            "made by": f"{made_by}, sha256 {store.info.fingerprint}",
-            "pairs": f"{len(entries)}, from {found['attempts']} attempts; rejected: {rejected or 'none'}",
-        }
-        self.page.add_pairs(found, look.seen, "pairs of the cache")
+        return controls
 
     def add_control(self, generator: PairGenerator, schedules: Sequence[VolumeSchedule], plan: ControlPlan) -> None:
         """Volume control, one structure or group after the other, each asked for alone."""
@@ -291,6 +291,28 @@ class EvaluationParts:
         if found:
             self.evaluated["real cases"] = f"{len(found)} in {', '.join(str(folder) for folder in self.real)}"
         return found
+
+
+def open_whole_cache(cache: Path) -> Store:
+    """A cache with pairs, none of which lacks a file.
+
+    Raises:
+        ConfigurationError: it has no pair.
+        StoreError: it is no cache, or a file of a case is missing or truncated.
+    """
+    from synthaug.store import Store
+
+    store = Store.open(cache)
+    entries = store.entries()
+    if not entries:
+        raise ConfigurationError(f"{cache}: holds no pair; make some with `synthaug precompute --out {cache}`")
+    damaged = [entry.name for entry in entries if not store.is_whole(entry.name)]
+    if damaged:
+        raise StoreError(
+            f"{cache}: files of {len(damaged)} case(s) are missing or truncated ({', '.join(damaged[:3])}); "
+            f"`synthaug cache verify {cache}` tells more, the same `synthaug precompute` again makes them anew"
+        )
+    return store
 
 
 def file_name(structure: str) -> str:

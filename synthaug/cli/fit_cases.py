@@ -128,6 +128,8 @@ def find_label_maps(folders: Sequence[Path], held_out: Sequence[str]) -> list[Pa
     Raises:
         ConfigurationError: a folder without any, or a name to hold out that none has.
     """
+    from synthaug.volumes import case_identifier
+
     if held_out and not folders:
         raise ConfigurationError(
             f"--hold-out {held_out[0]}: leaves label maps of --label-maps out, and none are given; cases of the "
@@ -143,12 +145,12 @@ def find_label_maps(folders: Sequence[Path], held_out: Sequence[str]) -> list[Pa
                 f"--label-maps {folder}: holds no .nii or .nii.gz file; give a folder of label maps"
             )
         files += found
-    held_out = [one.removesuffix(".gz").removesuffix(".nii") for one in held_out]
-    names = {_identifier(path) for path in files}
+    held_out = [case_identifier(one) for one in held_out]
+    names = {case_identifier(path) for path in files}
     for one in held_out:
         if one not in names:
             raise ConfigurationError(f"--hold-out {one}: no such label map; there are {', '.join(sorted(names))}")
-    kept = [path for path in files if _identifier(path) not in held_out]
+    kept = [path for path in files if case_identifier(path) not in held_out]
     if folders and not kept:
         raise ConfigurationError(
             "--hold-out: names every label map of --label-maps; leave some to train on, or leave --label-maps out"
@@ -209,7 +211,3 @@ def refuse_validation_cases(
                 f"{given}: {len(leaks)} validation case(s) of fold {fold} of {dataset.name} are among them: "
                 f"{name_leaks(shown)}; only cases outside it may be fitted on: {mend}"
             )
-
-
-def _identifier(path: Path) -> str:
-    return path.name.removesuffix(".gz").removesuffix(".nii")

@@ -250,6 +250,7 @@ def parse_case(text: str) -> CasePaths:
         ConfigurationError: not two file names, or a file that is not there.
     """
     from synthaug.generators import CasePaths
+    from synthaug.volumes import case_identifier
 
     parts = [Path(part).expanduser() for part in text.split(",")]
     if len(parts) != 2:
@@ -258,4 +259,4 @@ def parse_case(text: str) -> CasePaths:
         if not path.is_file():
             raise ConfigurationError(f"--cases {text}: {path} is not there; give an image and its label map")
     image, label = parts
-    return CasePaths(image.name.removesuffix(".gz").removesuffix(".nii"), (image,), label)
+    return CasePaths(case_identifier(image), (image,), label)

@@ -101,7 +101,8 @@ def find_label_maps(texts: Sequence[str], target: LabelScheme, mapping: LabelMap
     Raises:
         ConfigurationError: nothing is there, two files have one name, or a folder says that its scheme is another.
     """
-    from synthaug.evaluation.label_maps import LabelMaps, case_identifier
+    from synthaug.evaluation.label_maps import LabelMaps
+    from synthaug.volumes import case_identifier
 
     own = mapping.source if mapping else target
     found: dict[str, Path] = {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from synthaug.cli.generator_options import DEFAULT_GENERATOR, GeneratorChoice
+from synthaug.cli.generator_options import GeneratorChoice
 from synthaug.cli.sample_files import finish_folder, refuse_other_pairs, write_labels, write_pair
 from synthaug.cli.verbosity import print_json
 from synthaug.errors import ConfigurationError
@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 EXIT_DIFFERS = 1
 
 
-def remake_from(path: Path, out: Path | None, chosen: GeneratorChoice, *, as_json: bool = False) -> None:
+def remake_from(
+    path: Path, out: Path | None, chosen: GeneratorChoice, *, generator_given: bool, as_json: bool = False
+) -> None:
     """Make a case once more, compare it, and print what came of it; exit code 1 where it is not the same.
 
     Args:
         path: its provenance.
         out: folder to write it to; None: it is compared alone.
-        chosen: what the command line says of the generator. The default name stands for the recorded generator, options
-            for those beside and in place of the recorded ones, device ``auto`` for the kind that it was made on.
+        chosen: what the command line says of the generator. Options stand for those beside and in place of the recorded
+            ones, device ``auto`` for the kind that it was made on.
+        generator_given: whether its name was given, in the place of the recorded one.
         as_json: print the facts as JSON.
 
     Raises:
@@ -38,11 +41,10 @@ def remake_from(path: Path, out: Path | None, chosen: GeneratorChoice, *, as_jso
     recorded = RecordedCase.read(path)
     if out is not None and out.resolve() == recorded.path.resolve().parent:
         raise ConfigurationError(f"--out {out}: is the folder of the case that is made again; give another folder")
-    is_given = chosen.name != DEFAULT_GENERATOR
-    recorded.check_names(generator_given=is_given, options_given=chosen.options)
+    recorded.check_names(generator_given=generator_given, options_given=chosen.options)
     opened = replace(
         chosen,
-        name=chosen.name if is_given else recorded.generator,
+        name=chosen.name if generator_given else recorded.generator,
         options={**recorded.options, **chosen.options},
         device=_device_for(recorded, chosen.device),
     ).open()

@@ -5,7 +5,7 @@ Label maps of the user's own are :mod:`synthaug.cli.sample_labels`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,6 +29,7 @@ from synthaug.cli.generator_options import (
     ToleranceOption,
     sampling_options,
 )
+from synthaug.cli.given_options import given_options
 from synthaug.cli.remake import remake_from
 from synthaug.cli.sample_files import finish_folder, refuse_other_pairs, write_labels, write_pair
 from synthaug.cli.sample_labels import print_table as print_labels_table
@@ -40,6 +41,17 @@ if TYPE_CHECKING:
     from synthaug.conditions import Condition
     from synthaug.generators.protocol import PairGenerator
     from synthaug.volumes import LabeledVolume
+
+
+BESIDE_NO_PROVENANCE = (
+    "--target", "--schedule", "--num", "--seed", "--extrapolate", "--labels", "--mapping", "--check"
+)  # fmt: skip
+"""Options that ``--from-provenance`` settles."""
+BESIDE_NO_LABELS = (
+    "--target", "--schedule", "--extrapolate", "--check", "--guidance-scale", "--tolerance", "--fold", "--case",
+    "--cases", "--scheme",
+)  # fmt: skip
+"""Options that ``--labels`` settles."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +67,7 @@ class SampleRequest:
 
 
 def sample(
+    context: typer.Context,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the files; made if it is not there.", show_default=False)
     ] = None,
@@ -145,39 +158,22 @@ def sample(
     options = sampling_options(option, steps=steps, guidance_scale=guidance_scale, tolerance=tolerance)
     drawn_from = [*([",".join(map(str, case))] if case else []), *(cases or [])]
     chosen = GeneratorChoice(generator, options, device, dataset, fold, drawn_from, scheme)
+    given = given_options(context)
     if from_provenance is not None:
         _refuse_beside(
             "--from-provenance, which says what is made; leave it out",
-            {
-                "--target": bool(target),
-                "--schedule": schedule is not None,
-                "--num": num != 1,
-                "--seed": seed != 0,
-                "--extrapolate": extrapolate,
-                "--labels": bool(labels),
-                "--mapping": mapping is not None,
-                "--check": check,
-            },
+            BESIDE_NO_PROVENANCE,
+            given,
         )
-        remake_from(from_provenance, out, chosen, as_json=as_json)
+        remake_from(from_provenance, out, chosen, generator_given="--generator" in given, as_json=as_json)
         return
     if out is None:
         raise ConfigurationError("--out: is missing; name a folder for the files, see `synthaug sample --help`")
     if labels:
         _refuse_beside(
             "--labels, whose label maps are taken as they are; leave one of the two out",
-            {
-                "--target": bool(target),
-                "--schedule": schedule is not None,
-                "--extrapolate": extrapolate,
-                "--check": check,
-                "--guidance-scale": guidance_scale is not None,
-                "--tolerance": tolerance is not None,
-                "--fold": fold != DEFAULT_FOLD,
-                "--case": case is not None,
-                "--cases": bool(cases),
-                "--scheme": scheme != DEFAULT_SCHEME,
-            },
+            BESIDE_NO_LABELS,
+            given,
         )
         facts = sample_for_labels(
             labels,
@@ -201,18 +197,19 @@ def sample(
     _show(write_samples(opened, requests, out, check=check, quiet=as_json), _print_table, as_json=as_json)
 
 
-def _refuse_beside(other: str, options: Mapping[str, bool]) -> None:
+def _refuse_beside(other: str, options: Sequence[str], given: Container[str]) -> None:
     """Refuse options that another one settles.
 
     Args:
         other: the option that settles them, why, and what to do.
-        options: whether each was given.
+        options: those that it settles.
+        given: those of the command line.
 
     Raises:
         ConfigurationError: names the first that was.
     """
-    for name, given in options.items():
-        if given:
+    for name in options:
+        if name in given:
             raise ConfigurationError(f"{name}: does not go with {other}")
 
 

@@ -111,18 +111,18 @@ def plan_requests(
 
     Raises:
         SynthAugError: a label map cannot be read, holds labels that its scheme does not know or too little that the
-            generator makes, or does not fit its field of view; the folder is that of the label maps, or holds pairs
-            that were asked for otherwise.
+            generator makes, or does not fit its field of view; there would be more images than are made at a time; the
+            folder is that of the label maps, or holds pairs that were asked for otherwise.
     """
-    from synthaug.evaluation.label_maps import case_identifier
-    from synthaug.precomputing.requests import request_seed
-    from synthaug.volumes import fingerprint_array
+    from synthaug.precomputing.requests import check_number, request_seed
+    from synthaug.volumes import case_identifier, fingerprint_array
 
     if out.resolve() in {path.resolve().parent for path in maps.paths}:
         raise ConfigurationError(
             f"--out {out}: is the folder of the label maps, where pairs would be taken for label maps the next time; "
             "give another folder"
         )
+    check_number(num * len(maps.paths), seed)
     grid = _grid_of(generator)
     requests, expected = [], {}
     for path in track(maps.paths, "checking", quiet=quiet):

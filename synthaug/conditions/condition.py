@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from synthaug.errors import BoundsError, ConfigurationError
+from synthaug.errors import BoundsError, ConfigurationError, shortened
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Condition:
     def __post_init__(self) -> None:
         if not isinstance(self.targets_ml, Mapping):
             raise ConfigurationError(
-                f"condition: targets are {self.targets_ml!r}; give volumes in mL by name, for example "
+                f"condition: targets are {shortened(self.targets_ml)}; give volumes in mL by name, for example "
                 '{"ventricles": 40}'
             )
         targets = {}
@@ -40,7 +40,9 @@ class Condition:
             except (TypeError, ValueError):
                 targets[str(name)] = math.nan
             if not (math.isfinite(targets[str(name)]) and targets[str(name)] >= 0):
-                raise BoundsError(f"target {name}={volume_ml!r}; allowed: a volume in mL, 0 or more")
+                raise BoundsError(
+                    f"target {shortened(name)}={shortened(repr(volume_ml))}; allowed: a volume in mL, 0 or more"
+                )
         object.__setattr__(self, "targets_ml", targets)
 
     def key(self) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthaug.conditions.condition import Condition
-from synthaug.errors import BoundsError, did_you_mean
+from synthaug.errors import BoundsError, did_you_mean, shortened
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,9 @@ class VolumeBounds:
         """
         for name, volume_ml in condition.targets_ml.items():
             if name not in self.limits_ml:
+                shown = shortened(name)
                 raise BoundsError(
-                    f"target {name}={volume_ml:g} mL: the generator takes no target for {name!r}"
+                    f"target {shown}={volume_ml:g} mL: the generator takes no target for {shown!r}"
                     f"{did_you_mean(name, self.limits_ml)}; allowed: {self.describe()}"
                 )
             low, high = self.limits_ml[name]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from synthaug.evaluation.agreement import Agreement, AgreementReport
+from synthaug.evaluation.dice import mean_dice
 from synthaug.evaluation.intervals import Interval, mean_interval, ratio_of_means_interval
 from synthaug.labels import LabelScheme
 
@@ -78,8 +79,7 @@ class AlignedCase:
     @property
     def mean_dice(self) -> float | None:
         """Mean over the structures that one of the two has; None where there is none."""
-        present = [one for one in self.dice.values() if one is not None]
-        return float(np.mean(present)) if present else None
+        return mean_dice(self.dice)
 
     @property
     def error_percent(self) -> float | None:

@@ -10,9 +10,9 @@ import numpy as np
 
 from synthaug.evaluation.anatomy import Anatomy
 from synthaug.evaluation.anatomy_report import AnatomyReport, RealRange, Verdict
-from synthaug.evaluation.label_maps import LabelMaps, case_identifier
+from synthaug.evaluation.label_maps import LabelMaps
 from synthaug.labels import LabelMapping, LabelScheme
-from synthaug.volumes import LabeledVolume
+from synthaug.volumes import LabeledVolume, case_identifier
 from synthaug.volumes.grid import Grid
 
 WORST = 5

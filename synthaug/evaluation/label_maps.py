@@ -11,7 +11,7 @@ import numpy as np
 
 from synthaug.errors import ConfigurationError
 from synthaug.labels import LabelMapping, LabelScheme
-from synthaug.volumes import read_label, structure_volumes_ml
+from synthaug.volumes import case_identifier, read_label, structure_volumes_ml
 
 _LABEL_NAME = re.compile(r"(^|[_.-])(labels?|segs?|dseg|segmentations?|masks?)$", re.IGNORECASE)
 
@@ -73,8 +73,3 @@ class LabelMaps:
                 label = self.mapping.apply(label, str(path))
             voxel_ml = abs(float(np.linalg.det(affine[:3, :3]))) / 1000
             yield case_identifier(path), structure_volumes_ml(label, self.scheme, voxel_ml)
-
-
-def case_identifier(path: Path) -> str:
-    """File name without ``.nii`` or ``.nii.gz``."""
-    return path.name.removesuffix(".gz").removesuffix(".nii")

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from synthaug.errors import ConfigurationError
-from synthaug.evaluation.label_maps import LabelMaps, case_identifier
+from synthaug.evaluation.label_maps import LabelMaps
 from synthaug.generators.cases import CasePaths
 from synthaug.integrations.nnunet.dataset import NnunetDataset
 from synthaug.labels import LabelMapping, LabelScheme
-from synthaug.volumes import CaseRecord, LabeledVolume, fingerprint_array, read_label, read_pair
+from synthaug.volumes import CaseRecord, LabeledVolume, case_identifier, fingerprint_array, read_label, read_pair
 
 
 @dataclass(frozen=True)

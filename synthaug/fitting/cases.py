@@ -15,7 +15,7 @@ from synthaug.fitting.case_form import CaseForm
 from synthaug.generators.cases import CasePaths
 from synthaug.generators.intensity_scale import IntensityScale
 from synthaug.labels import LabelMapping, LabelScheme, is_tissue_class, split_structures
-from synthaug.volumes import CaseRecord, fingerprint_array, fingerprint_label, read_label, read_pair
+from synthaug.volumes import CaseRecord, case_identifier, fingerprint_array, fingerprint_label, read_label, read_pair
 from synthaug.volumes.grid import box_centre_mm, check_field_of_view, place_on_grid
 
 REQUIRED_VOXELS = 100
@@ -97,7 +97,7 @@ def load_label_case(path: Path, form: CaseForm, mapping: LabelMapping | None = N
             "does not have; leave --label-maps out, or set unlabelled_classes to 0 and split to {} in --settings"
         )
     label, affine = read_label(path, mapping.source if mapping else form.dataset)
-    record = CaseRecord(path.name.removesuffix(".gz").removesuffix(".nii"), None, fingerprint_label(label))
+    record = CaseRecord(case_identifier(path), None, fingerprint_label(label))
     mapped_record = None
     if mapping:
         label = mapping.apply(label, str(path))

@@ -18,7 +18,7 @@ from torch import nn
 from synthaug.configuration import load_config
 from synthaug.configuration.limits import allowed
 from synthaug.generators.config_checks import check_format, check_keys, check_values, told_with_file
-from synthaug.generators.config_file import CONFIG_NAME, read_config_file
+from synthaug.generators.config_file import CONFIG_NAME
 from synthaug.generators.generator_config import GeneratorConfig, read_common
 from synthaug.generators.kept_labels import MadeLabel
 from synthaug.generators.volume_decision import decide_labels, largest_component
@@ -87,14 +87,8 @@ class AlphaWGANConfig(GeneratorConfig):
         }
 
     @classmethod
-    def read(cls, folder: Path) -> AlphaWGANConfig:
-        """Read ``config.json`` of a generator's folder.
-
-        Raises:
-            ConfigurationError: it is missing, a key is missing, unknown or of the wrong form, values contradict each
-                other, or the format is of a later version.
-        """
-        content, where = read_config_file(folder), str(folder / CONFIG_NAME)
+    def from_dict(cls, content: Mapping[str, Any], where: str) -> AlphaWGANConfig:
+        """Read the JSON form; see :meth:`GeneratorConfig.from_dict`."""
         check_format(content, (SYSTEM,), FORMAT_VERSION, where)
         with told_with_file(where, SYSTEM):
             check_keys(content, ("alpha_wgan",), ("system", "null_condition", "weights"))

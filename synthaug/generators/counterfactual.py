@@ -27,6 +27,7 @@ from synthaug.generators.recipe import library_versions, origins_of, processor, 
 from synthaug.generators.region_renewal import RegionRenewal
 from synthaug.labels import LabelScheme
 from synthaug.volumes import LabeledVolume
+from synthaug.warps.aim_search import WarpedLabel, nearest_warp
 from synthaug.warps.displacement import compose, warp_image, warp_labels
 from synthaug.warps.field_grid import FieldGrid
 from synthaug.warps.fluid_fill import fill_fluid
@@ -44,7 +45,6 @@ LARGEST_HEAD_SHARE = 0.12
 STRAY_VOXELS = 20
 """A structure with fewer voxels in some case is not required of a pair."""
 
-REFINEMENTS = 8
 TOLERANCE_ML, TOLERANCE = 0.5, 0.02
 """The realised volume is within either of these of the target, else the pair is not made."""
 
@@ -249,41 +249,26 @@ class CounterfactualGenerator:
             rates=growth_rates(self.scheme, ids),
             head=movable_head(anatomy, extent, torch.tensor(ids), grid.spacing_mm),
         )
-        tolerance_ml = max(TOLERANCE_ML, TOLERANCE * target_ml)
-        aim_ml, best_error_ml = target_ml, float("inf")
-        below: tuple[float, float] | None = None
-        above: tuple[float, float] | None = None
-        for _ in range(REFINEMENTS):
+
+        def warped_for(aim_ml: float) -> WarpedLabel:
             whole = inflator.search_field(aim_ml)
             field = grid.field_for_case(whole if variation is None else compose(whole, variation))
-            warped = warp_labels(label, field)
-            volume_ml = float(torch.isin(warped, torch.tensor(ids)).sum()) * source.voxel_volume_ml
-            error_ml = abs(volume_ml - target_ml)
-            if error_ml < best_error_ml:
-                best_error_ml, best_label, best_field = error_ml, warped, field
-            if error_ml <= AIMED_SHARE * tolerance_ml:
-                break
-            if volume_ml < target_ml:
-                below = (aim_ml, max(volume_ml, 1e-3))
-            else:
-                above = (aim_ml, volume_ml)
-            aim_ml = _next_aim(target_ml, below, above)
-        if best_error_ml > tolerance_ml:
+            found = warp_labels(label, field)
+            volume_ml = float(torch.isin(found, torch.tensor(ids)).sum()) * source.voxel_volume_ml
+            return WarpedLabel(found, field, volume_ml)
+
+        tolerance_ml = max(TOLERANCE_ML, TOLERANCE * target_ml)
+        best = nearest_warp(warped_for, target_ml, AIMED_SHARE * tolerance_ml)
+        if (error_ml := abs(best.volume_ml - target_ml)) > tolerance_ml:
             raise BoundsError(
-                f"{self.training_cases[index].identifier}: {name} misses {target_ml:.1f} mL by {best_error_ml:.1f} mL; "
+                f"{self.training_cases[index].identifier}: {name} misses {target_ml:.1f} mL by {error_ml:.1f} mL; "
                 f"at most {tolerance_ml:.1f} mL is allowed: choose a target nearer to the case's own "
                 f"{self._pool.facts[index].volumes_ml[name]:.1f} mL"
             )
-        image = _pulled(source.image, foreground, best_field)
+        image = _pulled(source.image, foreground, best.field)
         if self.options.fill:
-            inside, own = np.isin(best_label.numpy(), ids), np.isin(source.label, ids)
-            image = np.stack(
-                [
-                    fill_fluid(warped, inside, before[own], spacing_mm=source.spacing_mm, seed=seed)
-                    for warped, before in zip(image, source.image, strict=True)
-                ]
-            )
-        found = best_label.numpy().astype(np.int16)
+            image = _filled(image, source, np.isin(best.label.numpy(), ids), np.isin(source.label, ids), seed)
+        found = best.label.numpy().astype(np.int16)
         return LabeledVolume(image, found, source.affine.copy(), self.scheme, self.channels, {})
 
     def _region(self, pair: LabeledVolume, name: str) -> np.ndarray:
@@ -349,16 +334,6 @@ def _single_target(condition: Condition) -> tuple[str, float]:
     return name, float(target_ml)
 
 
-def _next_aim(target_ml: float, below: tuple[float, float] | None, above: tuple[float, float] | None) -> float:
-    """Volume to search for next, from the last (aim, volume) on either side: on coarse voxels the two are not equal."""
-    if below is None or above is None:
-        aim_ml, volume_ml = below or above or (target_ml, target_ml)
-        return aim_ml * target_ml / volume_ml
-    share = np.log(target_ml / below[1]) / np.log(above[1] / below[1])
-    # not nearer to an end than a tenth: where volumes jump, the ends would creep
-    return float(below[0] * (above[0] / below[0]) ** min(max(share, 0.1), 0.9))
-
-
 def _union(reach: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return min(low for low, _ in reach), max(high for _, high in reach)
 
@@ -378,6 +353,22 @@ def _mirrored(pair: LabeledVolume) -> LabeledVolume:
     table[list(mirror)] = list(mirror.values())
     image = np.ascontiguousarray(pair.image[:, ::-1])
     return LabeledVolume(image, table[pair.label[::-1]], pair.affine, pair.scheme, pair.channels, {})
+
+
+def _filled(image: np.ndarray, source: LabeledVolume, inside: np.ndarray, own: np.ndarray, seed: int) -> np.ndarray:
+    """Image ``(C, X, Y, Z)`` with the fluid of a structure made anew.
+
+    Args:
+        image: warped.
+        source: the real pair, from whose fluid the intensities are.
+        inside: the structure in the warped pair, ``(X, Y, Z)``.
+        own: the structure in the real one.
+        seed: the same seed makes the same texture.
+    """
+    channels = zip(image, source.image, strict=True)
+    return np.stack(
+        [fill_fluid(after, inside, before[own], spacing_mm=source.spacing_mm, seed=seed) for after, before in channels]
+    )
 
 
 def _pulled(image: np.ndarray, foreground: torch.Tensor, field: torch.Tensor) -> np.ndarray:

@@ -5,16 +5,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from synthaug.conditions import VolumeBounds
 from synthaug.errors import BoundsError
+from synthaug.generators.config_file import CONFIG_NAME, read_config_file
 from synthaug.generators.intensity_scale import IntensityScale
 from synthaug.labels import LabelScheme
 from synthaug.volumes import CaseRecord
 from synthaug.volumes.grid import Grid
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 def refuse_no_volume(name: str, volume_ml: float) -> None:
@@ -90,6 +95,29 @@ class GeneratorConfig(ABC):
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
+
+    @classmethod
+    @abstractmethod
+    def from_dict(cls, content: Mapping[str, Any], where: str) -> Self:
+        """Read the JSON form.
+
+        Args:
+            content: of the file.
+            where: the file, for errors.
+
+        Raises:
+            ConfigurationError: a key is missing, unknown or of the wrong form, values contradict each other, or the
+                format is of a later version.
+        """
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read ``config.json`` of a generator's folder.
+
+        Raises:
+            ConfigurationError: it is missing, or what :meth:`from_dict` refuses.
+        """
+        return cls.from_dict(read_config_file(folder), str(folder / CONFIG_NAME))
 
     def common_dict(self) -> dict[str, Any]:
         """JSON form of what all systems have."""

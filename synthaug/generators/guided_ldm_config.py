@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from synthaug.errors import ConfigurationError, did_you_mean
 from synthaug.generators.config_checks import check_format, told_with_file
-from synthaug.generators.config_file import CONFIG_NAME, read_config_file
 from synthaug.generators.generator_config import GeneratorConfig, read_common
 from synthaug.generators.guided_ldm_checks import SECTIONS, check_keys, check_values
 from synthaug.generators.latent_scale import LatentScale
@@ -82,12 +80,7 @@ class GuidedLDMConfig(GeneratorConfig):
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], where: str) -> GuidedLDMConfig:
-        """Read the JSON form.
-
-        Raises:
-            ConfigurationError: a key is missing, unknown or of the wrong form, values contradict each other, or the
-                format is of a later version.
-        """
+        """Read the JSON form; see :meth:`GeneratorConfig.from_dict`."""
         check_format(content, (SYSTEM,), FORMAT_VERSION, where)
         with told_with_file(where, SYSTEM):
             check_keys(content)
@@ -104,11 +97,6 @@ class GuidedLDMConfig(GeneratorConfig):
             )
             check_values(config)
             return config
-
-    @classmethod
-    def read(cls, folder: Path) -> GuidedLDMConfig:
-        """Read ``config.json`` of a generator's folder."""
-        return cls.from_dict(read_config_file(folder), str(folder / CONFIG_NAME))
 
 
 def _read_sampling(content: Mapping[str, Any]) -> SamplingConfig:

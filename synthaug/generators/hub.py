@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthaug.errors import ConfigurationError
+from synthaug.files.bounded_reading import read_bounded
 from synthaug.files.canonical_json import canonical_json
 from synthaug.files.hugging_face import REPOSITORY, SPARE_BYTES, hub_errors, is_commit, reason_of
 from synthaug.generators.config_file import CONFIG_NAME, read_config_file
@@ -26,6 +27,7 @@ FETCHED = (CONFIG_NAME, "settings.json", "*.safetensors", "README.md", "LICENSE"
 MAX_BYTES = 32 << 30
 """Of all files of a repository that are fetched."""
 CARD_NAME = "README.md"
+MAX_CARD_BYTES = 16 << 20
 LIBRARY = "synthaug"
 
 _NAME = re.compile(rf"(?P<repository>{REPOSITORY})(?:@(?P<revision>[\w./-]+))?")
@@ -170,7 +172,8 @@ def push_generator(
         ``org/name@commit``.
 
     Raises:
-        ConfigurationError: no generator in the folder, no licence, or the Hub refuses.
+        ConfigurationError: no generator in the folder, weights that do not open, a link that leads out of the folder,
+            no licence, or the Hub refuses.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
@@ -178,7 +181,7 @@ def push_generator(
     if not is_hub_name(repository) or "@" in repository:
         raise ConfigurationError(f"repository is {repository!r}; the form is org/name")
     config = read_config_file(folder)
-    card = model_card(config, _text_of(folder / CARD_NAME), licence=licence)
+    card = model_card(config, read_card(folder), licence=licence)
     operations = [
         CommitOperationAdd(path.name, card.encode() if path.name == CARD_NAME else path)
         for path in [*published_files(folder), folder / CARD_NAME]
@@ -199,13 +202,56 @@ def published_files(folder: Path) -> list[Path]:
     """What goes along with the model card, sorted by name.
 
     Raises:
-        ConfigurationError: the folder holds no weights.
+        ConfigurationError: the folder holds no weights, some that do not open, or a symbolic link that leads out of it.
     """
     patterns = [pattern for pattern in FETCHED if pattern != CARD_NAME]
     files = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
     if not any(path.suffix == ".safetensors" for path in files):
         raise ConfigurationError(f"{folder}: holds no safetensors files; name a folder that `synthaug fit` wrote")
+    for path in files:
+        _refuse_foreign(path)
+        if path.suffix == ".safetensors":
+            _refuse_damaged(path)
     return files
+
+
+def read_card(folder: Path) -> str | None:
+    """The model card of a folder; None where it has none.
+
+    Raises:
+        ConfigurationError: it is no UTF-8, too large, or a symbolic link that leads out of the folder.
+    """
+    path = folder / CARD_NAME
+    if not path.is_file():
+        return None
+    _refuse_foreign(path)
+    content = read_bounded(path, MAX_CARD_BYTES, error=ConfigurationError, mend="put a model card there")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"{path}: is no UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
+        ) from None
+
+
+def _refuse_foreign(path: Path) -> None:
+    """What a symbolic link brings in from elsewhere is nobody's to publish; the Hub's cache links to its own blobs."""
+    folder, target = path.parent.resolve(), path.resolve()
+    allowed = [folder, *([folder.parents[1] / "blobs"] if folder.parent.name == "snapshots" else [])]
+    if not any(target.is_relative_to(one) for one in allowed):
+        raise ConfigurationError(
+            f"{path}: is a symbolic link out of its folder, to {target}; copy the file if it is to go along"
+        )
+
+
+def _refuse_damaged(path: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np"):
+            pass
+    except SafetensorError as error:
+        raise ConfigurationError(f"{path}: cannot be opened as safetensors ({error}); fit or fetch it again") from None
 
 
 def model_card(config: dict[str, Any], text: str | None = None, *, licence: str | None = None) -> str:
@@ -267,7 +313,3 @@ def _described(config: dict[str, Any], licence: str) -> str:
 
 def _joined(names: Sequence[str]) -> str:
     return ", ".join(name.replace("_", " ") for name in names)
-
-
-def _text_of(path: Path) -> str | None:
-    return path.read_text(encoding="utf-8") if path.is_file() else None

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from synthaug.configuration import load_config
 from synthaug.configuration.limits import allowed
 from synthaug.errors import ConfigurationError
 from synthaug.generators.config_checks import check_format, check_keys, check_values, told_with_file
-from synthaug.generators.config_file import CONFIG_NAME, read_config_file
 from synthaug.generators.generator_config import GeneratorConfig, read_common
 from synthaug.volumes.views import VIEWS
 
@@ -140,12 +138,7 @@ class SequenceConfig(GeneratorConfig):
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], where: str) -> SequenceConfig:
-        """Read the JSON form.
-
-        Raises:
-            ConfigurationError: a key is missing, unknown or of the wrong form, values contradict each other, or the
-                format is of a later version.
-        """
+        """Read the JSON form; see :meth:`GeneratorConfig.from_dict`."""
         check_format(content, tuple(IMAGE_SECTIONS), FORMAT_VERSION, where)
         sections = ("mask_sequence", *IMAGE_SECTIONS[content["system"]])
         with told_with_file(where, content["system"]):
@@ -158,8 +151,3 @@ class SequenceConfig(GeneratorConfig):
             )
             check_values(config)
             return config
-
-    @classmethod
-    def read(cls, folder: Path) -> SequenceConfig:
-        """Read ``config.json`` of a generator's folder."""
-        return cls.from_dict(read_config_file(folder), str(folder / CONFIG_NAME))

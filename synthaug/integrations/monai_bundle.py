@@ -9,21 +9,32 @@ The folder ``models/`` of a bundle is a generator's folder, as in ``pretrained/`
 from __future__ import annotations
 
 import argparse
+import hashlib
+import importlib
 import json
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthaug.conditions import Condition
-from synthaug.errors import ConfigurationError, SynthAugError
-from synthaug.files.atomic import replace_file
+from synthaug.errors import ConfigurationError, SynthAugError, shortened
+from synthaug.files.atomic import folder_entries, parse_temporary_name, replace_file, sync_folder
 from synthaug.files.canonical_json import canonical_json
 from synthaug.files.json_object import read_json_object
-from synthaug.generators.config_file import read_config_file
-from synthaug.generators.hub import CARD_NAME, model_card, published_files
-from synthaug.generators.registry import find_generator
+from synthaug.generators.config_file import CONFIG_NAME, read_config_file
+from synthaug.generators.hub import CARD_NAME, model_card, published_files, read_card
+from synthaug.generators.registry import find_generator, load_generator
+from synthaug.mistakes import (
+    EXIT_INTERRUPTED,
+    EXIT_MISTAKE,
+    leave_broken_stdout,
+    one_line,
+    refuse_empty_text,
+    system_mistake,
+)
 from synthaug.precomputing.requests import draw_conditions
 from synthaug.quality import QualityConfig, generate_checked
 from synthaug.schedules import parse_schedule
@@ -36,43 +47,55 @@ SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/downlo
 """What ``monai.bundle verify_metadata`` compares ``metadata.json`` with."""
 VERSION = re.compile(r"\d+\.\d+\.\d+")
 METADATA, INFERENCE = Path("configs/metadata.json"), Path("configs/inference.json")
+MODELS, LICENCE = Path("models"), "LICENSE"
 
 
 def write_bundle(generator: str | Path, out: str | Path, *, bundle_version: str = "1.0.0") -> Path:
     """Write a generator with weights as a bundle.
 
-    ``metadata.json`` is written last: a folder without it is none of a whole bundle, and can be written again.
+    ``metadata.json`` is written last, and removed first where a bundle is written again: a folder without it is none of
+    a whole bundle, and the same call makes it one.
 
     Args:
         generator: name or folder of the weights.
-        out: the bundle's folder; must not exist, or hold no bundle of another generator.
+        out: the bundle's folder; must not exist, or hold this bundle, whole or half-written.
         bundle_version: three numbers.
 
     Returns:
         ``out``.
 
     Raises:
-        ConfigurationError: no such generator, no licence, a folder that holds something else, or a version of another
-            form.
+        ConfigurationError: no such generator, weights that do not open, a symbolic link out of the generator's folder,
+            no licence, an ``out`` that holds something else, or a version of another form.
+        OSError: the disk is full, or ``out`` cannot be written.
     """
     if VERSION.fullmatch(bundle_version) is None:
         raise ConfigurationError(f"bundle_version is {bundle_version!r}; three numbers are needed, such as 1.0.0")
     folder, out = find_generator(str(generator)), Path(out)
-    config = read_config_file(folder)
+    contents = _contents(folder, bundle_version)
     if out.exists():
-        _refuse_other(out, config)
-    card = folder / CARD_NAME
-    text = model_card(config, card.read_text(encoding="utf-8") if card.is_file() else None)
-    contents = {Path("models") / path.name: path.read_bytes() for path in published_files(folder)}
-    contents[Path("docs") / CARD_NAME] = text.encode()
-    licence = folder / "LICENSE"
-    contents[Path("LICENSE")] = licence.read_bytes() if licence.is_file() else _licence(config).encode()
-    contents[INFERENCE] = _json(inference_config(config))
-    contents[METADATA] = _json(metadata(config, bundle_version))
+        _refuse_other(out, contents)
+        _remove_leftovers(out, contents)
+    if (out / METADATA).exists():
+        (out / METADATA).unlink()
+        sync_folder((out / METADATA).parent)
     for path, content in contents.items():
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         replace_file(out / path, content)
     return out
+
+
+def _contents(folder: Path, bundle_version: str) -> dict[Path, bytes]:
+    """The files of a bundle by their path in it, ``metadata.json`` last."""
+    files = published_files(folder)
+    load_generator(folder, device="cpu")  # what it refuses would be no generator in the bundle either
+    config = read_config_file(folder)
+    contents = {MODELS / path.name: path.read_bytes() for path in files}
+    contents[Path("docs") / CARD_NAME] = model_card(config, read_card(folder)).encode()
+    contents[Path(LICENCE)] = contents.get(MODELS / LICENCE) or _licence(config).encode()
+    contents[INFERENCE] = _json(inference_config(config))
+    contents[METADATA] = _json(metadata(config, bundle_version))
+    return contents
 
 
 class PairSampler:
@@ -228,16 +251,59 @@ def metadata(config: Mapping[str, Any], bundle_version: str) -> dict[str, Any]:
     }
 
 
-def _refuse_other(out: Path, config: Mapping[str, Any]) -> None:
+def _refuse_other(out: Path, contents: Mapping[Path, bytes]) -> None:
+    """Refuse a folder that holds something else than this bundle, whole or half-written."""
     if not out.is_dir():
         raise ConfigurationError(f"--out {out}: is no folder; give a new one")
-    if not any(out.iterdir()):
+    paths = [MODELS / entry.name for entry in folder_entries(out / MODELS) if entry.is_file()]
+    there = _sha256({path: (out / path).read_bytes() for path in paths if _is_of_weights(path)})
+    if there == (here := _sha256(contents)):
         return
-    written = out / "models" / "config.json"
-    name = read_json_object(written, mend="give another --out").get("name") if written.is_file() else None
-    if name != config["name"]:
-        what = f"a bundle of {name!r}" if name else "other files"
-        raise ConfigurationError(f"--out {out}: holds {what}; give a new folder")
+    written = out / MODELS / CONFIG_NAME
+    if (out / METADATA).is_file() and written.is_file():
+        name = shortened(read_json_object(written, mend="give another --out").get("name"))
+        raise ConfigurationError(
+            f"--out {out}: holds a bundle of {name!r} with weights of sha256 {there[:12]}, and {here[:12]} is to be "
+            "written; give a new folder"
+        )
+    files = (path.relative_to(out) for path in out.rglob("*") if not path.is_dir())
+    if not all(_belongs(out, path, contents) for path in files):
+        raise ConfigurationError(f"--out {out}: holds other files; give a new folder")
+
+
+def _belongs(out: Path, path: Path, contents: Mapping[Path, bytes]) -> bool:
+    """Whether a file is one that a writer of this bundle leaves where it is killed."""
+    final = _final_path(path)
+    if final not in contents or final != path:
+        return final in contents
+    return not _is_of_weights(path) or (out / path).read_bytes() == contents[path]
+
+
+def _final_path(path: Path) -> Path:
+    """The path that a file has once it is written."""
+    parsed = parse_temporary_name(path.name)
+    return path.parent / parsed[0] if parsed else path
+
+
+def _is_of_weights(path: Path) -> bool:
+    return path.parent == MODELS and (path.suffix == ".safetensors" or path.name == CONFIG_NAME)
+
+
+def _sha256(contents: Mapping[Path, bytes]) -> str:
+    """Of weights and configuration among the files of a bundle."""
+    digest = hashlib.sha256()
+    for path in sorted(filter(_is_of_weights, contents)):
+        digest.update(path.name.encode() + hashlib.sha256(contents[path]).digest())
+    return digest.hexdigest()
+
+
+def _remove_leftovers(out: Path, contents: Mapping[Path, bytes]) -> None:
+    """Remove what a writer that was killed left under temporary names."""
+    for folder in {path.parent for path in contents}:
+        for entry in folder_entries(out / folder):
+            parsed = parse_temporary_name(entry.name)
+            if parsed and folder / parsed[0] in contents and parsed[1] is not None and parsed[1].is_alive() is False:
+                Path(entry.path).unlink(missing_ok=True)
 
 
 def _licence(config: Mapping[str, Any]) -> str:
@@ -249,11 +315,15 @@ def _licence(config: Mapping[str, Any]) -> str:
 
 def _version(package: str) -> str:
     try:
-        return version(package).split("+")[0]
-    except PackageNotFoundError:  # a checkout on the Python path
-        from synthaug import __version__
-
-        return __version__
+        found = version(package)
+    except PackageNotFoundError:  # a checkout on the Python path, if it is there at all
+        try:
+            found = str(importlib.import_module(package).__version__)
+        except ImportError:
+            raise ConfigurationError(
+                f"{package}: is not installed, and {METADATA.name} names its version; run `pip install {package}`"
+            ) from None
+    return found.split("+")[0]
 
 
 def _json(content: Mapping[str, Any]) -> bytes:
@@ -261,8 +331,32 @@ def _json(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, indent=4) + "\n").encode()
 
 
-def main() -> None:
-    """Write a bundle from the command line."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write a bundle from the command line; the exit code is 2 for a mistake, which is one line on stderr."""
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        refuse_empty_text(given)
+        out = _write_as_told(given)
+        print(
+            f"{out}: run it with\n  python -m monai.bundle run --bundle_root {out} --config_file {out / INFERENCE}",
+            flush=True,
+        )
+        return 0
+    except KeyboardInterrupt:
+        told, code = "interrupted; run the same command again", EXIT_INTERRUPTED
+    except SynthAugError as mistake:
+        told, code = str(mistake), EXIT_MISTAKE
+    except OSError as mistake:
+        found = system_mistake(mistake)
+        if found is None:
+            raise
+        told, code = found, EXIT_MISTAKE
+    print(f"synthaug: {one_line(told)}", file=sys.stderr)
+    leave_broken_stdout()
+    return code
+
+
+def _write_as_told(given: Sequence[str]) -> Path:
     parser = argparse.ArgumentParser(
         prog="python -m synthaug.integrations.monai_bundle",
         description=__doc__,
@@ -271,13 +365,9 @@ def main() -> None:
     parser.add_argument("generator", help="name or folder of a generator with weights")
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
     parser.add_argument("--bundle-version", default="1.0.0", help="three numbers")
-    arguments = parser.parse_args()
-    try:
-        out = write_bundle(arguments.generator, arguments.out, bundle_version=arguments.bundle_version)
-    except SynthAugError as error:
-        parser.exit(2, f"error: {error}\n")
-    print(f"{out}: run it with\n  python -m monai.bundle run --bundle_root {out} --config_file {out / INFERENCE}")
+    arguments = parser.parse_args(given)
+    return write_bundle(arguments.generator, arguments.out, bundle_version=arguments.bundle_version)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from synthaug.errors import LabelError, did_you_mean
+from synthaug.errors import LabelError, did_you_mean, shortened
 from synthaug.files.json_object import read_json_object
 from synthaug.labels.json_table import shipped_names, shipped_table
 from synthaug.labels.label_counts import count_labels
@@ -91,7 +91,8 @@ class LabelScheme:
             return tuple(self.id_of(member) for member in self.groups[name_or_group])
         known = self.names + tuple(self.groups)
         raise LabelError(
-            f"scheme {self.name!r} has no structure or group {name_or_group!r}{did_you_mean(name_or_group, known)}; "
+            f"scheme {self.name!r} has no structure or group {shortened(name_or_group)!r}"
+            f"{did_you_mean(name_or_group, known)}; "
             f"structures: {', '.join(self.names)}; groups: {', '.join(self.groups) or 'none'}"
         )
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synthaug.conditions import Condition
-from synthaug.errors import ConfigurationError, SynthAugError
+from synthaug.errors import ConfigurationError, SynthAugError, shortened
 from synthaug.files.json_object import read_json_object
 from synthaug.generators.hub import is_hub_name, is_pinned
 from synthaug.generators.registry import GENERATOR_OPTIONS, is_at_hand
 from synthaug.precomputing.factory import PREFIX
+from synthaug.precomputing.requests import SEED_BITS
 from synthaug.store.arrays import array_digest, digest
 from synthaug.store.case import IMAGE_FILE, LABEL_FILE, MARKER_FILE, PROVENANCE_FILE, check_name
 from synthaug.store.layout import MAX_MARKER_BYTES
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from synthaug.volumes import LabeledVolume
 
 MOST_THREADS = 1024
+LONGEST_NAME, LONGEST_REASON, LONGEST_TEXT = 150, 300, 4096
+"""Characters of a structure's or an option's name, of why a file is none, and of a path; no message is much longer."""
 _ENDING = "_provenance"
 _MEND = "name a NAME_provenance.json of `synthaug sample`, or the provenance.json of a case of a cache"
 
@@ -73,11 +76,13 @@ class RecordedCase:
         pair = content["pair"] if isinstance(content.get("pair"), dict) else content
         if "label_file" in pair:
             raise ConfigurationError(
-                f"{path}: is of an image for the label map {pair['label_file']}; make it again with "
+                f"{path}: is of an image for the label map {shortened(pair['label_file'])}; make it again with "
                 "`synthaug sample --labels` and the seed in its name"
             )
         try:
-            name = check_name(content["name"]) if "name" in content else path.stem.removesuffix(_ENDING)
+            name = path.stem.removesuffix(_ENDING)
+            if "name" in content:
+                name = check_name(_text(content["name"], "name", LONGEST_NAME))
             request = _object(content.get("request") or {}, "request")
             recipe = _object(pair.get("recipe") or request.get("recipe") or {}, "recipe")
             asked = request.get("condition") or {"targets_ml": pair["requested_ml"]}
@@ -85,11 +90,11 @@ class RecordedCase:
                 path,
                 name,
                 _text(recipe.get("generator", pair["generator"]), "generator"),
-                _object(recipe.get("options", {}), "options"),
+                _named(recipe.get("options", {}), "options"),
                 _text(pair["generator_sha256"], "generator_sha256"),
                 # the targets of the pair: a condition may have been completed since
-                Condition(_object(pair["requested_ml"], "requested_ml"), asked.get("extrapolate") is True),
-                _whole(pair["seed"]),
+                Condition(_named(pair["requested_ml"], "requested_ml"), asked.get("extrapolate") is True),
+                _seed(pair["seed"]),
                 _digests(content),
                 np.array(content["affine"], np.float64).reshape(4, 4) if "affine" in content else None,
                 pair,
@@ -98,7 +103,9 @@ class RecordedCase:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             if isinstance(error, SynthAugError):
                 raise
-            raise ConfigurationError(f"{path}: is no provenance of a pair ({error!r}); {_MEND}") from None
+            raise ConfigurationError(
+                f"{path}: is no provenance of a pair ({shortened(error, LONGEST_REASON)}); {_MEND}"
+            ) from None
 
     def check_names(self, *, generator_given: bool = False, options_given: Container[str] = ()) -> None:
         """Refuse what a file may not decide: which code is run, and what is fetched, but for one commit of the Hub.
@@ -221,7 +228,7 @@ def _refuse_other(recorded: RecordedCase, generator: PairGenerator) -> None:
     now = getattr(generator, "recipe", None) or {}
     drawn_from = now.get("cases")
     if recorded.cases is not None and drawn_from != recorded.cases:
-        number = recorded.cases.get("number") if isinstance(recorded.cases, Mapping) else "other"
+        number = shortened(recorded.cases.get("number")) if isinstance(recorded.cases, Mapping) else "other"
         given = f"{drawn_from['number']} given now are others" if drawn_from else "none are given now"
         raise ConfigurationError(
             f"{recorded.path}: was made from {number} real case(s), and the {given}; give the same cases in the same "
@@ -241,13 +248,13 @@ def _circumstances(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
         if key.endswith("device"):
             was, is_now = device_type({"device": was}), device_type({"device": is_now})
         if was is not None and was != is_now:
-            found.append(f"{key.replace('_', ' ')}: {was} then, {is_now or 'none'} now")
+            found.append(f"{key.replace('_', ' ')}: {shortened(was)} then, {is_now or 'none'} now")
     versions = then.get("versions")
     present = now.get("versions")
     if isinstance(versions, Mapping) and isinstance(present, Mapping):
         for library, was in versions.items():
             if present.get(library) != was:
-                found.append(f"{library}: {was} then, {present.get(library, 'none')} now")
+                found.append(f"{shortened(library)}: {shortened(was)} then, {present.get(library, 'none')} now")
     return found
 
 
@@ -273,19 +280,36 @@ def _digests(content: Mapping[str, Any]) -> dict[str, str]:
     return {name: _text(content["arrays"][name], name) for name in ("image", "label") if "arrays" in content}
 
 
-def _text(value: Any, name: str) -> str:
+def _text(value: Any, name: str, longest: int = LONGEST_TEXT) -> str:
     if not isinstance(value, str) or not value:
-        raise TypeError(f"{name} is {value!r}")
+        raise TypeError(f"{name} is {shortened(repr(value))}")
+    _refuse_longer(value, longest, name)
     return value
 
 
-def _whole(value: Any) -> int:
+def _seed(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise TypeError(f"seed is {value!r}")
+        raise TypeError(f"seed is {shortened(repr(value))}")
+    if value >= 1 << SEED_BITS:
+        raise ValueError(f"seed is {shortened(value)}, and seeds are below 2**{SEED_BITS}")
     return value
+
+
+def _named(value: Any, name: str) -> dict[str, Any]:
+    """An object whose names, and whose values where they are texts, are of a length that messages can quote."""
+    for key, one in _object(value, name).items():
+        _refuse_longer(key, LONGEST_NAME, f"a name in {name}")
+        if isinstance(one, str):
+            _refuse_longer(one, LONGEST_TEXT, f"{name}.{key}")
+    return dict(value)
+
+
+def _refuse_longer(text: str, longest: int, name: str) -> None:
+    if len(text) > longest:
+        raise ValueError(f"{name} has {len(text)} characters, at most {longest} are read")
 
 
 def _object(value: Any, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise TypeError(f"{name} is {value!r}")
+        raise TypeError(f"{name} is {shortened(repr(value))}")
     return value

@@ -11,12 +11,16 @@ from typing import Any
 import numpy as np
 
 from synthaug.conditions import Condition
-from synthaug.errors import ConfigurationError
+from synthaug.errors import ConfigurationError, shortened
 from synthaug.generators.protocol import PairGenerator
 from synthaug.quality import QualityConfig
 from synthaug.schedules import VolumeSchedule, parse_schedule
 from synthaug.store import case_name
 
+MOST_PAIRS = 1_000_000
+"""Of one run: all its requests are listed and checked before the first pair is made."""
+SEED_BITS = 53
+"""Of a pair's seed: every JSON reader keeps them exactly."""
 _SEED_STREAM = 1
 """Keeps the stream of seeds apart from the stream of volumes."""
 
@@ -43,9 +47,23 @@ class Request:
 
 
 def request_seed(seed: int, index: int) -> int:
-    """The seed of request ``index``, of 53 bits: every JSON reader keeps them exactly."""
+    """The seed of request ``index``, of `SEED_BITS` bits."""
     words = np.random.SeedSequence([seed, index, _SEED_STREAM]).generate_state(1, np.uint64)
-    return int(words[0] >> np.uint64(11))
+    return int(words[0] >> np.uint64(64 - SEED_BITS))
+
+
+def check_number(num: int, seed: int) -> None:
+    """Refuse a number of pairs, or a seed of all, that is out of range.
+
+    Raises:
+        ConfigurationError: it is.
+    """
+    if not 1 <= num <= MOST_PAIRS:
+        raise ConfigurationError(
+            f"num is {shortened(num)}; allowed are 1 to {MOST_PAIRS:,} pairs at a time: ask for more with other seeds"
+        )
+    if seed < 0:
+        raise ConfigurationError(f"seed is {seed}; it must be 0 or more")
 
 
 def configuration_digest(options: Mapping[str, Any], quality: QualityConfig) -> str:
@@ -84,10 +102,6 @@ def plan_requests(
         BoundsError: a target is outside the generator's bounds and ``extrapolate`` is off; nothing has been made then.
         ConfigurationError: ``num`` or ``seed`` is out of range.
     """
-    if num < 1:
-        raise ConfigurationError(f"num is {num}; ask for at least 1 case")
-    if seed < 0:
-        raise ConfigurationError(f"seed is {seed}; it must be 0 or more")
     configuration = configuration_digest(options or {}, quality or QualityConfig())
     drawn = draw_conditions(generator, schedule, num=num, seed=seed, extrapolate=extrapolate)
     return [
@@ -118,7 +132,9 @@ def draw_conditions(
     Raises:
         LabelError: the generator's scheme lacks a structure or group.
         BoundsError: a target is outside the generator's bounds and ``extrapolate`` is off.
+        ConfigurationError: ``num`` or ``seed`` is out of range.
     """
+    check_number(num, seed)
     fixed = dict(targets_ml or {})
     for name in (*fixed, *([] if schedule is None else [schedule.structure])):
         generator.scheme.resolve(name)

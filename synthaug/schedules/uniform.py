@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,7 +13,24 @@ from synthaug.schedules.volume_schedule import VolumeSchedule, check_range, chec
 
 
 @dataclass(frozen=True)
-class Uniform(VolumeSchedule):
+class _VolumeRange(VolumeSchedule):
+    """Volumes from one to another."""
+
+    is_positive: ClassVar[bool] = False
+    low_ml: float
+    high_ml: float
+    structure: str = "ventricles"
+
+    def __post_init__(self) -> None:
+        check_volumes(self.kind, self.low_ml, self.high_ml, positive=self.is_positive)
+        check_range(self.kind, self.low_ml, self.high_ml)
+
+    def to_dict(self) -> dict[str, Any]:
+        return self._described(low_ml=self.low_ml, high_ml=self.high_ml)
+
+
+@dataclass(frozen=True)
+class Uniform(_VolumeRange):
     """Uniform in mL.
 
     Attributes:
@@ -23,13 +40,6 @@ class Uniform(VolumeSchedule):
     """
 
     kind = "uniform"
-    low_ml: float
-    high_ml: float
-    structure: str = "ventricles"
-
-    def __post_init__(self) -> None:
-        check_volumes(self.kind, self.low_ml, self.high_ml)
-        check_range(self.kind, self.low_ml, self.high_ml)
 
     def draw(self, progress: float, rng: np.random.Generator) -> float:
         check_progress(progress)
@@ -39,12 +49,9 @@ class Uniform(VolumeSchedule):
         check_progress(progress)
         return float(np.clip((volume_ml - self.low_ml) / (self.high_ml - self.low_ml), 0.0, 1.0))
 
-    def to_dict(self) -> dict[str, Any]:
-        return self._described(low_ml=self.low_ml, high_ml=self.high_ml)
-
 
 @dataclass(frozen=True)
-class LogUniform(VolumeSchedule):
+class LogUniform(_VolumeRange):
     """Uniform in the logarithm of the volume: from 8 to 16 mL as often as from 60 to 120 mL.
 
     Attributes:
@@ -54,13 +61,7 @@ class LogUniform(VolumeSchedule):
     """
 
     kind = "log-uniform"
-    low_ml: float
-    high_ml: float
-    structure: str = "ventricles"
-
-    def __post_init__(self) -> None:
-        check_volumes(self.kind, self.low_ml, self.high_ml, positive=True)
-        check_range(self.kind, self.low_ml, self.high_ml)
+    is_positive = True
 
     def draw(self, progress: float, rng: np.random.Generator) -> float:
         check_progress(progress)
@@ -73,6 +74,3 @@ class LogUniform(VolumeSchedule):
         if volume_ml <= self.low_ml:
             return 0.0
         return min(math.log(volume_ml / self.low_ml) / math.log(self.high_ml / self.low_ml), 1.0)
-
-    def to_dict(self) -> dict[str, Any]:
-        return self._described(low_ml=self.low_ml, high_ml=self.high_ml)

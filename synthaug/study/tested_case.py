@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from synthaug.evaluation.dice import mean_dice
 from synthaug.labels import LabelScheme
 
 
@@ -66,8 +67,7 @@ class TestedCase:
     @property
     def mean_dice(self) -> float | None:
         """Over the structures that the case has."""
-        present = [one for one in self.dice.values() if one is not None]
-        return float(np.mean(present)) if present else None
+        return mean_dice(self.dice)
 
     @property
     def error_ml(self) -> float:

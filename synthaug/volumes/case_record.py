@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+
+def case_identifier(file: Path | str) -> str:
+    """Name of a case by that of its file, without ``.nii`` or ``.nii.gz``."""
+    return Path(file).name.removesuffix(".gz").removesuffix(".nii")
 
 
 @dataclass(frozen=True)

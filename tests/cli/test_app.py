@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,21 @@ def test_a_mistake_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str
     printed = capsys.readouterr()
     assert printed.err == "synthaug: ventricles=900 mL: allowed are 5 to 150 mL; ask for --extrapolate\n"
     assert printed.out == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("line", ["cache info cache --json", "cache info nowhere --json", "cache --help", "--version"])
+def test_a_stdout_that_takes_nothing_is_one_line_on_stderr(line: str, tmp_path: Path) -> None:
+    made = "precompute --generator python:tests.stand_in_generator:make --schedule uniform:20:60 --num 1 --quiet"
+    assert app.run([*made.split(), "--out", str(tmp_path / "cache")]) == 0
+    with open("/dev/full", "w") as full:
+        finished = subprocess.run(
+            [sys.executable, "-m", "synthaug", *line.split()], stdout=full, stderr=subprocess.PIPE, text=True,
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(app.__file__).parents[2])},
+        )  # fmt: skip
+    assert finished.returncode == 2
+    assert finished.stderr.startswith("synthaug: ")
+    assert finished.stderr.count("\n") == 1
 
 
 def test_a_missing_path_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:

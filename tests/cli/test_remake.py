@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from synthaug.cli.app import run
+from synthaug.cli.generator_options import DEFAULT_GENERATOR
 from synthaug.generators import registry
 from synthaug.generators.hub import HubGenerator
 from synthaug.store.arrays import digest
@@ -210,6 +211,13 @@ def test_other_weights_or_options_are_told_by_their_hash(
     assert fingerprint[:12] in refused(capsys, str(path), "--generator", str(weights), "--option", "mask_steps=3")
 
 
+def test_the_default_generator_can_be_named_in_the_place_of_the_recorded_one(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = sampled(tmp_path / "first", "--generator", str(weights), "--target", "ventricles=40")
+    assert f"{DEFAULT_GENERATOR} is " in refused(capsys, str(path), "--generator", DEFAULT_GENERATOR)
+
+
 def test_weights_that_were_moved_are_named_again(
     weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -289,6 +297,7 @@ def test_a_changed_byte_in_a_cache_is_seen_by_its_marker(tmp_path: Path, capsys:
         ('{"generator": "x", "generator_sha256": "y", "requested_ml": [], "seed": 1}', "is no provenance"),
         ('{"generator": "x", "generator_sha256": "y", "requested_ml": {"a": "b"}, "seed": 1}', "a volume in mL"),
         ('{"generator": "x", "generator_sha256": "y", "requested_ml": {}, "seed": true}', "is no provenance"),
+        ('{"generator": "x", "generator_sha256": "y", "requested_ml": {}, "seed": 1' + "0" * 30 + "}", "below 2**53"),
         ('{"name": "../../x", "generator": "x", "requested_ml": {}}', "case name"),
         ('{"generator": "python:os:getcwd", "generator_sha256": "y", "requested_ml": {}, "seed": 1}', "is code"),
         ('{"label_file": "map.nii.gz", "generator": "x"}', "sample --labels"),
@@ -303,12 +312,38 @@ def test_a_file_that_is_none_is_one_line(
     assert message not in refused(capsys, str(tmp_path / "missing.json"))
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"requested_ml": {"v" * 100_000: 40}},
+        {"requested_ml": {"v" * 150: "9" * 100_000}},
+        {"name": "n" * 100_000},
+        {"recipe": {"generator": "g" * 100_000}},
+        {"recipe": {"options": {"o" * 100_000: 1}}},
+        {"recipe": {"options": {"masks": "m" * 100_000}}},
+        {"label_file": "f" * 100_000},
+        {"seed": "s" * 100_000},
+        {"affine": [["a" * 100_000]]},
+    ],
+    ids=lambda values: next(iter(values)),
+)
+def test_a_long_text_of_a_file_does_not_come_back_whole(
+    values: dict[str, Any], weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = sampled(tmp_path / "first", "--generator", str(weights), "--target", "ventricles=40")
+    content = json.loads(path.read_text())
+    old = {key: value for key, value in content.items() if key not in ("recipe", "request")}
+    path.write_text(json.dumps({**old, "generator": str(weights), **values}))
+    assert len(refused(capsys, str(path))) < 1000
+
+
 def test_what_the_provenance_says_is_not_to_be_said_again(
     weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = sampled(tmp_path / "first", "--generator", str(weights), "--target", "ventricles=40")
-    for arguments in (["--target", "ventricles=20"], ["--seed", "4"], ["--num", "2"], ["--check"]):
-        assert arguments[0] in refused(capsys, str(path), *arguments)
+    for words in ("--target ventricles=20", "--seed 4", "--seed 0", "--num 2", "--num 1", "--check"):
+        arguments = words.split()
+        assert f"{arguments[0]}: does not go with" in refused(capsys, str(path), *arguments)
     assert "give another folder" in refused(capsys, str(path), "--out", str(tmp_path / "first"))
     capsys.readouterr()
     assert run(["sample", "--target", "ventricles=20"]) == 2

@@ -71,6 +71,7 @@ def test_a_schedule_draws_as_precompute_does(tmp_path: Path, capsys: pytest.Capt
         (["--target", "ventricles=4000"], "150"),
         (["--target", "ventricels=40"], "ventricles"),
         (["--target", "ventricles"], "NAME=ML"),
+        (["--target", "ventricles=40", "--num", "1000000000"], "1 to 1,000,000 pairs"),
         (["--target", "ventricles=40", "--schedule", "uniform:20:120"], "one of them"),
         ([], "one of them"),
         (["--target", "ventricles=40", "--cases", "a.nii.gz,b.nii.gz"], "a.nii.gz"),

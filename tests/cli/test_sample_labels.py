@@ -167,6 +167,7 @@ def test_the_same_command_replaces_its_pairs_and_no_other(
         (["--mapping", "nowhere.json"], "nowhere.json"),
         (["--generator", "counterfactual"], "--generator counterfactual: makes no image for a label map"),
         (["--generator", "python:tests.stand_in_generator:make"], "makes no image for a label map"),
+        (["--num", "1000000000"], "1 to 1,000,000 pairs"),
         (["--labels", "nowhere/*.nii.gz"], "--labels nowhere/*.nii.gz: no such file"),
     ],
 )

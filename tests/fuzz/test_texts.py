@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthaug.cli.app import one_line
 from synthaug.cli.generator_options import sampling_options
 from synthaug.cli.sample import parse_targets
 from synthaug.configuration import load_config
@@ -18,6 +17,7 @@ from synthaug.files.parsed_json import parse_json
 from synthaug.files.plain_name import is_plain_name
 from synthaug.integrations.nnunet.run_configuration import RunConfiguration
 from synthaug.labels import LabelMapping, LabelScheme
+from synthaug.mistakes import one_line
 from synthaug.schedules import parse_mix, parse_schedule
 from synthaug.store.case import CaseEntry
 from synthaug.store.record import parse_record

@@ -182,6 +182,37 @@ def test_what_is_published_loads_as_it_was(hub: FakeHub, tmp_path: Path) -> None
     assert synthaug.load_generator(name).fingerprint == synthaug.load_generator(folder).fingerprint
 
 
+@pytest.mark.parametrize("name", ["evil.safetensors", "README.md", "LICENSE"])
+def test_what_a_link_brings_in_from_elsewhere_is_not_published(hub: FakeHub, tmp_path: Path, name: str) -> None:
+    folder = write_tiny_generator(tmp_path / "fitted", tiny_config(licence="CC0"))
+    (tmp_path / "secret").write_text("not for the world")
+    (folder / name).symlink_to(tmp_path / "secret")
+    with pytest.raises(ConfigurationError, match=f"{name}: is a symbolic link out of its folder"):
+        push_generator(folder, "lab/fitted")
+    assert not hub.made
+
+
+def test_a_link_within_the_folder_is_published(hub: FakeHub, tmp_path: Path) -> None:
+    folder = write_tiny_generator(tmp_path / "fitted", tiny_config(licence="CC0"))
+    (folder / "terms.txt").write_text("CC0")
+    (folder / "LICENSE").symlink_to("terms.txt")
+    push_generator(folder, "lab/fitted")
+    assert (hub.folder / "lab" / "fitted" / SECOND / "LICENSE").read_text() == "CC0"
+
+
+def test_what_cannot_be_read_is_not_published(hub: FakeHub, tmp_path: Path) -> None:
+    folder = write_tiny_generator(tmp_path / "fitted", tiny_config(licence="CC0"))
+    (folder / "README.md").write_bytes("Schädel".encode("latin-1"))
+    with pytest.raises(ConfigurationError, match=r"README\.md: is no UTF-8 \(.* at byte 3\); save it as UTF-8"):
+        push_generator(folder, "lab/fitted")
+    (folder / "README.md").unlink()
+    weights = next(folder.glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(ConfigurationError, match=f"{weights.name}: cannot be opened as safetensors"):
+        push_generator(folder, "lab/fitted")
+    assert not hub.made
+
+
 def test_a_licence_that_is_stated_is_not_replaced(hub: FakeHub, tmp_path: Path) -> None:
     folder = write_tiny_generator(tmp_path / "fitted", tiny_config(licence="CC BY-NC 4.0"))
     with pytest.raises(ConfigurationError, match=r"licence='mit', but its configuration states 'CC BY-NC 4\.0'"):

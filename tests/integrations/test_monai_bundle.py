@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +14,9 @@ from monai.bundle import ConfigParser, ConfigWorkflow, run
 
 import synthaug
 from synthaug.errors import BoundsError, ConfigurationError, SynthAugError
-from synthaug.integrations.monai_bundle import PairSampler, write_bundle
+from synthaug.files.process_identity import ProcessIdentity
+from synthaug.integrations import monai_bundle
+from synthaug.integrations.monai_bundle import PairSampler, main, metadata, write_bundle
 from synthaug.volumes import read_label
 from tests.generators.tiny_guided_ldm import tiny_config, write_tiny_generator
 from tests.stand_in_generator import StandInGenerator
@@ -92,6 +97,150 @@ def test_a_schedule_gives_each_pair_a_volume_of_its_own_and_the_seed_the_same_on
     assert len(set(made[0])) == 3
 
 
+def contents_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, number: int, error: BaseException | None = None) -> None:
+    """Have the writing of file ``number`` fail."""
+    written: list[Path] = []
+
+    def replace(path: Path, content: bytes) -> None:
+        written.append(path)
+        if len(written) > number:
+            raise error or KeyboardInterrupt
+        path.write_bytes(content)
+
+    monkeypatch.setattr(monai_bundle, "replace_file", replace)
+
+
+@pytest.mark.parametrize("number", [0, 1, 3, 7])
+def test_a_killed_writer_leaves_no_bundle_that_looks_whole_and_the_same_call_mends_it(
+    number: int, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = contents_of(write_bundle(weights, tmp_path / "whole", bundle_version="2.0.0"))
+    again = write_bundle(weights, tmp_path / "again")
+    (again / "eval").mkdir()
+    (again / "eval" / "pair.json").write_text("made with it")
+    for bundle in (tmp_path / "new", again):
+        with monkeypatch.context() as patch:
+            kill_at(patch, number)
+            with pytest.raises(KeyboardInterrupt):
+                write_bundle(weights, bundle, bundle_version="2.0.0")
+        assert not (bundle / "configs" / "metadata.json").exists()
+        write_bundle(weights, bundle, bundle_version="2.0.0")
+    assert contents_of(tmp_path / "new") == whole
+    assert contents_of(again) == {**whole, "eval/pair.json": b"made with it"}
+
+
+def test_what_a_killed_writer_left_under_temporary_names_is_removed(weights: Path, tmp_path: Path) -> None:
+    now = ProcessIdentity.current()
+    gone = ProcessIdentity(now.machine, 2**22 + 1, 1).tag
+    bundle = tmp_path / "bundle"
+    (bundle / "models").mkdir(parents=True)
+    left = bundle / "models" / f".config.json.{gone}.0.tmp"
+    left.write_bytes(b"{")
+    write_bundle(weights, bundle)
+    assert not left.exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / f".thesis.txt.{gone}.0.tmp").write_text("mine")
+    with pytest.raises(ConfigurationError, match="holds other files"):
+        write_bundle(weights, tmp_path / "other")
+
+
+def test_a_bundle_of_other_weights_of_the_same_name_is_left_alone(weights: Path, tmp_path: Path) -> None:
+    other = write_tiny_generator(tmp_path / "other", tiny_config(licence="CC BY-NC 4.0"), seed=1)
+    bundle = write_bundle(weights, tmp_path / "bundle")
+    before = contents_of(bundle)
+    with pytest.raises(ConfigurationError, match=r"holds a bundle of 'tiny' with weights of sha256 \w{12}, and \w{12}"):
+        write_bundle(other, bundle)
+    assert contents_of(bundle) == before
+    (bundle / "configs" / "metadata.json").unlink()
+    with pytest.raises(ConfigurationError, match="holds other files"):
+        write_bundle(other, bundle)
+
+
+def test_weights_that_do_not_open_are_not_bundled(weights: Path, tmp_path: Path) -> None:
+    path = next(weights.glob("*.safetensors"))
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ConfigurationError, match=f"{path.name}: cannot be opened as safetensors"):
+        write_bundle(weights, tmp_path / "bundle")
+    path.unlink()
+    with pytest.raises(ConfigurationError, match=f"{path.name} is missing"):
+        write_bundle(weights, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_generator_of_the_hubs_cache_is_bundled_although_its_files_are_links(weights: Path, tmp_path: Path) -> None:
+    blobs, snapshot = tmp_path / "hub" / "blobs", tmp_path / "hub" / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    shutil.move(weights, blobs)
+    for path in blobs.iterdir():
+        (snapshot / path.name).symlink_to(path)
+    bundle = write_bundle(snapshot, tmp_path / "bundle")
+    assert {path.name for path in (bundle / "models").iterdir()} == {path.name for path in blobs.iterdir()}
+
+
+def test_a_version_is_that_of_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    config: dict[str, Any] = tiny_config().to_dict()
+    monkeypatch.setattr(monai_bundle, "version", lambda package: raise_not_found())
+    import monai
+
+    assert metadata(config, "1.0.0")["monai_version"] == monai.__version__.split("+")[0]
+    monkeypatch.setattr(monai_bundle.importlib, "import_module", lambda package: raise_not_found())
+    with pytest.raises(ConfigurationError, match="monai: is not installed"):
+        metadata(config, "1.0.0")
+
+
+def raise_not_found() -> Any:
+    raise monai_bundle.PackageNotFoundError
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["", "--out", ""], "argument '': is empty"),
+        (["WEIGHTS", "--out", ""], "--out '': is empty"),
+        (["WEIGHTS", "--out", "FILE/x"], "FILE: is a file, and a folder is needed there"),
+        (["nowhere", "--out", "bundle"], "nowhere"),
+        (["WEIGHTS", "--out", "bundle", "--bundle-version", "1\n2"], "three numbers"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line(
+    arguments: list[str], said: str, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "FILE").touch()
+    before = contents_of(tmp_path)
+    assert main([str(weights) if one == "WEIGHTS" else one for one in arguments]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("synthaug: ")
+    assert said in told
+    assert told.count("\n") == 1
+    assert contents_of(tmp_path) == before
+
+
+def test_what_the_system_refuses_is_one_line(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = [str(weights), "--out", str(tmp_path / "bundle")]
+    refusals: list[tuple[BaseException, str, int]] = [
+        (OSError(errno.ENOSPC, "No space left on device"), "free some space", 2),
+        (PermissionError(errno.EACCES, "Permission denied", str(tmp_path)), "change its permissions", 2),
+        (KeyboardInterrupt(), "run the same command again", 130),
+    ]
+    for error, said, code in refusals:
+        with monkeypatch.context() as patch:
+            kill_at(patch, 2, error)
+            assert main(line) == code
+        told = capsys.readouterr().err
+        assert said in told
+        assert told.count("\n") == 1
+    assert main(line) == 0
+    assert "python -m monai.bundle run" in capsys.readouterr().out
+
+
 def test_mistakes_are_told(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="three numbers"):
         write_bundle(weights, tmp_path / "bundle", bundle_version="1")
@@ -103,6 +252,8 @@ def test_mistakes_are_told(weights: Path, tmp_path: Path) -> None:
         write_bundle(weights, tmp_path / "full" / "thesis.txt")
     (tmp_path / "full" / "models").mkdir()
     (tmp_path / "full" / "models" / "config.json").write_text("{")
+    (tmp_path / "full" / "configs").mkdir()
+    (tmp_path / "full" / "configs" / "metadata.json").write_text("{}")
     with pytest.raises(ConfigurationError, match=r"config.json: not JSON .* give another --out"):
         write_bundle(weights, tmp_path / "full")
     with pytest.raises(ConfigurationError, match="targets_ml: none"):

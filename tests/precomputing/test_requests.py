@@ -52,7 +52,7 @@ def test_a_target_out_of_bounds_is_refused_unless_extrapolation_is_asked_for() -
     assert plan_requests(StandInGenerator(), beyond, num=1, extrapolate=True)[0].condition.extrapolate
 
 
-@pytest.mark.parametrize(("num", "seed"), [(0, 0), (1, -1)])
+@pytest.mark.parametrize(("num", "seed"), [(0, 0), (1, -1), (1_000_001, 0), (10**20, 0)])
 def test_numbers_out_of_range_are_refused(num: int, seed: int) -> None:
     with pytest.raises(ConfigurationError):
         plan_requests(StandInGenerator(), SCHEDULE, num=num, seed=seed)
