@@ -63,6 +63,34 @@ def check_countable(mix: MixSchedule, source: Any, epochs: int | None) -> None:
         )
 
 
+def count_appended(mix: MixSchedule, real_length: int) -> int:
+    """How many synthetic items stand behind the real ones, so that they are the share of the whole.
+
+    Raises:
+        ConfigurationError: the share moves, or leaves no room for real items.
+    """
+    share = mix.fraction(0.0)
+    if not mix.is_constant or not share < 1:
+        raise ConfigurationError(
+            "ratio: mode 'append' has one length for all epochs, so that the ratio must be one number below 1; "
+            "use mode 'replace'"
+        )
+    return round(real_length * share / (1 - share))
+
+
+def check_state(state: Mapping[str, Any]) -> None:
+    """Refuse what is no ``state_dict`` of a SynthAugment.
+
+    Raises:
+        ConfigurationError: names what it lacks.
+    """
+    missing = {"epoch", "progress", "seed", "rank"} - set(state)
+    if missing:
+        raise ConfigurationError(
+            f"state lacks {', '.join(sorted(missing))}; give what state_dict() of a SynthAugment returned"
+        )
+
+
 def warn_of_shared_items() -> None:
     """Of several processes, each sees a part of the items in a pass: counted epochs fall behind, and nothing tells."""
     if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:

@@ -119,9 +119,9 @@ def transform_of(dataset: Any) -> tuple[Any, bool]:
         return (dataset.transform, dataset.seg_transform), True
     for name in ("transform", "_transform"):  # TorchIO's is the second
         found = getattr(dataset, name, None)
-        if callable(found):
+        if callable(found) and not isinstance(found, SampleTransform):
             return found, False
-    inner = getattr(dataset, "dataset", None)  # torch's Subset
+    inner = getattr(dataset, "dataset", None)  # torch's Subset, or a SynthAugment around the real samples
     if inner is not None:
         return transform_of(inner)
     raise ConfigurationError(

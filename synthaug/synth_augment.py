@@ -17,8 +17,10 @@ from synthaug.argument_checks import (
     check_dataset,
     check_keys,
     check_progress_told,
+    check_state,
     check_transformed,
     check_whole,
+    count_appended,
     warn_of_shared_items,
     what_moves,
 )
@@ -27,7 +29,7 @@ from synthaug.errors import ConfigurationError
 from synthaug.labels import LabelMapping
 from synthaug.leakage import check_leakage
 from synthaug.sample_form import SampleForm
-from synthaug.sample_transform import DATASET, SampleTransform
+from synthaug.sample_transform import SampleTransform
 from synthaug.schedules import MixSchedule, VolumeSchedule, parse_mix
 from synthaug.shared_progress import SharedProgress
 from synthaug.sources import Draw, Source, Stream, as_source, describe_draws
@@ -121,17 +123,12 @@ class SynthAugment(Dataset[Any]):
             else check_leakage(self.source, held_out, keys=self.keys, allow_leakage=allow_leakage)
         )
         self.mix = ratio if isinstance(ratio, MixSchedule) else parse_mix(ratio)
-        if transform == DATASET and isinstance(dataset, SynthAugment):
-            raise ConfigurationError(
-                "transform is 'dataset', but the dataset is a SynthAugment, which has none of its own; give the "
-                "transform of the dataset in it"
-            )
         self.transform = None if transform is None else SampleTransform(transform, dataset, self.keys)
         self.mode = mode
         self.provenance_key = provenance_key
         self._warned = False
         self._plan = EpochPlan(self.mix, self._real_length)
-        self._appended = self._count_appended() if mode == "append" else 0
+        self._appended = count_appended(self.mix, self._real_length) if mode == "append" else 0
         self.place = SharedProgress(len(self))
         self.count_epochs = bool(count_epochs)
         if self.count_epochs:
@@ -147,15 +144,6 @@ class SynthAugment(Dataset[Any]):
             loaded=self.transform is not None and self.transform.loads,
         )
         self._check_channels()
-
-    def _count_appended(self) -> int:
-        share = self.mix.fraction(0.0)
-        if not self.mix.is_constant or not share < 1:
-            raise ConfigurationError(
-                "ratio: mode 'append' has one length for all epochs, so that the ratio must be one number below 1; "
-                "use mode 'replace'"
-            )
-        return round(self._real_length * share / (1 - share))
 
     def _check_channels(self) -> None:
         real, made = self.form.image.shape[0], self.source.channels
@@ -323,11 +311,7 @@ class SynthAugment(Dataset[Any]):
         Raises:
             ConfigurationError: it is no ``state_dict`` of a SynthAugment.
         """
-        missing = {"epoch", "progress", "seed", "rank"} - set(state)
-        if missing:
-            raise ConfigurationError(
-                f"state lacks {', '.join(sorted(missing))}; give what state_dict() of a SynthAugment returned"
-            )
+        check_state(state)
         self.seed, self.rank = int(state["seed"]), int(state["rank"])
         self.set_epoch(int(state["epoch"]), state["progress"])
 
