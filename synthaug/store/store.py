@@ -16,7 +16,6 @@ from synthaug.files.atomic import (
     folder_entries,
     publish_folder,
     remove_folder,
-    replace_file,
     sync_folder,
     temporary_name,
     write_synced,
@@ -36,7 +35,8 @@ from synthaug.store.case import (
 )
 from synthaug.store.case_files import case_files
 from synthaug.store.claims import DEFAULT_EXPIRY_S, Claims
-from synthaug.store.events import EventLog, parse_sealed_line, sealed_line
+from synthaug.store.events import EventLog
+from synthaug.store.given_up import GivenUp
 from synthaug.store.info import INFO_FILE, StoreInfo
 from synthaug.store.record import parse_record
 from synthaug.volumes import LabeledVolume
@@ -66,6 +66,7 @@ class Store:
         self.folder = folder
         self.info = info
         self.events = EventLog(folder / "events")
+        self._given_up = GivenUp(folder / "given-up")
         self._entries: dict[str, CaseEntry] = {}
 
     @classmethod
@@ -168,7 +169,7 @@ class Store:
             ) from None
         if stored:
             self._entries[name] = entry
-            self._given_up_file(name).unlink(missing_ok=True)
+            self._given_up.forget(name)
             self.events.write("stored", **entry.to_dict(), seconds=pair.provenance.get("seconds"))
         return stored
 
@@ -240,21 +241,12 @@ class Store:
 
     def give_up(self, name: str, facts: Mapping[str, Any]) -> None:
         """Record that a request found no pair that passes, so that no process tries it again with the same limits."""
-        path = self._given_up_file(check_name(name))
-        path.parent.mkdir(exist_ok=True)
-        replace_file(path, (sealed_line(facts) + "\n").encode())
+        self._given_up.note(name, facts)
         self.events.write("given-up", name=name, **facts)
 
     def given_up(self, name: str) -> dict[str, Any] | None:
         """What ``give_up`` recorded for a name, or None."""
-        try:
-            content = read_bounded(self._given_up_file(name), layout.MAX_PROVENANCE_BYTES)
-        except FileNotFoundError:
-            return None
-        return parse_sealed_line(content.decode("utf-8", "replace").removesuffix("\n"))  # damaged: tried again
-
-    def _given_up_file(self, name: str) -> Path:
-        return self.folder / "given-up" / f"{name}.json"
+        return self._given_up.facts(name)
 
     # ------------------------------------------------------------------ reading
 
