@@ -159,7 +159,8 @@ def _label_rows(scheme: LabelScheme) -> list[tuple[str, str]]:
 def _participants(store: Store, names: Collection[str]) -> list[tuple[str, ...]]:
     groups = sorted(store.info.scheme.groups)
     rows: list[tuple[str, ...]] = [("participant_id", "seed", *(f"{group}_ml" for group in groups))]
-    for entry in (one for one in store.entries() if one.name in names):  # others may have come meanwhile
+    exported = set(names)  # others may have come meanwhile
+    for entry in (one for one in store.entries() if one.name in exported):
         volumes = (f"{entry.realised_ml.get(group, float('nan')):.3f}" for group in groups)
         rows.append((_subject(entry.name), str(entry.seed), *volumes))
     return rows
