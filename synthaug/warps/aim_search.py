@@ -13,7 +13,13 @@ REFINEMENTS = 8
 
 @dataclass(frozen=True)
 class WarpedLabel:
-    """A label map ``(X, Y, Z)`` taken through a field, the field, and the volume in mL that the structure has then."""
+    """A label map that was warped.
+
+    Attributes:
+        label: ``(X, Y, Z)``, in the array order of the case.
+        field: the pull field that it was taken through, ``(1, 3, X, Y, Z)`` voxels.
+        volume_ml: what the structure has then, in mL.
+    """
 
     label: torch.Tensor
     field: torch.Tensor
@@ -26,7 +32,10 @@ def nearest_warp(warped_for: Callable[[float], WarpedLabel], target_ml: float, c
     Args:
         warped_for: the warp that aims at a volume in mL; what it realises on the voxels of the case is a little off.
         target_ml: volume to realise.
-        close_ml: the search ends at an error of so much.
+        close_ml: the search ends at an error of so many mL.
+
+    Returns:
+        The one with the least error; of equal ones the first.
     """
     aim_ml = target_ml
     best = found = warped_for(aim_ml)

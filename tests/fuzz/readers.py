@@ -229,30 +229,16 @@ def _stand_in(out: Path, *words: str) -> Arguments:
     return ["precompute", "--generator", STAND_IN, "--num", "1", *words, "--device", "cpu", "--out", str(out / "cache")]
 
 
+def _sample(folder: Path, out: Path, *words: str) -> Arguments:
+    return ["sample", "--generator", str(folder / "tiny"), *words, "--out", str(out / "p")]
+
+
 def _option_text(folder: Path, out: Path, text: str) -> Action:
-    return [
-        "sample",
-        "--generator",
-        str(folder / "tiny"),
-        f"--option={text}",
-        "--target",
-        "ventricles=99999",
-        "--out",
-        str(out / "p"),
-    ]
+    return _sample(folder, out, f"--option={text}", "--target", "ventricles=99999")
 
 
 def _target_text(folder: Path, out: Path, text: str) -> Action:
-    return [
-        "sample",
-        "--generator",
-        str(folder / "tiny"),
-        f"--target={text}",
-        "--target",
-        "brain=1",
-        "--out",
-        str(out / "p"),
-    ]
+    return _sample(folder, out, f"--target={text}", "--target", "brain=1")
 
 
 def _report(folder: Path, out: Path, text: str) -> Action:

@@ -16,7 +16,7 @@ import pytest
 from synthaug.conditions import Condition
 from synthaug.errors import StoreError
 from synthaug.quality import check_pair
-from synthaug.store import Store, StoreInfo, case_name
+from synthaug.store import CaseEntry, Store, StoreInfo, case_name
 from synthaug.store import store as store_module
 from synthaug.volumes import CaseRecord, LabeledVolume
 from tests.stand_in_generator import StandInGenerator
@@ -284,13 +284,19 @@ def test_a_case_that_was_removed_is_not_missed_and_may_come_again(tmp_path: Path
     assert not store.verify()
 
 
-def test_cases_without_events_are_noted_down_for_whoever_opens_the_store_next(
-    store: Store, generator: StandInGenerator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def without_events(store: Store, generator: StandInGenerator, monkeypatch: pytest.MonkeyPatch) -> list[CaseEntry]:
+    """Fill a store, take its events away, and return the entries that it had."""
     monkeypatch.setattr(store_module, "WORTH_INDEXING", 2)
     fill(store, generator)
     known = store.entries()
     shutil.rmtree(store.folder / "events")
+    return known
+
+
+def test_cases_without_events_are_noted_down_for_whoever_opens_the_store_next(
+    store: Store, generator: StandInGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = without_events(store, generator, monkeypatch)
     first, second = Store.open(store.folder), Store.open(store.folder)
     assert first.entries() == known
     monkeypatch.setattr(Store, "provenance", lambda *_: pytest.fail("read again"))
@@ -304,10 +310,7 @@ def test_cases_without_events_are_noted_down_for_whoever_opens_the_store_next(
 def test_a_store_without_events_that_cannot_be_written_to_is_read(
     store: Store, generator: StandInGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "WORTH_INDEXING", 2)
-    fill(store, generator)
-    known = store.entries()
-    shutil.rmtree(store.folder / "events")
+    known = without_events(store, generator, monkeypatch)
 
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
