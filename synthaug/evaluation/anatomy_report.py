@@ -9,86 +9,32 @@ from typing import Any
 
 import numpy as np
 
+from synthaug.anatomy import NormalRange
 from synthaug.evaluation.anatomy import MAIN_SHARE, MOST_EXPOSED, Anatomy
 from synthaug.evaluation.intervals import mean_interval, share_interval
 from synthaug.labels import LabelScheme
 
 
 @dataclass(frozen=True)
-class Trend:
-    """A measure's straight line over the logarithm of the ventricular volume, and how far real brains are from it.
-
-    Attributes:
-        slope: of the line.
-        intercept: of the line.
-        reach: largest distance from the line that is within the range of real brains.
-    """
-
-    slope: float
-    intercept: float
-    reach: float
-
-    @classmethod
-    def through(cls, x: np.ndarray, y: np.ndarray, slack: float) -> Trend:
-        """Least squares; the reach is the largest residual or three deviations, whichever is more, and ``slack``."""
-        spread = x - x.mean()
-        slope = float(spread @ y / (spread @ spread)) if float(spread @ spread) > 1e-9 else 0.0
-        intercept = float(y.mean() - slope * x.mean())
-        residuals = np.abs(y - intercept - slope * x)
-        return cls(slope, intercept, max(float(residuals.max()), 3 * float(np.sqrt(np.mean(residuals**2)))) + slack)
-
-    def excess(self, x: float, y: float) -> float:
-        """Distance from the line as a multiple of the reach: above 1 is out of range."""
-        return abs(y - self.intercept - self.slope * x) / self.reach
-
-
-VOLUME_SLACK = 0.05
-"""Of the logarithm of a volume: 5 %."""
-
-CONTACT_SLACK = 0.02
-
-
-@dataclass(frozen=True)
 class RealRange:
-    """Volumes and contacts of real brains, by the size of their ventricles.
+    """What real brains are like.
 
     Attributes:
-        volumes: trend of the logarithm of each structure's volume.
-        contacts: trend of each contact.
+        normal: range of their volumes and contacts, by the size of their ventricles.
         asymmetries: ``(left - right) / (left + right)`` by left structure, one value for each real brain.
     """
 
-    volumes: Mapping[str, Trend]
-    contacts: Mapping[str, Trend]
+    normal: NormalRange
     asymmetries: Mapping[str, tuple[float, ...]]
 
     @classmethod
     def of(cls, brains: Sequence[Anatomy], scheme: LabelScheme) -> RealRange:
-        """Measure real brains; structures that one of them lacks are left out."""
-        sizes = np.array([_log_ventricles(one, scheme) for one in brains])
-        names = [name for name in scheme.names if not any(name in one.missing for one in brains)]
-        volumes = {
-            name: Trend.through(sizes, np.log([one.volumes_ml[name] for one in brains]), VOLUME_SLACK) for name in names
-        }
-        contacts = {
-            key: Trend.through(sizes, np.array([one.contacts[key] for one in brains]), CONTACT_SLACK)
-            for key in brains[0].contacts
-            if key.split("|")[0] in names
-        }
-        return cls(volumes, contacts, _asymmetries(brains, scheme))
+        """Measure real brains."""
+        return cls(NormalRange.of([one.measures for one in brains], scheme), _asymmetries(brains, scheme))
 
     def beyond(self, anatomy: Anatomy, scheme: LabelScheme) -> dict[str, float]:
         """Volumes and contacts out of range, as multiples of the range; those of missing structures are left out."""
-        size = _log_ventricles(anatomy, scheme)
-        found = {}
-        for name, trend in self.volumes.items():
-            if name not in anatomy.missing:
-                found[f"volume of {name}"] = trend.excess(size, float(np.log(anatomy.volumes_ml[name])))
-        for key, trend in self.contacts.items():
-            structure, neighbour = key.split("|")
-            if structure not in anatomy.missing:
-                found[f"contact of {structure} with {neighbour}"] = trend.excess(size, anatomy.contacts[key])
-        return {what: excess for what, excess in found.items() if excess > 1}
+        return {what: excess for what, excess in self.normal.excesses(anatomy.measures, scheme) if excess > 1}
 
 
 @dataclass(frozen=True)
@@ -196,19 +142,11 @@ SHARE_TITLES = {
 }
 
 
-def _log_ventricles(anatomy: Anatomy, scheme: LabelScheme) -> float:
-    """Logarithm of the ventricular volume; 0 where a scheme has no ventricles, so that trends are constants."""
-    if "ventricles" not in scheme.groups:
-        return 0.0
-    total = sum(anatomy.volumes_ml[name] for name in scheme.groups["ventricles"])
-    return float(np.log(max(total, 1e-3)))
-
-
 def _asymmetries(brains: Sequence[Anatomy], scheme: LabelScheme) -> dict[str, tuple[float, ...]]:
     sides = {one.name: one.mirror for one in scheme.structures if one.mirror and "left" in one.name}
     found = {}
     for left, right in sides.items():
-        pairs = [(one.volumes_ml[left], one.volumes_ml[right]) for one in brains]
+        pairs = [(one.measures.volumes_ml[left], one.measures.volumes_ml[right]) for one in brains]
         found[left] = tuple((a - b) / (a + b) for a, b in pairs if a + b > 0)
     return found
 
@@ -225,7 +163,7 @@ def _share_intervals(verdicts: Sequence[Verdict]) -> dict[str, Any]:
 def _passed(verdicts: Sequence[Verdict]) -> dict[str, list[bool]]:
     """Whether each label map passes, by what it is looked at for."""
     passed: dict[str, list[bool]] = {
-        "every_structure_present": [not one.anatomy.missing for one in verdicts],
+        "every_structure_present": [not one.anatomy.measures.missing for one in verdicts],
         "lateral_ventricles_whole": [
             all(share >= MAIN_SHARE for share in one.anatomy.main_shares.values()) for one in verdicts
         ],

@@ -10,8 +10,11 @@ import numpy as np
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
+from synthaug.anatomy import NormalRange, StructureMeasures
+from synthaug.anatomy.normal_range import FEWEST_BRAINS
 from synthaug.conditions import Condition
 from synthaug.errors import ConfigurationError
+from synthaug.fitting.bank import Bank
 from synthaug.fitting.generator_fit import MEND_SETTINGS, FitTask, GeneratorFit
 from synthaug.fitting.guided_ldm_settings import GuidedLDMSettings
 from synthaug.fitting.image_autoencoder import ImageAutoencoderLoss
@@ -77,6 +80,7 @@ class GuidedLDMFit(GeneratorFit[GuidedLDMConfig, GuidedLDMSettings]):
                 limits_ml=begun.config.limits_ml,
                 mask_latent=begun.config.mask_latent,
                 volume_prior=begun.config.volume_prior,
+                normal_range=begun.config.normal_range,
                 required_structures=begun.config.required_structures,
                 training_cases=tuple(dict.fromkeys((*begun.config.training_cases, *self._config.training_cases))),
             )
@@ -168,8 +172,22 @@ class GuidedLDMFit(GeneratorFit[GuidedLDMConfig, GuidedLDMSettings]):
             return replace(survey, given_scale=self._begun.config.mask_latent)
         volumes_ml = survey.volumes_ml.flatten(0, 1)
         prior = VolumePrior.of(volumes_ml.clamp(min=voxel_ml).double().numpy())
-        self._update(limits_ml=self._limits(volumes_ml), mask_latent=survey.scale(), volume_prior=prior)
+        self._update(
+            limits_ml=self._limits(volumes_ml),
+            mask_latent=survey.scale(),
+            volume_prior=prior,
+            normal_range=self._normal_range(),
+        )
         return survey
+
+    def _normal_range(self) -> NormalRange | None:
+        """Volumes and contacts of the training label maps as they are, not warped; None: they are too few."""
+        paths = self._bank.unwarped("labels")
+        if len(paths) < FEWEST_BRAINS:
+            return None
+        scheme, voxel_ml = self._config.scheme, self._config.grid.voxel_volume_ml
+        labels = (Bank.read(path).label.numpy() for path in paths)
+        return NormalRange.of([StructureMeasures.of(label, scheme, voxel_ml) for label in labels], scheme)
 
     def _fit_mask_diffusion(
         self, autoencoder: LabelAutoencoder, survey: MaskSurvey, deadline: float | None

@@ -94,7 +94,7 @@ class GuidedLDMSettings(FitSettings):
     def check(self, scheme: LabelScheme, where: str) -> None:
         """See :meth:`synthaug.fitting.settings.FitSettings.check`."""
         super().check(scheme, where)
-        for key in ("thin", "one_piece"):
+        for key in ("thin", "one_piece", "enclosed"):
             refuse_unknown(getattr(self.sampling, key), scheme, f"{where}, sampling.{key}")
         for name, multiple in (("label_autoencoder", 2), ("image_autoencoder", 4), ("image_diffusion", 4)):
             crop = getattr(self, name).batch.crop

@@ -56,19 +56,22 @@ def told_with_file(where: str, system: str) -> Iterator[None]:
         raise ConfigurationError(f"{where}: not a configuration of {system} ({error!r}); {MEND}") from error
 
 
-def check_keys(content: Mapping[str, Any], objects: Sequence[str], informative: Sequence[str]) -> None:
+def check_keys(
+    content: Mapping[str, Any], objects: Sequence[str], informative: Sequence[str], optional: Sequence[str] = ()
+) -> None:
     """Refuse keys that are missing, unknown, or hold another kind of JSON value than they must.
 
     Args:
         content: what the file holds.
         objects: keys of a system's own, each a JSON object.
         informative: keys that are written for readers; nothing depends on them.
+        optional: further objects of the system's own, which may be missing.
 
     Raises:
         ConfigurationError: names the key.
     """
     required = (*REQUIRED, *objects)
-    known = (*required, *OPTIONAL, *informative)
+    known = (*required, *OPTIONAL, *optional, *informative)
     for key in content:
         if key not in known:
             raise ConfigurationError(f"unknown key {key!r}{did_you_mean(key, known)}; known are {', '.join(known)}")

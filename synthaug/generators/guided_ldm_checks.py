@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
+from synthaug.anatomy.measures import BACKGROUND
 from synthaug.errors import ConfigurationError
 from synthaug.generators import config_checks
 from synthaug.generators.config_checks import MEND, all_numbers, all_positive, short
@@ -41,7 +42,7 @@ def check_keys(content: Mapping[str, Any]) -> None:
     Raises:
         ConfigurationError: names the key.
     """
-    config_checks.check_keys(content, OBJECTS, INFORMATIVE)
+    config_checks.check_keys(content, OBJECTS, INFORMATIVE, optional=("normal_range",))
 
 
 def check_values(config: GuidedLDMConfig) -> None:
@@ -55,6 +56,7 @@ def check_values(config: GuidedLDMConfig) -> None:
     _check_latent("mask_latent", config.mask_latent)
     _check_latent("image_latent", config.image_latent)
     _check_prior(config)
+    _check_normal_range(config)
 
 
 def check_sizes(config: GuidedLDMConfig, sizes: NetworkSizes, where: str) -> None:
@@ -85,6 +87,21 @@ def _check_prior(config: GuidedLDMConfig) -> None:
         raise ConfigurationError(
             f"volume_prior must hold {count} finite means and as many rows of as many covariances, one for each of "
             f"limits_ml; it does not: {MEND}"
+        )
+
+
+def _check_normal_range(config: GuidedLDMConfig) -> None:
+    if config.normal_range is None:
+        return
+    volumes, contacts = config.normal_range.volumes, config.normal_range.contacts
+    for name in {*volumes, *(one for pair in contacts for one in pair)} - {BACKGROUND}:
+        config.scheme.id_of(name)
+    trends = [*volumes.values(), *contacts.values()]
+    if not all_numbers([one for trend in trends for one in astuple(trend)]) or not all_positive(
+        [trend.reach for trend in trends]
+    ):
+        raise ConfigurationError(
+            f"normal_range must hold finite slopes, intercepts and reaches, the last above 0; it does not: {MEND}"
         )
 
 

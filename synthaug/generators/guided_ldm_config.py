@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from synthaug.anatomy import NormalRange
 from synthaug.errors import ConfigurationError, did_you_mean
 from synthaug.generators.config_checks import check_format, told_with_file
 from synthaug.generators.generator_config import GeneratorConfig, read_common
@@ -32,6 +33,7 @@ class GuidedLDMConfig(GeneratorConfig):
         image_latent: scale of the image latents.
         volume_prior: volumes of the controls that go together, in the order of ``limits_ml``.
         sampling: default sampler settings.
+        normal_range: volumes and contacts of the training label maps; None: nothing is known of them.
     """
 
     label_autoencoder: Mapping[str, Any]
@@ -43,6 +45,7 @@ class GuidedLDMConfig(GeneratorConfig):
     image_latent: LatentScale
     volume_prior: VolumePrior
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    normal_range: NormalRange | None = None
 
     def with_sampling(self, **options: Any) -> GuidedLDMConfig:
         """Copy with other sampler settings; None leaves a setting as it is, ``steps`` sets the steps of all."""
@@ -58,7 +61,7 @@ class GuidedLDMConfig(GeneratorConfig):
                     f"the options are {', '.join(sorted(known))}"
                 )
         sampling = replace(self.sampling, **given)
-        for name in (*sampling.thin, *sampling.one_piece):
+        for name in (*sampling.thin, *sampling.one_piece, *sampling.enclosed):
             self.scheme.resolve(name)
         return replace(self, sampling=sampling)
 
@@ -76,6 +79,7 @@ class GuidedLDMConfig(GeneratorConfig):
             "noise_schedule": "rectified flow, logit-normal times",
             "weights": "exponential moving average",
             "sampling": asdict(self.sampling),
+            **({} if self.normal_range is None else {"normal_range": self.normal_range.to_dict()}),
         }
 
     @classmethod
@@ -94,6 +98,7 @@ class GuidedLDMConfig(GeneratorConfig):
                     tuple(tuple(map(float, row)) for row in content["volume_prior"]["covariance"]),
                 ),
                 sampling=_read_sampling(content["sampling"]),
+                normal_range=NormalRange.from_dict(content["normal_range"]) if "normal_range" in content else None,
             )
             check_values(config)
             return config

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 
+from synthaug.generators.anatomy_decision import GOOD
 from synthaug.generators.guided_ldm_config import GuidedLDMConfig
-from synthaug.generators.thin_structures import neighbourhood_edges, settle_neighbourhoods
-from synthaug.generators.volume_decision import decide_labels, largest_component, reach_of_main_piece
+from synthaug.generators.label_decision import LabelDecision
 from synthaug.generators.volume_feedback import VolumeFeedback
 from synthaug.generators.volume_prior import members_of
 from synthaug.generators.volume_search import VolumeSearch
@@ -66,6 +67,10 @@ class MaskStage:
     device: torch.device
     dtype: torch.dtype
 
+    @cached_property
+    def _decision(self) -> LabelDecision:
+        return LabelDecision(self.config, self.autoencoder, self.device, self.dtype)
+
     def sample(
         self, targets_ml: Sequence[Mapping[str, float]], generators: Sequence[torch.Generator]
     ) -> list[torch.Tensor]:
@@ -74,7 +79,7 @@ class MaskStage:
         while unfinished := [draw for draw in draws if not draw.search.done]:
             coarsest, latents = self._sample_latents(unfinished)
             for draw, coarse, latent in zip(unfinished, coarsest.split(1), latents.split(1), strict=True):
-                label = self._decide(coarse, latent, draw.settled_ml)
+                label = self._decision.decide(coarse, latent, draw.settled_ml)
                 counts = torch.bincount(label.flatten())
                 draw.search.observe(label, self.config.volumes_ml(counts, tuple(draw.search.aims_ml)))
         return [draw.search.best for draw in draws]
@@ -120,7 +125,15 @@ class MaskStage:
     def _settled(self, targets_ml: Mapping[str, float], aims_ml: Mapping[str, float]) -> dict[str, float]:
         """Volumes that the decision settles: members of what is asked for, and last, to prevail, what is asked for."""
         members = [one for name in targets_ml for one in members_of(name, list(aims_ml), self.config.scheme)]
-        return {**{one: aims_ml[one] for one in members if one not in targets_ml}, **targets_ml}
+        return {**{one: self._usual(one, aims_ml) for one in members if one not in targets_ml}, **targets_ml}
+
+    def _usual(self, name: str, aims_ml: Mapping[str, float]) -> float:
+        """Volume in mL that is aimed at, or the nearest that real heads with such ventricles have."""
+        normal = self.config.normal_range
+        if normal is None or name not in normal.volumes or "ventricles" not in aims_ml:
+            return aims_ml[name]
+        sizes = math.log(aims_ml["ventricles"]), math.log(aims_ml[name])
+        return math.exp(normal.volumes[name].nearest(*sizes, share=GOOD))
 
     def reconstruct(self, label: torch.Tensor) -> torch.Tensor:
         """Label map ``(X, Y, Z)`` after a round trip through the autoencoder, which caps all anatomy."""
@@ -174,35 +187,3 @@ class MaskStage:
     def _times(self, fraction: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
         """Time ``(B,)`` of a batch of states at one noise fraction, as the networks take it."""
         return (fraction * TIME_SCALE).to(self.device).expand(len(state))
-
-    def _decide(self, coarsest: torch.Tensor, latent: torch.Tensor, volumes_ml: Mapping[str, float]) -> torch.Tensor:
-        """Label map ``(X, Y, Z)`` of a latent, borders moved a little towards volumes in mL by control.
-
-        Args:
-            coarsest: level of the latent, ``(1, C, x, y, z)`` unscaled, which says what there is of thin structures.
-            latent: likewise.
-            volumes_ml: to be settled.
-        """
-        sampling, scheme = self.config.sampling, self.config.scheme
-        with autocast(self.device, self.dtype):
-            logits = self.autoencoder.decision_logits(latent)[0]
-        voxels = {}
-        for ids, shares in self._thin_shares(coarsest).items():
-            settle_neighbourhoods(logits, ids, shares, largest_shift=sampling.volume_shift)
-            voxels[ids] = round(float(shares.double().mean()) * math.prod(self.config.grid.shape))
-        voxels |= self.config.voxels_of(volumes_ml)
-        label = LabelAutoencoder.unfold(logits.argmax(dim=0, keepdim=True))[0].cpu().numpy()
-        for name in sampling.one_piece:
-            for one in scheme.resolve(name):
-                reach = torch.from_numpy(reach_of_main_piece(label == one)).to(self.device)
-                logits[one].masked_fill_(~LabelAutoencoder.fold(reach[None].float())[0].bool(), -torch.inf)
-        folded = decide_labels(logits, voxels, largest_shift=sampling.volume_shift)
-        return largest_component(LabelAutoencoder.unfold(folded.unsqueeze(0))[0].cpu())
-
-    def _thin_shares(self, coarsest: torch.Tensor) -> dict[tuple[int, ...], torch.Tensor]:
-        """Share of each neighbourhood ``(a, b, c)`` that each thin structure has, by its ids."""
-        if not self.config.sampling.thin:
-            return {}
-        (shares,) = self.autoencoder.shares_in_blocks(coarsest, neighbourhood_edges(coarsest.shape[2:]))
-        found = [tuple(self.config.scheme.resolve(name)) for name in self.config.sampling.thin]
-        return {ids: shares[list(ids)].sum(dim=0) for ids in found}

@@ -31,7 +31,7 @@ GENERATOR_OPTIONS = ("masks", "painter")
 LABEL_MAP_OPTIONS = (
     "mask_steps", "mask_shift", "mask_temperature", "detail_steps", "detail_temperature", "given_slices",
     "overlap_noise", "candidates", "guidance_scale", "guidance_interval", "complete_volumes", "volume_feedback",
-    "volume_shift", "volume_rounds", "volume_tolerance", "thin", "one_piece",
+    "volume_shift", "volume_rounds", "volume_tolerance", "thin", "one_piece", "enclosed", "anatomy_rounds",
 )  # fmt: skip
 """Options that say how label maps are made: with ``masks``, those of the generator that makes them."""
 

@@ -44,6 +44,9 @@ class SamplingConfig:
             thin, such as the fluid around the brain, detail keeps less, since elsewhere is always more probable.
         one_piece: structures that are kept in one piece; what lies apart from the largest gets the next most probable
             label.
+        enclosed: structures that are kept within the brain: not at the surface of its envelope.
+        anatomy_rounds: corrections, at most, that move borders until the volumes of all structures, and the contacts
+            between them, are in the range of the training label maps with such ventricles; 0 leaves them as they come.
         volume_rounds: label maps after the first one, from the same noise, in search of the volumes asked for; 0 takes
             the first as it comes.
         volume_tolerance: relative error of the volumes at which that search ends.
@@ -66,6 +69,8 @@ class SamplingConfig:
     volume_shift: float = 4.0
     thin: tuple[str, ...] = ()
     one_piece: tuple[str, ...] = ()
+    enclosed: tuple[str, ...] = ()
+    anatomy_rounds: int = 6
     volume_rounds: int = 0
     volume_tolerance: float = 0.05
 
@@ -85,6 +90,8 @@ class SamplingConfig:
             "volume_shift": _number("volume_shift", self.volume_shift, 0.0, LARGEST_SHIFT),
             "thin": _names("thin", self.thin),
             "one_piece": _names("one_piece", self.one_piece),
+            "enclosed": _names("enclosed", self.enclosed),
+            "anatomy_rounds": _count("anatomy_rounds", self.anatomy_rounds, 0, MOST_ROUNDS),
             "volume_rounds": _count("volume_rounds", self.volume_rounds, 0, MOST_ROUNDS),
             "volume_tolerance": _number("volume_tolerance", self.volume_tolerance, *TOLERANCES),
         }

@@ -46,8 +46,13 @@ def decide_labels(logits: torch.Tensor, voxels: Mapping[tuple[int, ...], int], *
             wanted = count - sum(certain[one] for one in ids)
             last_inside = margin.kthvalue(margin.numel() + 1 - min(max(wanted, 1), margin.numel())).values
             shifts[ids] = min(max(-float(last_inside), -largest_shift), largest_shift)
-    label[movable] = _shifted(near, shifts).argmax(dim=0)
+    label[movable] = most_probable(_shifted(near, shifts))
     return label
+
+
+def most_probable(logits: torch.Tensor) -> torch.Tensor:
+    """Most probable label ``(...)`` by logits ``(classes, ...)``."""
+    return logits.max(dim=0).indices  # on a CPU several times as fast as argmax
 
 
 def _movable(

@@ -9,6 +9,9 @@ from importlib import resources
 
 from synthaug.labels.anatomical_name import AnatomicalName, parse_anatomical_name
 
+MATTER = ("white_matter", "gray_matter")
+"""Concepts that structures must have for all that lies within the brain to be a whole one."""
+
 
 def concept_of(name: AnatomicalName) -> str:
     """The concept that a name stands for; a name that no table knows is its own concept.
@@ -34,16 +37,17 @@ def wholes_of(concept: str) -> frozenset[str]:
 
 
 def guess_groups(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Groups ``ventricles`` and ``lateral_ventricles``, of the structures whose names say so."""
+    """Groups ``ventricles``, ``lateral_ventricles`` and, with white and grey matter, ``brain``, as the names say."""
+    parts = {}
+    for name in names:
+        concept = concept_of(parse_anatomical_name(name))
+        parts[name] = {concept, *wholes_of(concept)}
     groups = {}
-    for group, whole in (("ventricles", "ventricles"), ("lateral_ventricles", "lateral_ventricle")):
-        members = []
-        for name in names:
-            concept = concept_of(parse_anatomical_name(name))
-            if whole == concept or whole in wholes_of(concept):
-                members.append(name)
-        if members:
-            groups[group] = tuple(members)
+    for group, whole in (("ventricles", "ventricles"), ("lateral_ventricles", "lateral_ventricle"), ("brain", "brain")):
+        if members := tuple(name for name in names if whole in parts[name]):
+            groups[group] = members
+    if not all(any(matter in one for one in parts.values()) for matter in MATTER):
+        groups.pop("brain", None)
     return groups
 
 

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 
+from synthaug.anatomy import StructureMeasures
 from synthaug.evaluation import intervals
 from synthaug.evaluation.anatomy import Anatomy
 from synthaug.evaluation.anatomy_report import AnatomyReport
@@ -149,7 +150,10 @@ def test_volumes_anatomy_and_round_trips_have_intervals_beside_their_figures() -
 
     scheme = LabelScheme.load("ventricles-t1")
     names = dict.fromkeys((*scheme.names, *scheme.groups), 10.0)
-    brains = [Anatomy(str(index), names, ("thalamus",) if index < 2 else (), {}, 0, {}) for index in range(10)]
+    brains = [
+        Anatomy(str(index), StructureMeasures(names, ("thalamus",) if index < 2 else (), {}), {}, 0)
+        for index in range(10)
+    ]
     shares = AnatomyReport(scheme, tuple(brains)).to_dict()["intervals_95"]["shares"]
     assert shares["every_structure_present"] == share_interval(8, 10).to_dict()
 

@@ -14,6 +14,7 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
+from synthaug.anatomy import NormalRange, StructureMeasures
 from synthaug.conditions import Condition
 from synthaug.errors import ConfigurationError
 from synthaug.fitting.bank import Bank, BankSettings
@@ -35,6 +36,7 @@ from synthaug.fitting.mask_detail import MaskDetailBatch
 from synthaug.fitting.mask_diffusion import MaskDiffusionBatch
 from synthaug.fitting.stage import StageSettings
 from synthaug.generators.guided_ldm import GuidedLDM
+from synthaug.generators.guided_ldm_config import GuidedLDMConfig
 from synthaug.generators.intensity_scale import IntensityScale
 from synthaug.labels import LabelScheme
 from synthaug.volumes import CaseRecord
@@ -124,6 +126,25 @@ def test_the_same_seed_gives_the_same_pair_and_another_seed_another(fitted: Path
     np.testing.assert_array_equal(first.image, again.image)
     np.testing.assert_array_equal(first.label, again.label)
     assert not np.array_equal(first.image, second.image)
+
+
+def test_the_range_of_the_training_heads_is_kept_where_they_are_enough(
+    fitted: Path,
+    cases: list[FittingCase],
+    scheme: LabelScheme,
+    settings: GuidedLDMSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert GuidedLDMConfig.read(fitted).normal_range is None
+    monkeypatch.setattr("synthaug.fitting.guided_ldm.FEWEST_BRAINS", len(cases))
+    found = GuidedLDMConfig.read(make_fit(cases, scheme, settings, tmp_path / "tiny").run()).normal_range
+    assert found is not None
+    measured = [StructureMeasures.of(case.label.numpy(), scheme, 0.064) for case in cases]
+    assert found.to_dict() == NormalRange.of(measured, scheme).to_dict()
+    generator = GuidedLDM.load(tmp_path / "tiny", device="cpu", steps=2)
+    (label,) = generator.sample_labels([Condition({"ventricles": 25.0})], [7])
+    assert np.isin(label, scheme.resolve("ventricles")).sum() * 0.064 == pytest.approx(25.0, rel=0.05)
 
 
 @pytest.mark.usefixtures("fresh_accelerator")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from synthaug.anatomy import NormalRange, Trend
 from synthaug.errors import SynthAugError
 from synthaug.files.canonical_json import canonical_json
 from synthaug.generators.config_file import CONFIG_NAME
@@ -25,6 +26,12 @@ def test_a_written_configuration_is_read_back_whole(tmp_path: Path) -> None:
     read = GuidedLDMConfig.read(written(tmp_path, canonical_json(config.to_dict())))
     assert read == config
     assert canonical_json(read.to_dict()) == canonical_json(config.to_dict())
+
+
+def test_the_range_of_the_training_heads_is_read_back(tmp_path: Path) -> None:
+    known = NormalRange({"thalamus": Trend(0.1, 2.5, 0.2)}, {("thalamus", "background"): Trend(0.0, 0.05, 0.03)})
+    config = tiny_config(normal_range=known)
+    assert GuidedLDMConfig.read(written(tmp_path, canonical_json(config.to_dict()))) == config
 
 
 def test_the_file_states_units_orientation_null_condition_and_data(tmp_path: Path) -> None:
@@ -86,6 +93,10 @@ def test_a_value_of_another_form_is_one_clear_line(tmp_path: Path, key: str, val
         ("limits_ml", {"ventricels": [5, 10]}, "'ventricels'"),
         ("limits_ml", {"ventricles": [50, 10]}, "limits_ml.ventricles is 50 to 10"),
         ("limits_ml", {}, "limits_ml is empty"),
+        ("normal_range", {"volumes": {"thalamos": [0, 2.5, 0.1]}, "contacts": {}}, "'thalamos'"),
+        ("normal_range", {"volumes": {"thalamus": [0, 2.5, 0]}, "contacts": {}}, "reaches, the last above 0"),
+        ("normal_range", {"volumes": {"thalamus": [0, 2.5]}, "contacts": {}}, "not a configuration of guided-ldm"),
+        ("normal_range", [], "not a configuration of guided-ldm"),
         ("training_cases", [{"identifier": 5, "image_sha256": None, "label_sha256": None}], "training_cases"),
     ],
 )

@@ -55,6 +55,20 @@ def test_sides_and_ventricles_are_guessed_from_names() -> None:
     assert scheme.mirror_ids() == {0: 0, 1: 2, 2: 1, 3: 4, 4: 3, 5: 5, 6: 7, 7: 6}
 
 
+def test_all_parts_of_a_brain_with_white_and_grey_matter_are_the_brain() -> None:
+    labels = {"background": 0, "white matter": 1, "cortex": 2, "ventricles": 3, "liver": 4}
+    scheme = LabelScheme.from_nnunet({"labels": labels}, "head")
+    assert scheme.resolve("brain") == (1, 2, 3)
+    labels.pop("cortex")
+    assert "brain" not in LabelScheme.from_nnunet({"labels": labels}, "head").groups
+
+
+def test_the_labels_of_the_shipped_scheme_have_its_groups() -> None:
+    shipped = LabelScheme.load("ventricles-t1")
+    labels = {"background": 0, **{one.name: one.id for one in shipped.structures}}
+    assert LabelScheme.from_nnunet({"labels": labels}, "malf").groups == shipped.groups
+
+
 def test_heart_ventricles_are_no_brain_ventricles() -> None:
     labels = {"background": 0, "left ventricle": 1, "right ventricle": 2, "heart_ventricle_left": 3}
     assert LabelScheme.from_nnunet({"labels": labels}, "heart").groups == {}

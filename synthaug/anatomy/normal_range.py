@@ -1,0 +1,96 @@
+"""Range of volumes and contacts among real brains whose ventricles are as large."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any
+
+import numpy as np
+
+from synthaug.anatomy.measures import StructureMeasures
+from synthaug.anatomy.trend import Trend
+from synthaug.labels import LabelScheme
+
+VOLUME_SLACK = 0.05
+"""Of the logarithm of a volume: 5 %."""
+
+CONTACT_SLACK = 0.02
+
+FEWEST_BRAINS = 8
+"""From fewer label maps the range of others cannot be told."""
+
+DIGITS = 5
+"""Of the numbers in the JSON form."""
+
+
+@dataclass(frozen=True)
+class NormalRange:
+    """Volumes and contacts of real brains, by the size of their ventricles.
+
+    Attributes:
+        volumes: trend of the logarithm of each structure's volume in mL.
+        contacts: trend of each contact, by structure and neighbour.
+    """
+
+    volumes: Mapping[str, Trend]
+    contacts: Mapping[tuple[str, str], Trend]
+
+    @classmethod
+    def of(cls, brains: Sequence[StructureMeasures], scheme: LabelScheme) -> NormalRange:
+        """Measure real brains; structures that one of them lacks are left out."""
+        sizes = np.array([log_ventricles(one, scheme) for one in brains])
+        names = [name for name in scheme.names if not any(name in one.missing for one in brains)]
+        return cls(
+            {
+                name: Trend.through(sizes, np.log([one.volumes_ml[name] for one in brains]), VOLUME_SLACK)
+                for name in names
+            },
+            {
+                pair: Trend.through(sizes, np.array([one.contacts[pair] for one in brains]), CONTACT_SLACK)
+                for pair in brains[0].contacts
+                if pair[0] in names
+            },
+        )
+
+    def excesses(self, found: StructureMeasures, scheme: LabelScheme) -> Iterator[tuple[str, float]]:
+        """What each measure is called, and its distance as a multiple of the range; missing structures are left out."""
+        size = log_ventricles(found, scheme)
+        for name, trend in self.volumes.items():
+            if name not in found.missing:
+                yield f"volume of {name}", trend.excess(size, float(np.log(found.volumes_ml[name])))
+        for (name, neighbour), trend in self.contacts.items():
+            if name not in found.missing:
+                excess = trend.excess(size, found.contacts[name, neighbour])
+                yield f"contact of {name} with {neighbour}", excess
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form: slope, intercept and reach of each trend."""
+        contacts: dict[str, dict[str, list[float]]] = {}
+        for (name, neighbour), trend in self.contacts.items():
+            contacts.setdefault(name, {})[neighbour] = _rounded(trend)
+        return {"volumes": {name: _rounded(trend) for name, trend in self.volumes.items()}, "contacts": contacts}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> NormalRange:
+        """Read the JSON form."""
+        return cls(
+            {name: Trend(*map(float, one)) for name, one in content["volumes"].items()},
+            {
+                (name, neighbour): Trend(*map(float, one))
+                for name, row in content["contacts"].items()
+                for neighbour, one in row.items()
+            },
+        )
+
+
+def log_ventricles(found: StructureMeasures, scheme: LabelScheme) -> float:
+    """Logarithm of the ventricular volume; 0 where a scheme has no ventricles, so that trends are constants."""
+    if "ventricles" not in scheme.groups:
+        return 0.0
+    total = sum(found.volumes_ml[name] for name in scheme.groups["ventricles"])
+    return float(np.log(max(total, 1e-3)))
+
+
+def _rounded(trend: Trend) -> list[float]:
+    return [round(one, DIGITS) for one in astuple(trend)]

@@ -1,0 +1,108 @@
+"""The decision about each voxel's label, from the latent of a label map."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from synthaug.anatomy.envelope import beyond_envelope
+from synthaug.generators.anatomy_decision import AnatomyDecision
+from synthaug.generators.guided_ldm_config import GuidedLDMConfig
+from synthaug.generators.thin_structures import neighbourhood_edges, settle_neighbourhoods
+from synthaug.generators.volume_decision import (
+    decide_labels,
+    largest_component,
+    most_probable,
+    reach_of_main_piece,
+)
+from synthaug.networks.label_autoencoder import LabelAutoencoder
+from synthaug.networks.precision import autocast
+
+
+@dataclass(frozen=True, eq=False)
+class LabelDecision:
+    """Takes a latent to a label map: with the volumes asked for, thin structures kept, each structure in its place, and
+    volumes and contacts as in real heads.
+
+    Attributes:
+        config: of the generator.
+        autoencoder: with its weights, on the device.
+        device: where it is.
+        dtype: floating-point type of the networks.
+    """
+
+    config: GuidedLDMConfig
+    autoencoder: LabelAutoencoder
+    device: torch.device
+    dtype: torch.dtype
+
+    def decide(self, coarsest: torch.Tensor, latent: torch.Tensor, volumes_ml: Mapping[str, float]) -> torch.Tensor:
+        """Label map ``(X, Y, Z)`` of a latent, borders moved a little towards volumes in mL by control.
+
+        Args:
+            coarsest: level of the latent, ``(1, C, x, y, z)`` unscaled, which says what there is of thin structures.
+            latent: likewise.
+            volumes_ml: to be settled.
+        """
+        sampling = self.config.sampling
+        with autocast(self.device, self.dtype):
+            logits = self.autoencoder.decision_logits(latent)[0]
+        thin = self._settle_thin(logits, coarsest)
+        self._keep_in_place(logits)
+        asked = self.config.voxels_of(volumes_ml)
+        if self._anatomy_decision is None:
+            folded = decide_labels(logits, {**thin, **asked}, largest_shift=sampling.volume_shift)
+            label = LabelAutoencoder.unfold(folded[None])[0]
+        else:  # it knows what there is of thin structures in real heads
+            label = self._anatomy_decision.decide(
+                logits, asked, rounds=sampling.anatomy_rounds, largest_shift=sampling.volume_shift
+            )
+        return largest_component(label.cpu())
+
+    def _settle_thin(self, logits: torch.Tensor, coarsest: torch.Tensor) -> dict[tuple[int, ...], int]:
+        """Shift thin structures, in place, neighbourhood by neighbourhood; their voxels in all, by their ids."""
+        voxels = {}
+        for ids, shares in self._thin_shares(coarsest).items():
+            settle_neighbourhoods(logits, ids, shares, largest_shift=self.config.sampling.volume_shift)
+            voxels[ids] = round(float(shares.double().mean()) * math.prod(self.config.grid.shape))
+        return voxels
+
+    def _keep_in_place(self, logits: torch.Tensor) -> None:
+        """Make structures impossible, in place, apart from their largest piece or out of the brain, as the settings
+        say.
+        """
+        scheme, sampling = self.config.scheme, self.config.sampling
+        if not sampling.one_piece and not sampling.enclosed:
+            return
+        label = LabelAutoencoder.unfold(most_probable(logits)[None])[0].cpu().numpy()
+
+        def forbid(one: int, where: np.ndarray) -> None:
+            folded = LabelAutoencoder.fold(torch.from_numpy(where).to(self.device)[None])[0]
+            logits[one].masked_fill_(folded, -torch.inf)
+
+        for one in {number for name in sampling.one_piece for number in scheme.resolve(name)}:
+            forbid(one, ~reach_of_main_piece(label == one))
+        enclosed = sorted({number for name in sampling.enclosed for number in scheme.resolve(name)})
+        beyond = beyond_envelope(label, np.isin(label, enclosed))
+        for one in enclosed:
+            forbid(one, beyond)
+
+    @cached_property
+    def _anatomy_decision(self) -> AnatomyDecision | None:
+        config = self.config
+        if config.normal_range is None or config.sampling.anatomy_rounds == 0:
+            return None
+        return AnatomyDecision(config.normal_range, config.scheme, config.grid.voxel_volume_ml, self.device)
+
+    def _thin_shares(self, coarsest: torch.Tensor) -> dict[tuple[int, ...], torch.Tensor]:
+        """Share of each neighbourhood ``(a, b, c)`` that each thin structure has, by its ids."""
+        if not self.config.sampling.thin:
+            return {}
+        (shares,) = self.autoencoder.shares_in_blocks(coarsest, neighbourhood_edges(coarsest.shape[2:]))
+        found = [tuple(self.config.scheme.resolve(name)) for name in self.config.sampling.thin]
+        return {ids: shares[list(ids)].sum(dim=0) for ids in found}

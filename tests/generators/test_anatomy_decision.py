@@ -1,0 +1,101 @@
+"""The last decision brings back what keeps structures apart, and leaves alone what is in range."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from synthaug.anatomy import NormalRange, StructureMeasures, Trend
+from synthaug.anatomy.faces import count_faces
+from synthaug.generators.anatomy_decision import AnatomyDecision, _Borders
+from synthaug.labels import LabelScheme, Structure
+from synthaug.networks.label_autoencoder import LabelAutoencoder
+
+SCHEME = LabelScheme("onion", (Structure("core", 1), Structure("sheet", 2), Structure("shell", 3)))
+SIZE, VOXEL_ML = 40, 0.001
+
+
+@pytest.fixture(scope="module")
+def real() -> torch.Tensor:
+    """A core, a sheet one to two voxels thin around it, and a shell."""
+    axis = torch.arange(SIZE) - SIZE / 2 + 0.5
+    radius = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).sqrt()
+    return torch.bucketize(-radius, torch.tensor([-17.0, -10.0, -8.5])).apply_(lambda layer: (0, 3, 2, 1)[layer])
+
+
+@pytest.fixture(scope="module")
+def logits(real: torch.Tensor) -> torch.Tensor:
+    """Logits, folded, of the same head, in which the sheet is mostly a little less probable than what is beside it."""
+    generator = torch.Generator().manual_seed(0)
+    found = 4 * torch.nn.functional.one_hot(real, 4).movedim(-1, 0).float()
+    found = torch.nn.functional.avg_pool3d(found[None], 3, 1, 1)[0]
+    found[2] -= 1.4
+    found += 0.2 * torch.randn(found.shape, generator=generator)
+    return torch.stack([LabelAutoencoder.fold(one[None])[0] for one in found])
+
+
+def normal(label: torch.Tensor, **changes: Trend) -> NormalRange:
+    """Range around one head."""
+    found = StructureMeasures.of(label.numpy(), SCHEME, VOXEL_ML)
+    volumes = {name: Trend(0.0, math.log(one), 0.3) for name, one in found.volumes_ml.items()}
+    return NormalRange(
+        {**volumes, **changes}, {pair: Trend(0.0, share, 0.05) for pair, share in found.contacts.items()}
+    )
+
+
+def decide(
+    logits: torch.Tensor, known: NormalRange, voxels: dict[tuple[int, ...], int] | None = None, rounds: int = 12
+) -> torch.Tensor:
+    decision = AnatomyDecision(known, SCHEME, VOXEL_ML, torch.device("cpu"))
+    return decision.decide(logits, voxels or {}, rounds=rounds, largest_shift=4.0)
+
+
+def contact(label: torch.Tensor, one: str, other: str) -> float:
+    return StructureMeasures.of(label.numpy(), SCHEME, VOXEL_ML).contacts[one, other]
+
+
+def test_a_sheet_that_was_lost_parts_its_neighbours_again(real: torch.Tensor, logits: torch.Tensor) -> None:
+    before = LabelAutoencoder.unfold(logits.argmax(0)[None])[0]
+    label = decide(logits, normal(real))
+    assert contact(real, "core", "shell") == 0
+    assert contact(before, "core", "shell") > 0.3
+    assert contact(label, "core", "shell") < 0.05
+    excesses = dict(normal(real).excesses(StructureMeasures.of(label.numpy(), SCHEME, VOXEL_ML), SCHEME))
+    assert max(excesses.values()) <= 1
+    assert float((label == real).float().mean()) > float((before == real).float().mean())
+
+
+def test_what_is_in_range_is_left_alone(real: torch.Tensor, logits: torch.Tensor) -> None:
+    before = LabelAutoencoder.unfold(logits.argmax(0)[None])[0]
+    assert torch.equal(decide(logits, normal(before)), before)
+    assert torch.equal(decide(logits, normal(real), rounds=0), before)
+
+
+def test_what_is_asked_for_prevails(real: torch.Tensor, logits: torch.Tensor) -> None:
+    voxels = int((real == 1).sum()) - 300
+    narrow = normal(real, core=Trend(0.0, math.log(2 * VOXEL_ML * int((real == 1).sum())), 0.01))
+    label = decide(logits, narrow, {(1,): voxels})
+    assert int((label == 1).sum()) == pytest.approx(voxels, abs=2)
+
+
+def test_an_impossible_label_stays_so(real: torch.Tensor, logits: torch.Tensor) -> None:
+    forbidden = logits.clone()
+    left = torch.zeros(SIZE, SIZE, SIZE, dtype=torch.bool)
+    left[: SIZE // 2] = True
+    forbidden[2].masked_fill_(LabelAutoencoder.fold(left[None])[0], -torch.inf)
+    label = decide(forbidden, normal(real))
+    assert not (label[: SIZE // 2] == 2).any()
+    assert (label[SIZE // 2 :] == 2).any()
+
+
+def test_faces_are_counted_anew_where_labels_may_change(real: torch.Tensor, logits: torch.Tensor) -> None:
+    label = LabelAutoencoder.unfold(logits.argmax(0)[None])[0]
+    borders = _Borders.of(logits, label)
+    assert torch.equal(borders.count_faces(label.flatten()), count_faces(label, 4))
+    changed = label.flatten().clone()
+    rng = np.random.default_rng(0)
+    changed[borders.place] = torch.from_numpy(rng.integers(0, 4, len(borders.place)))
+    assert torch.equal(borders.count_faces(changed), count_faces(changed.view(label.shape), 4))
