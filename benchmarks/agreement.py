@@ -42,10 +42,15 @@ FOLD = 2
 CROP = (96, 96, 96)
 WHITE_NOISE = 0.05
 GAMMA = 0.3
+ZOOMED = 0.7
+"""Share of crops that are zoomed."""
+
+MOST_ZOOM = 1.7
+"""Crops are zoomed by up to this factor, either way: the largest ventricles learned from are five times as large then."""
 
 
 class SegmenterLoss:
-    """Cross-entropy on random crops around every structure alike, mirrored, with random gamma and noise.
+    """Cross-entropy on random crops around every structure alike, mirrored and zoomed, with random gamma and noise.
 
     Args:
         cases: real ones.
@@ -65,14 +70,30 @@ class SegmenterLoss:
         label, image = case.label, case.image
         if draw_bool(0.5, generator):
             label, image = self._mirror(label), image.flip(1)
-        crop = draw_crop(label, CROP, multiple=1, generator=generator)
+        label, image = self._draw_zoomed(label, image, generator)
         gamma = torch.exp(GAMMA * torch.randn((), generator=generator))
-        image = image[(slice(None), *crop)].clamp(min=0) ** gamma
+        image = image.clamp(min=0) ** gamma
         image = image + WHITE_NOISE * torch.rand((), generator=generator) * torch.randn(
             image.shape, generator=generator
         )
         logits = network(image[None].to(self._device)).float()
-        return functional.cross_entropy(logits, label[crop][None].long().to(self._device)), {}
+        return functional.cross_entropy(logits, label[None].long().to(self._device)), {}
+
+    @staticmethod
+    def _draw_zoomed(
+        label: torch.Tensor, image: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Crop of `CROP` voxels: of a smaller or larger one, brought to that size."""
+        zoom = 1.0
+        if draw_bool(ZOOMED, generator):
+            zoom = MOST_ZOOM ** (2 * float(torch.rand((), generator=generator)) - 1)
+        size = [min(round(edge / zoom), extent) for edge, extent in zip(CROP, label.shape, strict=True)]
+        crop = draw_crop(label, (size[0], size[1], size[2]), multiple=1, generator=generator)
+        label, image = label[crop], image[(slice(None), *crop)]
+        if tuple(label.shape) != CROP:
+            label = functional.interpolate(label[None, None].float(), CROP, mode="nearest-exact")[0, 0]
+            image = functional.interpolate(image[None], CROP, mode="trilinear")[0]
+        return label, image
 
 
 class Segmenter(nn.Module):

@@ -34,6 +34,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "detail at temperature 1": {"detail_temperature": 1.0},
     "heads at temperature 0.85": {"mask_temperature": 0.85},
     "thin structures as they come": {"thin": []},
+    "volumes and contacts as they come": {"anatomy_rounds": 0},
+    "all of it as it comes": {"thin": [], "one_piece": [], "enclosed": [], "anatomy_rounds": 0},
     "4 steps": {"mask_steps": 4},
     "12 steps": {"mask_steps": 12},
     "50 steps": {"mask_steps": 50},

@@ -27,9 +27,12 @@ GOOD = 0.9
 AIM = 0.6
 """Until then, those beyond this share are corrected: what is decided last may move them again a little."""
 
-CONTACT_GAIN = 0.4
+CONTACT_GAIN = 0.6
 VOLUME_GAIN = 0.5
 """Logits that a round adds for a measure that is beyond `AIM` by its whole range."""
+
+LARGEST_ADVANTAGE = 0.15
+"""Logits of two labels side by side; with more, labels would take turns voxel by voxel."""
 
 DAMPING = 0.5
 """Share of the last round's potentials that stays, since all voxels decide at once."""
@@ -99,7 +102,7 @@ class AnatomyDecision:
             if excess <= GOOD:
                 break
             own = own - VOLUME_GAIN * _beyond_aim(volumes)
-            beside = beside - CONTACT_GAIN * (_beyond_aim(contacts) + _beyond_aim(contacts).T)
+            beside = (beside - CONTACT_GAIN * _unwanted(contacts)).clamp(max=LARGEST_ADVANTAGE)
         return best.view(shape)
 
     def _excesses(self, faces: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -187,6 +190,17 @@ class _Borders:
 
 def _beyond_aim(excess: torch.Tensor) -> torch.Tensor:
     return excess.sign() * (excess.abs() - AIM).clamp(0, 1)
+
+
+def _unwanted(contacts: torch.Tensor) -> torch.Tensor:
+    """By how much contacts are to be hindered, ``(classes, classes)`` symmetric: those beyond the range, and in the place
+    of one that is too rare, which can hardly be furthered, what the structure has of others above their trends.
+    """
+    beyond = _beyond_aim(contacts)
+    above = contacts.clamp(min=0)
+    shares = above / above.sum(dim=1, keepdim=True).clamp(min=1e-6)
+    change = beyond + (-beyond).clamp(min=0).sum(dim=1, keepdim=True) * shares
+    return change + change.T
 
 
 def _near_borders(label: torch.Tensor) -> torch.Tensor:
