@@ -46,7 +46,7 @@ ZOOMED = 0.7
 """Share of crops that are zoomed."""
 
 MOST_ZOOM = 1.7
-"""Crops are zoomed by up to this factor, either way: the largest ventricles learned from are five times as large then."""
+"""Largest factor of the zoom, either way: the largest ventricles learned from are five times as large with it."""
 
 
 class SegmenterLoss:

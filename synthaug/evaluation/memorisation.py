@@ -2,12 +2,13 @@
 
 Published audits of medical diffusion models found that samples may be copies of their training cases. How near is too
 near is told by real cases that were held out: a sample that lies nearer to a training case than nearly all of those do
-is counted as a copy. Label maps and images are looked at apart.
+is counted as a copy. Few held-out cases, or cases of another kind, tell that badly; so the training cases are held
+against each other too, each against all others. Label maps and images are looked at apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,9 @@ BLOCK_MM = 4.0
 
 PERCENTILE = 1.0
 """Of the distances from held-out cases to the training set: what is nearer is a copy."""
+
+MOST_SUBJECTS = 100
+"""Training cases that are held against each other: every two of them take some milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,9 @@ def image_distance(one: CaseFeatures, other: CaseFeatures) -> float:
     return float(1 - np.mean((one.image * other.image).sum((1, 2, 3))))
 
 
+Distance = Callable[[CaseFeatures, CaseFeatures], float]
+
+
 @dataclass(frozen=True)
 class Nearest:
     """A case and the training case that is nearest to it.
@@ -139,6 +146,8 @@ class MemorisationAudit:
                 raise ConfigurationError(
                     f"memorisation: no case {what} is among those of --real; give folders that hold both kinds"
                 )
+        self._scheme = scheme
+        self._subjects = list(training)
         self._training = [*training, *(one.mirrored(scheme) for one in training)]
         self._held_out = list(held_out)
         self._samples: list[CaseFeatures] = []
@@ -162,12 +171,15 @@ class MemorisationAudit:
             made = sorted((_nearest(one, training, distance) for one in samples), key=lambda one: one.distance)
             threshold = float(np.percentile([one.distance for one in real], PERCENTILE))
             copies = sum(one.distance < threshold for one in made)
+            among = self._among_training(distance, of_images=kind == "images")
             report[kind] = {
                 "training_cases": len(training) // 2,
                 "held_out_cases": len(held_out),
                 "samples": len(made),
                 "threshold": threshold,
                 "held_out_distances": _spread(real),
+                "training_distances": _spread(among) if among else None,
+                "nearer_than_training_cases": _count_nearer(made, among),
                 "sample_distances": _spread(made),
                 "copies": copies,
                 "copied_share": copies / len(made),
@@ -180,8 +192,28 @@ class MemorisationAudit:
             }
         return report
 
+    def _among_training(self, distance: Distance, *, of_images: bool) -> list[Nearest]:
+        """Each training case's nearest other one, of `MOST_SUBJECTS` at most; empty where there is one alone."""
+        subjects = [one for one in self._subjects if not of_images or one.image is not None]
+        subjects = subjects[:: max(-(-len(subjects) // MOST_SUBJECTS), 1)]
+        mirrored = {one.name: one.mirrored(self._scheme) for one in subjects}
+        return [
+            _nearest(
+                one,
+                [form for other in subjects if other is not one for form in (other, mirrored[other.name])],
+                distance,
+            )
+            for one in subjects
+            if len(subjects) > 1
+        ]
 
-def _nearest(case: CaseFeatures, training: Sequence[CaseFeatures], distance: Any) -> Nearest:
+
+def _count_nearer(made: Sequence[Nearest], among: Sequence[Nearest]) -> int | None:
+    """Samples nearer to a training case than any two training cases are to each other; None: there are no two."""
+    return sum(one.distance < min(other.distance for other in among) for one in made) if among else None
+
+
+def _nearest(case: CaseFeatures, training: Sequence[CaseFeatures], distance: Distance) -> Nearest:
     distances = [distance(case, one) for one in training]
     best = int(np.argmin(distances))
     return Nearest(case.name, training[best].name, distances[best])

@@ -193,8 +193,8 @@ def _beyond_aim(excess: torch.Tensor) -> torch.Tensor:
 
 
 def _unwanted(contacts: torch.Tensor) -> torch.Tensor:
-    """By how much contacts are to be hindered, ``(classes, classes)`` symmetric: those beyond the range, and in the place
-    of one that is too rare, which can hardly be furthered, what the structure has of others above their trends.
+    """By how much contacts are to be hindered, ``(classes, classes)`` symmetric: those beyond the range, and, since one
+    that is too rare can hardly be furthered, what the structure has of others above their trends.
     """
     beyond = _beyond_aim(contacts)
     above = contacts.clamp(min=0)

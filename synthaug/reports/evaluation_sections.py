@@ -176,6 +176,7 @@ def memorisation_section(facts: Facts, galleries: Sequence[Gallery]) -> Section:
                 f"{interval_text(intervals['sample_median'], '.3f')} (n = {found['samples']})",
                 f"{found['copies']} ({value_text(found['copied_share'], '.1%')})",
                 interval_text(intervals["copied_share"], ".1%"),
+                _among_training_text(found),
             )
         )
         nearest += [
@@ -183,18 +184,23 @@ def memorisation_section(facts: Facts, galleries: Sequence[Gallery]) -> Section:
         ]
     columns = (
         "kind", "training cases", "held-out cases: median", INTERVAL, "threshold", "samples: median", INTERVAL,
-        "copies", f"{INTERVAL} of the share",
+        "copies", f"{INTERVAL} of the share", "nearer than any two training cases",
     )  # fmt: skip
     note = (
         "Distance to the nearest training case, mirror images included. A copy is nearer than the threshold, the first "
         "percentile of the held-out cases; it has no interval of its own, and is uncertain where few cases were held "
-        "out."
+        "out. The last column is about the training cases' distances to each other, the least of which is in brackets."
     )
     tables = (
         Table(columns, rows),
         Table(("sample", "nearest training case", "distance"), nearest, "The samples nearest to a training case"),
     )
     return Section("Memorisation", (note,), tables, galleries)
+
+
+def _among_training_text(found: Facts) -> str:
+    nearer = found["nearer_than_training_cases"]
+    return "-" if nearer is None else f"{nearer} ({found['training_distances']['least']:.3f})"
 
 
 def round_trip_section(facts: Facts, galleries: Sequence[Gallery]) -> Section:

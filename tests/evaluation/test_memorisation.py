@@ -75,6 +75,34 @@ def test_copies_are_counted_and_named_and_others_pass(audit: MemorisationAudit, 
         assert found["threshold"] <= found["held_out_distances"]["median"]
 
 
+def test_training_cases_are_a_second_measure_of_how_near_two_heads_may_be(training: list[CaseFeatures]) -> None:
+    other = features("seen_2", head(25.0, 2))
+    audit = MemorisationAudit(SCHEME, [*training, other], [features("new", head(30.0, 7))])
+    turned = training[0].mirrored(SCHEME)
+    audit.add(CaseFeatures("copy", turned.mask, turned.image))
+    audit.add(features("new", head(90.0, 3)))
+    for kind, distance in (("masks", mask_distance), ("images", image_distance)):
+        found = audit.to_dict()[kind]
+        known = [*training, other]
+        pairs = [
+            distance(one, form)
+            for one in known
+            for two in known
+            if one is not two
+            for form in (two, two.mirrored(SCHEME))
+        ]
+        assert found["training_distances"]["least"] == pytest.approx(min(pairs))
+        assert found["nearer_than_training_cases"] == 1 + (found["nearest"][1]["distance"] < min(pairs))
+        assert found["nearest"][0]["name"] == "copy"
+
+
+def test_one_training_case_has_no_other(training: list[CaseFeatures]) -> None:
+    audit = MemorisationAudit(SCHEME, training[:1], training[1:])
+    audit.add(training[0])
+    assert audit.to_dict()["masks"]["training_distances"] is None
+    assert audit.to_dict()["masks"]["nearer_than_training_cases"] is None
+
+
 def test_without_images_masks_alone_are_compared(training: list[CaseFeatures]) -> None:
     bare = [CaseFeatures(one.name, one.mask, None) for one in training]
     audit = MemorisationAudit(SCHEME, bare, bare)
