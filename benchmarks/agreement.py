@@ -193,8 +193,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     example = first.read(first.entries()[0].name)
     grid, scheme = Grid(example.label.shape, example.spacing_mm), first.info.scheme
     cases = Cases.read(options.raw, stores, grid)
-    identity = json.dumps([asdict(one.record) for one in cases.training])
-    refuse_other_work(options.work / "cases.json", identity, "a network that learned other cases")
+    how = {"channels": CHANNELS, "crop": CROP, "noise": WHITE_NOISE, "gamma": GAMMA, "zoom": [ZOOMED, MOST_ZOOM]}
+    identity = json.dumps({"cases": [asdict(one.record) for one in cases.training], **how})
+    refuse_other_work(options.work / "cases.json", identity, "a network that learned other cases, or otherwise")
 
     dtype = choose_dtype(torch.device("cpu"))
     accelerator = Accelerator(cpu=True, mixed_precision="bf16" if dtype == torch.bfloat16 else "no")

@@ -19,9 +19,12 @@ from typing import Any
 
 import numpy as np
 
+AS_THEY_COME = {"anatomy_rounds": 0, "enclosed": []}
+"""Volumes and contacts of the structures are not settled, which would hide what the other settings do to them."""
+
 OPEN = {"volume_feedback": 0.0, "volume_shift": 0.0, "volume_rounds": 0}
-ROWS: dict[str, dict[str, Any]] = {
-    "as shipped": {},
+CHANGES: dict[str, dict[str, Any]] = {
+    "volumes and contacts as they come": {},
     "open loop": OPEN,
     "open loop, guidance 2": {**OPEN, "guidance_scale": 2.0},
     "feedback alone": {**OPEN, "volume_feedback": 1.0},
@@ -34,14 +37,13 @@ ROWS: dict[str, dict[str, Any]] = {
     "detail at temperature 1": {"detail_temperature": 1.0},
     "heads at temperature 0.85": {"mask_temperature": 0.85},
     "thin structures as they come": {"thin": []},
-    "volumes and contacts as they come": {"anatomy_rounds": 0},
-    "all of it as it comes": {"thin": [], "one_piece": [], "enclosed": [], "anatomy_rounds": 0},
     "4 steps": {"mask_steps": 4},
     "12 steps": {"mask_steps": 12},
     "50 steps": {"mask_steps": 50},
     "4 steps for each detail": {"detail_steps": 4},
     "50 steps for each detail": {"detail_steps": 50},
 }
+ROWS = {"as shipped": {}, **{name: {**AS_THEY_COME, **changes} for name, changes in CHANGES.items()}}
 
 
 @dataclass(frozen=True)

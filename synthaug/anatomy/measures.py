@@ -9,13 +9,11 @@ import numpy as np
 import torch
 
 from synthaug.anatomy.faces import contact_shares, count_faces
-from synthaug.labels import LabelScheme
+from synthaug.labels import BACKGROUND, LabelScheme
 from synthaug.labels.label_counts import count_labels
 
 FEWEST_VOXELS = 10
 """A structure with fewer voxels is missing."""
-
-BACKGROUND = "background"
 
 
 @dataclass(frozen=True)

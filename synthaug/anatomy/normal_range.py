@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
@@ -11,6 +12,11 @@ import numpy as np
 from synthaug.anatomy.measures import StructureMeasures
 from synthaug.anatomy.trend import Trend
 from synthaug.labels import LabelScheme
+
+VENTRICLES = "ventricles"
+
+LEAST_ML = 1e-3
+"""Volumes below it count as this one: they are taken the logarithm of."""
 
 VOLUME_SLACK = 0.05
 """Of the logarithm of a volume: 5 %."""
@@ -38,7 +44,16 @@ class NormalRange:
 
     @classmethod
     def of(cls, brains: Sequence[StructureMeasures], scheme: LabelScheme) -> NormalRange:
-        """Measure real brains; structures that one of them lacks are left out."""
+        """Measure real brains; structures that one of them lacks are left out, and brains that lack ventricles.
+
+        Raises:
+            ValueError: no brain is left.
+        """
+        brains = [
+            one for one in brains if not ventricle_ids(scheme) or log_ventricles(one, scheme) > math.log(LEAST_ML)
+        ]
+        if not brains:
+            raise ValueError("no brain with ventricles; a range needs some")
         sizes = np.array([log_ventricles(one, scheme) for one in brains])
         names = [name for name in scheme.names if not any(name in one.missing for one in brains)]
         return cls(
@@ -73,23 +88,42 @@ class NormalRange:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> NormalRange:
-        """Read the JSON form."""
+        """Read the JSON form.
+
+        Raises:
+            ValueError: keys, or values that are not three numbers.
+        """
+        if set(content) != {"volumes", "contacts"}:
+            raise ValueError(f"keys {', '.join(map(str, content))}; volumes and contacts are needed")
         return cls(
-            {name: Trend(*map(float, one)) for name, one in content["volumes"].items()},
+            {name: _read(one) for name, one in content["volumes"].items()},
             {
-                (name, neighbour): Trend(*map(float, one))
+                (name, neighbour): _read(one)
                 for name, row in content["contacts"].items()
                 for neighbour, one in row.items()
             },
         )
 
 
+def ventricle_ids(scheme: LabelScheme) -> tuple[int, ...]:
+    """Ids of the ventricles, a group or a structure of that name; none where the scheme has neither."""
+    return scheme.resolve(VENTRICLES) if VENTRICLES in (*scheme.groups, *scheme.names) else ()
+
+
 def log_ventricles(found: StructureMeasures, scheme: LabelScheme) -> float:
     """Logarithm of the ventricular volume; 0 where a scheme has no ventricles, so that trends are constants."""
-    if "ventricles" not in scheme.groups:
+    ventricles = ventricle_ids(scheme)
+    if not ventricles:
         return 0.0
-    total = sum(found.volumes_ml[name] for name in scheme.groups["ventricles"])
-    return float(np.log(max(total, 1e-3)))
+    total = sum(found.volumes_ml[name] for name in scheme.names if scheme.id_of(name) in ventricles)
+    return float(np.log(max(total, LEAST_ML)))
+
+
+def _read(numbers: Any) -> Trend:
+    if not isinstance(numbers, list) or len(numbers) != 3:
+        raise ValueError(f"{numbers!r:.40} in the place of a slope, an intercept and a reach")
+    slope, intercept, reach = map(float, numbers)
+    return Trend(slope, intercept, reach)
 
 
 def _rounded(trend: Trend) -> list[float]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from synthaug.anatomy import StructureMeasures
 from synthaug.anatomy.envelope import beyond_envelope
+from synthaug.anatomy.normal_range import ventricle_ids
 from synthaug.labels import LabelScheme
 from synthaug.quality.checks import main_component_fraction
 
@@ -38,7 +39,7 @@ class Anatomy:
     @classmethod
     def of(cls, name: str, label: np.ndarray, scheme: LabelScheme, voxel_ml: float) -> Anatomy:
         """Look at a label map ``(X, Y, Z)`` whose voxels have ``voxel_ml`` mL."""
-        ventricles = np.isin(label, scheme.resolve("ventricles") if "ventricles" in scheme.groups else ())
+        ventricles = np.isin(label, ventricle_ids(scheme))
         lateral = [one for one in scheme.names if one in scheme.groups.get("lateral_ventricles", ())]
         return cls(
             name,

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from synthaug.errors import ConfigurationError
 from synthaug.evaluation.extractors import HEAD_SHARE
@@ -58,8 +59,8 @@ class PerceptualMaps:
 
     @torch.inference_mode()
     def vectors(self, image: torch.Tensor) -> np.ndarray:
-        """Vectors ``(views * slices, D)`` of an image ``(n, n, n)``, view by view."""
-        layers = self._maps(torch.stack(slices_at(image.clamp(0, 1), self._places))[:, None])
+        """Vectors ``(views * slices, D)`` of an image ``(X, Y, Z)``, padded to a cube, view by view."""
+        layers = self._maps(torch.stack(slices_at(_as_cube(image.clamp(0, 1)), self._places))[:, None])
         vectors = []
         for index, one in enumerate(layers):
             unit = one / (one.norm(dim=1, keepdim=True) + 1e-10)
@@ -67,6 +68,13 @@ class PerceptualMaps:
             scale = (weight.clamp(min=0) / (one.shape[2] * one.shape[3])).sqrt()
             vectors.append((unit * scale.view(1, -1, 1, 1)).flatten(1))
         return torch.cat(vectors, dim=1).numpy()
+
+
+def _as_cube(image: torch.Tensor) -> torch.Tensor:
+    """An image ``(X, Y, Z)`` in the middle of a cube of its longest edge."""
+    edge = max(image.shape)
+    padding = [part for size in reversed(image.shape) for part in ((edge - size) // 2, (edge - size + 1) // 2)]
+    return functional.pad(image, padding)
 
 
 class AlexNetMaps:

@@ -106,6 +106,8 @@ class GuidedLDMFit(GeneratorFit[GuidedLDMConfig, GuidedLDMSettings]):
         networks = self._fit_masks(deadline) if self._fits_masks else self._fresh
         networks = replace(networks, image_autoencoder=self._fit_image_autoencoder(deadline))
         networks = replace(networks, image_diffusion=self._fit_image_diffusion(networks, deadline))
+        if self._fits_masks:
+            self._update(normal_range=self._normal_range())
         generator = GuidedLDM(self._config, networks, fingerprint="", device=str(self._device))
         self._calibrate(generator, masks=self._fits_masks)
         return networks.by_name()
@@ -172,19 +174,16 @@ class GuidedLDMFit(GeneratorFit[GuidedLDMConfig, GuidedLDMSettings]):
             return replace(survey, given_scale=self._begun.config.mask_latent)
         volumes_ml = survey.volumes_ml.flatten(0, 1)
         prior = VolumePrior.of(volumes_ml.clamp(min=voxel_ml).double().numpy())
-        self._update(
-            limits_ml=self._limits(volumes_ml),
-            mask_latent=survey.scale(),
-            volume_prior=prior,
-            normal_range=self._normal_range(),
-        )
+        self._update(limits_ml=self._limits(volumes_ml), mask_latent=survey.scale(), volume_prior=prior)
         return survey
 
     def _normal_range(self) -> NormalRange | None:
-        """Volumes and contacts of the training label maps as they are, not warped; None: they are too few."""
+        """Volumes and contacts of the training label maps as they are, not warped; where they are too few, those of the
+        generator that is trained on, or None.
+        """
         paths = self._bank.unwarped("labels")
         if len(paths) < FEWEST_BRAINS:
-            return None
+            return self._config.normal_range
         scheme, voxel_ml = self._config.scheme, self._config.grid.voxel_volume_ml
         labels = (Bank.read(path).label.numpy() for path in paths)
         return NormalRange.of([StructureMeasures.of(label, scheme, voxel_ml) for label in labels], scheme)

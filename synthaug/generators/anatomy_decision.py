@@ -16,9 +16,10 @@ from torch.nn import functional
 
 from synthaug.anatomy import NormalRange, Trend
 from synthaug.anatomy.faces import contact_shares, count_faces
-from synthaug.anatomy.measures import BACKGROUND, FEWEST_VOXELS
-from synthaug.generators.volume_decision import decide_labels, most_probable
-from synthaug.labels import LabelScheme
+from synthaug.anatomy.measures import FEWEST_VOXELS
+from synthaug.anatomy.normal_range import ventricle_ids
+from synthaug.generators.volume_decision import decide_labels, most_probable, movable
+from synthaug.labels import BACKGROUND, LabelScheme
 from synthaug.networks.label_autoencoder import LabelAutoencoder
 
 GOOD = 0.9
@@ -27,11 +28,13 @@ GOOD = 0.9
 AIM = 0.6
 """Until then, those beyond this share are corrected: what is decided last may move them again a little."""
 
-CONTACT_GAIN = 0.6
 VOLUME_GAIN = 0.5
-"""Logits that a round adds for a measure that is beyond `AIM` by its whole range."""
+"""Logits that a round adds for a volume that is beyond `AIM` by its whole range."""
 
-LARGEST_ADVANTAGE = 0.15
+CONTACT_GAIN = 0.4
+"""Likewise for a contact, at each of a voxel's six faces."""
+
+LARGEST_ADVANTAGE = 0.1
 """Logits of two labels side by side; with more, labels would take turns voxel by voxel."""
 
 DAMPING = 0.5
@@ -53,15 +56,20 @@ class AnatomyDecision:
 
     def __init__(self, normal: NormalRange, scheme: LabelScheme, voxel_ml: float, device: torch.device) -> None:
         self._voxel_ml = voxel_ml
-        self._ventricles = list(scheme.resolve("ventricles")) if "ventricles" in scheme.groups else []
+        self._ventricles = list(ventricle_ids(scheme))
         ids = {BACKGROUND: 0, **{name: scheme.id_of(name) for name in scheme.names}}
         classes = scheme.num_classes
         volumes: dict[tuple[int, ...], Trend] = {(ids[name],): trend for name, trend in normal.volumes.items()}
+        self._known = frozenset(volumes)
         self._volumes = _Trends.of(volumes, (classes,), device)
         contacts: dict[tuple[int, ...], Trend] = {
             (ids[name], ids[neighbour]): trend for (name, neighbour), trend in normal.contacts.items()
         }
         self._contacts = _Trends.of(contacts, (classes, classes), device)
+
+    def knows(self, ids: tuple[int, ...]) -> bool:
+        """Whether the range of each structure's volume is known."""
+        return all((one,) in self._known for one in ids)
 
     def decide(
         self,
@@ -80,42 +88,73 @@ class AnatomyDecision:
             rounds: at most so many corrections.
             largest_shift: of the logits of a structure that has its voxels settled, either way.
         """
-        label = LabelAutoencoder.unfold(most_probable(logits)[None])[0]
-        borders = _Borders.of(logits, label)
-        shape, label, classes = label.shape, label.flatten(), len(logits)
+        begun = LabelAutoencoder.unfold(most_probable(logits)[None])[0]
+        borders = _Borders.of(logits, begun, voxels, largest_shift)
+        label, classes = begun.flatten(), len(logits)
+        present = torch.bincount(label, minlength=classes) >= FEWEST_VOXELS
         fixed = torch.bincount(label, minlength=classes) - torch.bincount(label[borders.place], minlength=classes)
         wanted = {ids: count - int(fixed[list(ids)].sum()) for ids, count in voxels.items()}
-        settled = [ids[0] for ids in voxels if len(ids) == 1]
-        own = torch.zeros(classes, device=logits.device)
-        beside = torch.zeros(classes, classes, device=logits.device)
-        potential, best, least = borders.logits, label, torch.inf
-        for _ in range(rounds + 1):
-            of_neighbours = functional.embedding_bag(label[borders.around], beside, mode="sum")
-            found = borders.logits + own[:, None] + of_neighbours.T
-            potential = (1 - DAMPING) * found + DAMPING * potential
+        # what is asked for prevails, and what is not there at all has no size to be right or wrong
+        judged = present.clone()
+        judged[[ids[0] for ids in voxels if len(ids) == 1]] = False
+        field, potential = _Field.none(classes, logits.device), borders.logits
+        best, least = label, torch.inf
+        for number in range(rounds + 1):
+            potential = (1 - DAMPING) * borders.potential(label, field) + DAMPING * potential
             label = label.index_copy(0, borders.place, decide_labels(potential, wanted, largest_shift=largest_shift))
-            volumes, contacts = self._excesses(borders.count_faces(label), label)
-            volumes[settled] = 0
-            excess = max(float(volumes.abs().max()), float(contacts.abs().max()))
-            if excess < least:
-                best, least = label, excess
-            if excess <= GOOD:
+            excesses = self._excesses(borders.count_faces(label), label, judged)
+            if number == 0 or excesses.worst < least:
+                best, least = label, excesses.worst
+            if excesses.worst <= GOOD:
                 break
-            own = own - VOLUME_GAIN * _beyond_aim(volumes)
-            beside = (beside - CONTACT_GAIN * _unwanted(contacts)).clamp(max=LARGEST_ADVANTAGE)
-        return best.view(shape)
+            field = field.corrected(excesses)
+        return best.view(begun.shape)
 
-    def _excesses(self, faces: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Distances of volumes ``(classes,)`` and contacts ``(classes, classes)`` from their trends, as shares of their
-        range; 0 for missing structures.
-        """
+    def _excesses(self, faces: torch.Tensor, label: torch.Tensor, judged: torch.Tensor) -> _Excesses:
+        """Distances from the trends of a flattened label map; 0 for volumes that are not judged."""
         counts = torch.bincount(label, minlength=len(faces))
         volumes_ml = (counts.double() * self._voxel_ml).clamp(min=self._voxel_ml)
         size = float(volumes_ml[self._ventricles].sum().log()) if self._ventricles else 0.0
-        present = counts >= FEWEST_VOXELS
-        volumes = self._volumes.excess(size, volumes_ml.log()) * present
-        contacts = self._contacts.excess(size, contact_shares(faces)) * present[:, None]
-        return volumes.float(), contacts.float()
+        volumes = self._volumes.excess(size, volumes_ml.log()) * judged
+        contacts = self._contacts.excess(size, contact_shares(faces)) * (counts >= FEWEST_VOXELS)[:, None]
+        return _Excesses(volumes.float(), contacts.float())
+
+
+@dataclass(frozen=True, eq=False)
+class _Excesses:
+    """Signed distances of volumes ``(classes,)`` and contacts ``(classes, classes)`` from their trends, as shares of
+    their range.
+    """
+
+    volumes: torch.Tensor
+    contacts: torch.Tensor
+
+    @property
+    def worst(self) -> float:
+        """The largest distance, either way."""
+        return max(float(self.volumes.abs().max()), float(self.contacts.abs().max()))
+
+
+@dataclass(frozen=True, eq=False)
+class _Field:
+    """Potentials that are the same everywhere: of each label ``(classes,)``, and of two side by side ``(classes,
+    classes)``, in logits.
+    """
+
+    unary: torch.Tensor
+    pairwise: torch.Tensor
+
+    @classmethod
+    def none(cls, classes: int, device: torch.device) -> _Field:
+        """Potentials that change nothing."""
+        return cls(torch.zeros(classes, device=device), torch.zeros(classes, classes, device=device))
+
+    def corrected(self, excesses: _Excesses) -> _Field:
+        """Potentials that bring volumes and contacts nearer to their range."""
+        return _Field(
+            self.unary - VOLUME_GAIN * _beyond_aim(excesses.volumes),
+            (self.pairwise - CONTACT_GAIN * _unwanted(excesses.contacts)).clamp(max=LARGEST_ADVANTAGE),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +185,7 @@ class _Borders:
 
     Attributes:
         place: ``(N,)`` where they are in the flattened label map.
-        around: ``(N, 6)`` where their neighbours are.
+        around: ``(N, 6)`` where their neighbours are; themselves in the place of those out of the field of view.
         inner: ``(N, 6)`` bool, neighbours that may change too.
         logits: ``(classes, N)``, those of the most probable label 0.
         far_faces: ``(classes, classes)`` faces between voxels that both keep their label.
@@ -159,33 +198,68 @@ class _Borders:
     far_faces: torch.Tensor
 
     @classmethod
-    def of(cls, logits: torch.Tensor, label: torch.Tensor) -> _Borders:
-        """Find them in a label map ``(X, Y, Z)`` with logits ``(classes, 8, x, y, z)``."""
-        near = LabelAutoencoder.fold(_near_borders(label)[None])[0].flatten()
-        places = torch.arange(label.numel(), device=label.device).view(label.shape)
-        place = LabelAutoencoder.fold(places[None])[0].flatten()[near]
-        own = logits.flatten(1)[:, near]
-        first, second = own.topk(2, dim=0).values
-        undecided = second > first - MOST_BEHIND
-        place, own = place[undecided], (own - first)[:, undecided]
-        movable = torch.zeros(label.numel(), dtype=torch.bool, device=label.device)
-        movable[place] = True
-        steps = [step for stride in label.stride() for step in (-stride, stride)]
-        around = place[:, None] + torch.tensor(steps, device=label.device)
-        found = cls(place, around, movable[around], own, torch.zeros((), dtype=torch.int64, device=label.device))
-        far_faces = count_faces(label, len(logits)) - found.count_faces(label.flatten())
-        return cls(place, around, found.inner, own, far_faces)
+    def of(
+        cls, logits: torch.Tensor, label: torch.Tensor, voxels: Mapping[tuple[int, ...], int], largest_shift: float
+    ) -> _Borders:
+        """Find them: near a border and undecided, or within reach of the shifts that settle volumes.
+
+        Args:
+            logits: ``(classes, 8, x, y, z)``.
+            label: their most probable labels ``(X, Y, Z)``.
+            voxels: see `AnatomyDecision.decide`.
+            largest_shift: likewise.
+        """
+        first, folded = logits.max(dim=0)
+        near = LabelAutoencoder.fold(_near_borders(label)[None])[0]
+        near &= _undecided(logits, first, folded)
+        near |= movable(logits, first, folded, voxels, largest_shift)
+        places = LabelAutoencoder.fold(torch.arange(label.numel(), device=label.device).view(1, *label.shape))[0]
+        place, own = places[near], logits[:, near] - first[near]
+        chosen = torch.zeros(label.numel(), dtype=torch.bool, device=label.device)
+        chosen[place] = True
+        around = _neighbours(place, label.shape)
+        twice, once = _directed_faces(label.flatten(), place, around, chosen[around], len(logits))
+        far_faces = count_faces(label, len(logits)) - (twice + once + once.T)
+        return cls(place, around, chosen[around], own, far_faces)
+
+    def potential(self, label: torch.Tensor, field: _Field) -> torch.Tensor:
+        """Logits ``(classes, N)`` with what a field adds beside the neighbours in a flattened label map."""
+        of_neighbours = functional.embedding_bag(label[self.around], field.pairwise, mode="sum")
+        return self.logits + field.unary[:, None] + of_neighbours.T
 
     def count_faces(self, label: torch.Tensor) -> torch.Tensor:
         """Faces ``(classes, classes)`` between labels of a flattened label map; see `count_faces`."""
-        classes = len(self.logits)
-        pairs = label[self.place][:, None] * classes + label[self.around]
-        # each side of a face between two of these voxels is looked at, but one side of the others
-        twice, once = (
-            torch.bincount(pairs[chosen], minlength=classes**2).view(classes, classes)
-            for chosen in (self.inner, ~self.inner)
-        )
-        return (twice + once + once.T).fill_diagonal_(0) + self.far_faces
+        twice, once = _directed_faces(label, self.place, self.around, self.inner, len(self.logits))
+        return twice + once + once.T + self.far_faces
+
+
+def _directed_faces(
+    label: torch.Tensor, place: torch.Tensor, around: torch.Tensor, inner: torch.Tensor, classes: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Faces ``(classes, classes)`` between these voxels, each seen from both sides, and those with others."""
+    pairs = label[place][:, None] * classes + label[around]
+    twice, once = (
+        torch.bincount(pairs[chosen], minlength=classes**2).view(classes, classes).fill_diagonal_(0)
+        for chosen in (inner, ~inner)
+    )
+    return twice, once
+
+
+def _neighbours(place: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    """Places ``(N, 6)`` beside places ``(N,)`` of a flattened volume; out of it, the place itself."""
+    _, y, z = shape
+    found = []
+    for stride, at, size in zip((y * z, z, 1), (place // (y * z), place // z % y, place % z), shape, strict=True):
+        found += [torch.where(at > 0, place - stride, place), torch.where(at < size - 1, place + stride, place)]
+    return torch.stack(found, dim=1)
+
+
+def _undecided(logits: torch.Tensor, first: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """Voxels ``(...)`` bool whose second most probable label is close behind the first."""
+    rivals = torch.zeros(label.shape, dtype=torch.int8, device=logits.device)
+    for one in logits:
+        rivals += one > first - MOST_BEHIND
+    return rivals > 1
 
 
 def _beyond_aim(excess: torch.Tensor) -> torch.Tensor:
@@ -204,7 +278,7 @@ def _unwanted(contacts: torch.Tensor) -> torch.Tensor:
 
 
 def _near_borders(label: torch.Tensor) -> torch.Tensor:
-    """Voxels ``(X, Y, Z)`` bool within two steps of another label; none at the rim of the field of view."""
+    """Voxels ``(X, Y, Z)`` bool within two steps of another label."""
     beside = torch.zeros(label.shape, dtype=torch.bool, device=label.device)
     for axis, size in enumerate(label.shape):
         border = label.narrow(axis, 0, size - 1) != label.narrow(axis, 1, size - 1)
@@ -214,6 +288,4 @@ def _near_borders(label: torch.Tensor) -> torch.Tensor:
     for axis, size in enumerate(label.shape):
         near.narrow(axis, 0, size - 1).logical_or_(beside.narrow(axis, 1, size - 1))
         near.narrow(axis, 1, size - 1).logical_or_(beside.narrow(axis, 0, size - 1))
-    inside = torch.zeros_like(near)
-    inside[1:-1, 1:-1, 1:-1] = near[1:-1, 1:-1, 1:-1]
-    return inside
+    return near

@@ -52,7 +52,7 @@ def told_with_file(where: str, system: str) -> Iterator[None]:
         yield
     except SynthAugError as error:
         raise ConfigurationError(f"{where}: {error}") from error
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise ConfigurationError(f"{where}: not a configuration of {system} ({error!r}); {MEND}") from error
 
 

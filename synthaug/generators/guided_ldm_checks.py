@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
-from synthaug.anatomy.measures import BACKGROUND
 from synthaug.errors import ConfigurationError
 from synthaug.generators import config_checks
 from synthaug.generators.config_checks import MEND, all_numbers, all_positive, short
+from synthaug.labels.scheme import BACKGROUND
 
 if TYPE_CHECKING:
     from synthaug.generators.guided_ldm_config import GuidedLDMConfig
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 SECTIONS = ("label_autoencoder", "mask_diffusion", "mask_detail", "image_autoencoder", "image_diffusion")
 OBJECTS = (*SECTIONS, "mask_latent", "image_latent", "volume_prior")
+MOST = 1e6
+"""Of the numbers of a normal range, which are shares, and logarithms of mL."""
+
 INFORMATIVE = ("system", "null_condition", "noise_schedule", "weights")
 """Keys that are written for readers; nothing depends on them."""
 
@@ -57,6 +60,8 @@ def check_values(config: GuidedLDMConfig) -> None:
     _check_latent("image_latent", config.image_latent)
     _check_prior(config)
     _check_normal_range(config)
+    for name in (*config.sampling.thin, *config.sampling.one_piece, *config.sampling.enclosed):
+        config.scheme.resolve(name)
 
 
 def check_sizes(config: GuidedLDMConfig, sizes: NetworkSizes, where: str) -> None:
@@ -96,12 +101,20 @@ def _check_normal_range(config: GuidedLDMConfig) -> None:
     volumes, contacts = config.normal_range.volumes, config.normal_range.contacts
     for name in {*volumes, *(one for pair in contacts for one in pair)} - {BACKGROUND}:
         config.scheme.id_of(name)
+    if BACKGROUND in volumes:
+        raise ConfigurationError(f"normal_range.volumes: the {BACKGROUND} is no structure: {MEND}")
+    for name, neighbour in contacts:
+        if name in (BACKGROUND, neighbour):
+            raise ConfigurationError(f"normal_range.contacts: {name} with {neighbour} is no contact: {MEND}")
     trends = [*volumes.values(), *contacts.values()]
-    if not all_numbers([one for trend in trends for one in astuple(trend)]) or not all_positive(
-        [trend.reach for trend in trends]
+    numbers = [one for trend in trends for one in astuple(trend)]
+    if (
+        not all_numbers(numbers)
+        or max(map(abs, numbers), default=0) > MOST
+        or not all_positive([trend.reach for trend in trends])
     ):
         raise ConfigurationError(
-            f"normal_range must hold finite slopes, intercepts and reaches, the last above 0; it does not: {MEND}"
+            f"normal_range must hold numbers up to {MOST:g}, the reaches above 0; it does not: {MEND}"
         )
 
 

@@ -54,13 +54,14 @@ class LabelDecision:
             logits = self.autoencoder.decision_logits(latent)[0]
         thin = self._settle_thin(logits, coarsest)
         self._keep_in_place(logits)
-        asked = self.config.voxels_of(volumes_ml)
+        voxels = self.config.voxels_of(volumes_ml)
         if self._anatomy_decision is None:
-            folded = decide_labels(logits, {**thin, **asked}, largest_shift=sampling.volume_shift)
+            folded = decide_labels(logits, {**thin, **voxels}, largest_shift=sampling.volume_shift)
             label = LabelAutoencoder.unfold(folded[None])[0]
-        else:  # it knows what there is of thin structures in real heads
+        else:  # which settles structures whose range is known
+            unknown = {ids: count for ids, count in thin.items() if not self._anatomy_decision.knows(ids)}
             label = self._anatomy_decision.decide(
-                logits, asked, rounds=sampling.anatomy_rounds, largest_shift=sampling.volume_shift
+                logits, {**unknown, **voxels}, rounds=sampling.anatomy_rounds, largest_shift=sampling.volume_shift
             )
         return largest_component(label.cpu())
 

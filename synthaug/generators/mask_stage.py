@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from synthaug.anatomy.normal_range import VENTRICLES
 from synthaug.generators.anatomy_decision import GOOD
 from synthaug.generators.guided_ldm_config import GuidedLDMConfig
 from synthaug.generators.label_decision import LabelDecision
@@ -98,7 +99,8 @@ class MaskStage:
             if not sampling.complete_volumes:
                 return dict(asked_ml)
             rng = np.random.default_rng(volume_seed)
-            return self.config.volume_prior.complete(asked_ml, limits_ml, self.config.scheme, rng)
+            drawn_ml = self.config.volume_prior.complete(asked_ml, limits_ml, self.config.scheme, rng)
+            return self._usual(drawn_ml, targets_ml)
 
         return _Draw(
             noise,
@@ -125,15 +127,20 @@ class MaskStage:
     def _settled(self, targets_ml: Mapping[str, float], aims_ml: Mapping[str, float]) -> dict[str, float]:
         """Volumes that the decision settles: members of what is asked for, and last, to prevail, what is asked for."""
         members = [one for name in targets_ml for one in members_of(name, list(aims_ml), self.config.scheme)]
-        return {**{one: self._usual(one, aims_ml) for one in members if one not in targets_ml}, **targets_ml}
+        return {**{one: aims_ml[one] for one in members if one not in targets_ml}, **targets_ml}
 
-    def _usual(self, name: str, aims_ml: Mapping[str, float]) -> float:
-        """Volume in mL that is aimed at, or the nearest that real heads with such ventricles have."""
+    def _usual(self, volumes_ml: dict[str, float], asked_ml: Mapping[str, float]) -> dict[str, float]:
+        """Volumes in mL; those not asked for are the nearest that real heads with such ventricles have."""
         normal = self.config.normal_range
-        if normal is None or name not in normal.volumes or "ventricles" not in aims_ml:
-            return aims_ml[name]
-        sizes = math.log(aims_ml["ventricles"]), math.log(aims_ml[name])
-        return math.exp(normal.volumes[name].nearest(*sizes, share=GOOD))
+        if normal is None or self.config.sampling.anatomy_rounds == 0 or VENTRICLES not in volumes_ml:
+            return volumes_ml
+        size = math.log(volumes_ml[VENTRICLES])
+        usual = {
+            name: math.exp(trend.nearest(size, math.log(volumes_ml[name]), share=GOOD))
+            for name, trend in normal.volumes.items()
+            if name in volumes_ml and name not in asked_ml
+        }
+        return {**volumes_ml, **usual}
 
     def reconstruct(self, label: torch.Tensor) -> torch.Tensor:
         """Label map ``(X, Y, Z)`` after a round trip through the autoencoder, which caps all anatomy."""

@@ -70,7 +70,7 @@ class SamplingConfig:
     thin: tuple[str, ...] = ()
     one_piece: tuple[str, ...] = ()
     enclosed: tuple[str, ...] = ()
-    anatomy_rounds: int = 6
+    anatomy_rounds: int = 8
     volume_rounds: int = 0
     volume_tolerance: float = 0.05
 

@@ -34,19 +34,19 @@ def decide_labels(logits: torch.Tensor, voxels: Mapping[tuple[int, ...], int], *
     if not voxels:
         return label
     # Most voxels are far from any border that may move; the others are all that has to be looked at.
-    movable = _movable(logits, most, label, voxels, largest_shift)
-    near = logits[:, movable]
-    certain = torch.bincount(label[~movable], minlength=len(logits)).tolist()
+    near = movable(logits, most, label, voxels, largest_shift)
+    looked_at = logits[:, near]
+    certain = torch.bincount(label[~near], minlength=len(logits)).tolist()
     shifts = dict.fromkeys(voxels, 0.0)
     for _ in range(ROUNDS if len(voxels) > 1 else 1):
         for ids, count in voxels.items():
-            margin = margin_of(_shifted(near, {**shifts, ids: 0.0}), ids)
+            margin = margin_of(_shifted(looked_at, {**shifts, ids: 0.0}), ids)
             if margin.numel() == 0:
                 continue
             wanted = count - sum(certain[one] for one in ids)
             last_inside = margin.kthvalue(margin.numel() + 1 - min(max(wanted, 1), margin.numel())).values
             shifts[ids] = min(max(-float(last_inside), -largest_shift), largest_shift)
-    label[movable] = most_probable(_shifted(near, shifts))
+    label[near] = most_probable(_shifted(looked_at, shifts))
     return label
 
 
@@ -55,7 +55,7 @@ def most_probable(logits: torch.Tensor) -> torch.Tensor:
     return logits.max(dim=0).indices  # on a CPU several times as fast as argmax
 
 
-def _movable(
+def movable(
     logits: torch.Tensor,
     most: torch.Tensor,
     label: torch.Tensor,

@@ -10,7 +10,10 @@ from importlib import resources
 from synthaug.labels.anatomical_name import AnatomicalName, parse_anatomical_name
 
 MATTER = ("white_matter", "gray_matter")
-"""Concepts that structures must have for all that lies within the brain to be a whole one."""
+"""What structures must have for all that lies within the brain to be a whole one."""
+
+BRAIN_ALONE = ("ventricles", "deep_gray_matter", "cerebellum", "brainstem")
+"""One of these, too, which no other organ has: spinal cords have white and grey matter, kidneys a cortex."""
 
 
 def concept_of(name: AnatomicalName) -> str:
@@ -46,7 +49,8 @@ def guess_groups(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     for group, whole in (("ventricles", "ventricles"), ("lateral_ventricles", "lateral_ventricle"), ("brain", "brain")):
         if members := tuple(name for name in names if whole in parts[name]):
             groups[group] = members
-    if not all(any(matter in one for one in parts.values()) for matter in MATTER):
+    found = set().union(*parts.values())
+    if not (found.issuperset(MATTER) and found.intersection(BRAIN_ALONE)):
         groups.pop("brain", None)
     return groups
 

@@ -21,7 +21,7 @@ def scheme_from_nnunet(dataset_json: Mapping[str, Any] | str | Path, name: str |
 
     ``{"a": 1}``, ``{"a": "1"}`` and nnU-Net v1's ``{"1": "a"}`` name structures. A list (``{"tumour": [1, 2]}``) is a
     region: it becomes a group, and the label ids in it that no single entry names become structures ``label_ID``.
-    Sides and ventricle groups are guessed from the names.
+    Sides and groups (ventricles, brain) are guessed from the names.
 
     Args:
         dataset_json: the file, or its content.

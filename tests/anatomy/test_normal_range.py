@@ -8,6 +8,7 @@ import math
 import pytest
 
 from synthaug.anatomy import NormalRange, StructureMeasures
+from synthaug.anatomy.normal_range import log_ventricles, ventricle_ids
 from synthaug.labels import LabelScheme
 
 SCHEME = LabelScheme.load("ventricles-t1")
@@ -59,3 +60,19 @@ def test_the_json_form_keeps_what_is_in_range() -> None:
 def test_a_scheme_without_ventricles_has_constant_ranges() -> None:
     scheme = LabelScheme.from_dict({**SCHEME.to_dict(), "groups": {}})
     assert {trend.slope for trend in NormalRange.of(REAL, scheme).contacts.values()} == {0.0}
+
+
+def test_ventricles_may_be_one_structure() -> None:
+    scheme = LabelScheme.from_nnunet({"labels": {"background": 0, "ventricles": 1, "white matter": 2}}, "two")
+    assert ventricle_ids(scheme) == (1,)
+    assert log_ventricles(StructureMeasures({"ventricles": 20.0, "white matter": 500.0}, (), {}), scheme) == math.log(
+        20
+    )
+
+
+def test_a_brain_without_ventricles_says_nothing_of_their_size() -> None:
+    empty = dict.fromkeys(SCHEME.groups["ventricles"], 0.0)
+    without = StructureMeasures({**REAL[0].volumes_ml, **empty}, tuple(empty), REAL[0].contacts)
+    assert NormalRange.of([*REAL, without], SCHEME).to_dict() == NormalRange.of(REAL, SCHEME).to_dict()
+    with pytest.raises(ValueError, match="no brain with ventricles"):
+        NormalRange.of([without], SCHEME)

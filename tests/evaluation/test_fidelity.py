@@ -20,7 +20,7 @@ from synthaug.volumes.grid import Grid
 from tests.stand_in_generator import StandInGenerator
 
 SCHEME = LabelScheme.load("ventricles-t1")
-GRID = Grid((64, 64, 64), (2.0, 2.0, 2.0))
+GRID = Grid((64, 64 + 16, 64), (2.0, 2.0, 2.0))
 
 
 def head(seed: int) -> LabeledVolume:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from synthaug.errors import ConfigurationError
-from synthaug.evaluation.perceptual_maps import AlexNetMaps, PerceptualMaps
+from synthaug.evaluation.perceptual_maps import COMPARED_SLICES, AlexNetMaps, PerceptualMaps
 
 
 def test_given_weights_of_alexnet_make_the_distance_of_lpips(tmp_path: Path) -> None:
@@ -34,6 +34,16 @@ def test_given_weights_of_alexnet_make_the_distance_of_lpips(tmp_path: Path) -> 
     with torch.no_grad():
         expected = reference(*axial, normalize=True).flatten().numpy()
     np.testing.assert_allclose(distance[4:], expected, rtol=1e-3)
+
+
+def test_a_head_in_a_field_of_view_that_is_no_cube_is_seen_as_in_one() -> None:
+    cube = torch.rand(12, 12, 12, generator=torch.Generator().manual_seed(0))
+    cube[:2], cube[10:], cube[:, :, :3], cube[:, :, 9:] = 0, 0, 0, 0
+    maps = PerceptualMaps.within((8, 12, 6), None)
+    found = maps.vectors(cube[2:10, :, 3:9])
+    np.testing.assert_array_equal(found, maps.vectors(cube))
+    assert len(found) == 3 * COMPARED_SLICES
+    assert found.any(axis=1).all()
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from synthaug.anatomy import NormalRange, StructureMeasures, Trend
 from synthaug.anatomy.faces import count_faces
-from synthaug.generators.anatomy_decision import AnatomyDecision, _Borders
+from synthaug.generators.anatomy_decision import AnatomyDecision, _Borders, _Field
 from synthaug.labels import LabelScheme, Structure
 from synthaug.networks.label_autoencoder import LabelAutoencoder
 
@@ -47,10 +47,14 @@ def normal(label: torch.Tensor, **changes: Trend) -> NormalRange:
 
 
 def decide(
-    logits: torch.Tensor, known: NormalRange, voxels: dict[tuple[int, ...], int] | None = None, rounds: int = 12
+    logits: torch.Tensor,
+    known: NormalRange,
+    voxels: dict[tuple[int, ...], int] | None = None,
+    rounds: int = 12,
+    largest_shift: float = 4.0,
 ) -> torch.Tensor:
     decision = AnatomyDecision(known, SCHEME, VOXEL_ML, torch.device("cpu"))
-    return decision.decide(logits, voxels or {}, rounds=rounds, largest_shift=4.0)
+    return decision.decide(logits, voxels or {}, rounds=rounds, largest_shift=largest_shift)
 
 
 def contact(label: torch.Tensor, one: str, other: str) -> float:
@@ -81,6 +85,41 @@ def test_what_is_asked_for_prevails(real: torch.Tensor, logits: torch.Tensor) ->
     assert int((label == 1).sum()) == pytest.approx(voxels, abs=2)
 
 
+@pytest.mark.parametrize("voxels", [2600, 3600])
+def test_a_volume_far_from_what_is_probable_is_met_as_without_a_range(
+    real: torch.Tensor, logits: torch.Tensor, voxels: int
+) -> None:
+    found = decide(logits, normal(real), {(1,): voxels}, largest_shift=6.0)
+    assert int((found == 1).sum()) == pytest.approx(voxels, abs=2)
+
+
+def test_a_structure_is_not_lost_to_bring_the_rest_into_range(logits: torch.Tensor) -> None:
+    small = logits.clone()
+    place = torch.zeros(SIZE, SIZE, SIZE, dtype=torch.bool)
+    place[18:22, 18:21, 18:20] = True
+    small[1] = -5.0
+    small[1][LabelAutoencoder.fold(place[None])[0]] = 2.0
+    small[2][LabelAutoencoder.fold(place[None])[0]] = 1.0
+    before = LabelAutoencoder.unfold(small.argmax(0)[None])[0]
+    count = int((before == 1).sum())
+    known = normal(before, core=Trend(0.0, math.log(0.5 * count * VOXEL_ML), 0.3))
+    found = int((decide(small, known, rounds=20) == 1).sum())
+    assert 10 <= found <= count
+
+
+def test_what_lies_beyond_the_field_of_view_is_no_neighbour() -> None:
+    logits = torch.randn(4, 8, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    label = LabelAutoencoder.unfold(logits.argmax(0)[None])[0]
+    borders = _Borders.of(logits, label, {}, 0.0)
+    assert len(borders.place) == label.numel()
+    assert torch.equal(borders.count_faces(label.flatten()), count_faces(label, 4))
+    field = _Field(torch.zeros(4), torch.arange(16.0).view(4, 4))
+    corner = int((borders.place == 0).nonzero())
+    added = borders.potential(label.flatten(), field)[:, corner] - borders.logits[:, corner]
+    beside = [int(label[1, 0, 0]), int(label[0, 1, 0]), int(label[0, 0, 1]), *[int(label[0, 0, 0])] * 3]
+    assert torch.allclose(added, field.pairwise[beside].sum(0), atol=1e-4)
+
+
 def test_an_impossible_label_stays_so(real: torch.Tensor, logits: torch.Tensor) -> None:
     forbidden = logits.clone()
     left = torch.zeros(SIZE, SIZE, SIZE, dtype=torch.bool)
@@ -93,7 +132,7 @@ def test_an_impossible_label_stays_so(real: torch.Tensor, logits: torch.Tensor) 
 
 def test_faces_are_counted_anew_where_labels_may_change(real: torch.Tensor, logits: torch.Tensor) -> None:
     label = LabelAutoencoder.unfold(logits.argmax(0)[None])[0]
-    borders = _Borders.of(logits, label)
+    borders = _Borders.of(logits, label, {(1,): 2000}, 2.0)
     assert torch.equal(borders.count_faces(label.flatten()), count_faces(label, 4))
     changed = label.flatten().clone()
     rng = np.random.default_rng(0)

@@ -59,7 +59,7 @@ def test_what_is_not_looked_at_could_not_have_changed(monkeypatch: pytest.Monkey
     voxels = {(1, 2): 900, (1,): 200, (3,): 500}
     found = decide_labels(logits, voxels, largest_shift=2.0)
     everywhere = torch.ones(12, 12, 12, dtype=torch.bool)
-    monkeypatch.setattr(volume_decision, "_movable", lambda *arguments: everywhere)
+    monkeypatch.setattr(volume_decision, "movable", lambda *arguments: everywhere)
     assert torch.equal(decide_labels(logits, voxels, largest_shift=2.0), found)
     assert not torch.equal(found, logits.argmax(0))
 

@@ -63,6 +63,14 @@ def test_all_parts_of_a_brain_with_white_and_grey_matter_are_the_brain() -> None
     assert "brain" not in LabelScheme.from_nnunet({"labels": labels}, "head").groups
 
 
+@pytest.mark.parametrize(
+    "names", [("kidney", "cortex", "medulla", "lesion"), ("spinal cord", "white matter", "gray matter")]
+)
+def test_other_organs_are_no_brain(names: tuple[str, ...]) -> None:
+    labels = {"background": 0, **{name: number for number, name in enumerate(names, 1)}}
+    assert "brain" not in LabelScheme.from_nnunet({"labels": labels}, "other").groups
+
+
 def test_the_labels_of_the_shipped_scheme_have_its_groups() -> None:
     shipped = LabelScheme.load("ventricles-t1")
     labels = {"background": 0, **{one.name: one.id for one in shipped.structures}}
