@@ -4,8 +4,10 @@
 
 A small U-Net learns the cases of an nnU-Net raw data set that the cache's generator was fitted on, at 1 mm,
 until its budget is spent; a run that was stopped goes on from its checkpoint in `--work`. The other cases of the data
-set, which neither has seen, tell what it is worth on real images. Its Dice of the lateral ventricles on the pairs of
-the cache, as a share of that, is the agreement; `--generated` repeats, and each cache gets a table.
+set, which neither has seen, tell what it is worth on real images. `--inflate 60` adds each of these with its ventricles
+taken to 60 mL, the image warped along and filled with its own fluid, for sizes of which there is no real case. Its Dice
+of the lateral ventricles on the pairs of the cache, as a share of that, is the agreement; `--generated` repeats, and
+each cache gets a table.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -163,6 +165,37 @@ class Cases:
         return found
 
 
+def inflated(case: FittingCase, volume_ml: float, scheme: LabelScheme, grid: Grid) -> FittingCase:
+    """A real case with its ventricles taken to a volume: warped, and filled with its own fluid."""
+    from synthaug.warps.displacement import warp_image, warp_labels
+    from synthaug.warps.fluid_fill import fill_fluid
+    from synthaug.warps.growth import growth_rates
+    from synthaug.warps.head import movable_head
+    from synthaug.warps.inflation import VentricleInflator
+
+    assert case.image is not None
+    label, spacing_mm = case.label.long(), grid.spacing_mm[0]
+    growth = growth_rates(scheme, scheme.resolve("ventricles"))
+    growing = torch.tensor(list(growth))
+    inflator = VentricleInflator(
+        label,
+        list(growth),
+        fluid_ids=[scheme.id_of("csf")] if "csf" in scheme.names else [],
+        spacing_mm=spacing_mm,
+        head=movable_head(label, label > 0, growing, spacing_mm),
+        rates=growth,
+    )
+    field = inflator.search_field(volume_ml)
+    warped = warp_labels(label, field)
+    inside, own = torch.isin(warped, growing).numpy(), torch.isin(label, growing)
+    image = warp_image(case.image.float(), field) * (warped > 0)
+    filled = [
+        fill_fluid(one.numpy(), inside, before[own].numpy(), spacing_mm=grid.spacing_mm, seed=0)
+        for one, before in zip(image, case.image.float(), strict=True)
+    ]
+    return replace(case, label=warped.to(torch.uint8), image=torch.from_numpy(np.stack(filled)))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train what is not yet trained, then ask."""
     from accelerate import Accelerator
@@ -181,6 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--generated", type=Path, action="append", required=True, help="cache; repeats")
     parser.add_argument("--work", type=Path, required=True, help="folder of the network's checkpoint")
     parser.add_argument("--budget", default="15m", help="training time, such as 900s or 15m")
+    parser.add_argument("--inflate", type=float, action="append", default=[], metavar="ML", help="repeats")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
@@ -216,7 +250,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found = network(image[None].to(accelerator.device))[0].argmax(0)
         return Agreement.of(name, label.numpy(), found.cpu().numpy(), scheme, grid.voxel_volume_ml)
 
-    real = [ask(one.identifier, one.image, one.label) for one in cases.held_out if one.image is not None]
+    held_out = [one for one in cases.held_out if one.image is not None]
+    held_out += [inflated(one, volume_ml, scheme, grid) for volume_ml in options.inflate for one in tuple(held_out)]
+    real = [ask(one.identifier, one.image, one.label) for one in held_out if one.image is not None]
     results = {}
     for path, store in stores.items():
         samples = []

@@ -41,13 +41,13 @@ def test_pairs_are_compared_with_the_cases_that_nobody_saw(
     monkeypatch.setattr(agreement.SegmenterLoss, "__init__", remember)
     path = tmp_path / "agreement.json"
     asked = [word for folder in caches for word in ("--generated", str(folder))]
-    work = ["--work", str(tmp_path / "work"), "--budget", "4s", "--json", str(path)]
+    work = ["--work", str(tmp_path / "work"), "--budget", "4s", "--inflate", "80", "--json", str(path)]
     assert agreement.main(["--raw", str(raw), *asked, *work]) == 0
     assert learned_from == list(SEEN)
     found = json.loads(path.read_text())
     assert set(found) == {str(folder) for folder in caches}
     every = found[str(caches[0])]["sizes"]["all"]
-    assert (every["real_cases"], every["samples"]) == (1, 3)
+    assert (every["real_cases"], every["samples"]) == (2, 3)
     assert 0 <= every["sample_dice"] <= 1
-    assert "| large | 1, " in capsys.readouterr().out
+    assert "| large | 2, " in capsys.readouterr().out
     assert (tmp_path / "work" / "segmenter.safetensors").exists()
