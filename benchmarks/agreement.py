@@ -17,7 +17,7 @@ import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -165,37 +165,6 @@ class Cases:
         return found
 
 
-def inflated(case: FittingCase, volume_ml: float, scheme: LabelScheme, grid: Grid) -> FittingCase:
-    """A real case with its ventricles taken to a volume: warped, and filled with its own fluid."""
-    from synthaug.warps.displacement import warp_image, warp_labels
-    from synthaug.warps.fluid_fill import fill_fluid
-    from synthaug.warps.growth import growth_rates
-    from synthaug.warps.head import movable_head
-    from synthaug.warps.inflation import VentricleInflator
-
-    assert case.image is not None
-    label, spacing_mm = case.label.long(), grid.spacing_mm[0]
-    growth = growth_rates(scheme, scheme.resolve("ventricles"))
-    growing = torch.tensor(list(growth))
-    inflator = VentricleInflator(
-        label,
-        list(growth),
-        fluid_ids=[scheme.id_of("csf")] if "csf" in scheme.names else [],
-        spacing_mm=spacing_mm,
-        head=movable_head(label, label > 0, growing, spacing_mm),
-        rates=growth,
-    )
-    field = inflator.search_field(volume_ml)
-    warped = warp_labels(label, field)
-    inside, own = torch.isin(warped, growing).numpy(), torch.isin(label, growing)
-    image = warp_image(case.image.float(), field) * (warped > 0)
-    filled = [
-        fill_fluid(one.numpy(), inside, before[own].numpy(), spacing_mm=grid.spacing_mm, seed=0)
-        for one, before in zip(image, case.image.float(), strict=True)
-    ]
-    return replace(case, label=warped.to(torch.uint8), image=torch.from_numpy(np.stack(filled)))
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train what is not yet trained, then ask."""
     from accelerate import Accelerator
@@ -203,18 +172,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from synthaug.cli.fit import parse_duration
     from synthaug.errors import ConfigurationError
     from synthaug.evaluation.agreement import Agreement, AgreementReport
+    from synthaug.fitting.inflated_case import inflate_case
     from synthaug.fitting.stage import Stage, StageSettings, Turn
     from synthaug.fitting.work_identity import refuse_other_work
     from synthaug.networks.precision import autocast, choose_dtype
     from synthaug.store import Store
     from synthaug.volumes.grid import Grid
+    from synthaug.warps.growth import growth_rates
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--raw", type=Path, required=True, help="nnU-Net raw data set of real cases")
     parser.add_argument("--generated", type=Path, action="append", required=True, help="cache; repeats")
     parser.add_argument("--work", type=Path, required=True, help="folder of the network's checkpoint")
     parser.add_argument("--budget", default="15m", help="training time, such as 900s or 15m")
-    parser.add_argument("--inflate", type=float, action="append", default=[], metavar="ML", help="repeats")
+    parser.add_argument(
+        "--inflate",
+        type=float,
+        action="append",
+        default=[],
+        metavar="ML",
+        help="also ask about each held-out case with its ventricles taken to so many mL; repeats",
+    )
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
@@ -245,14 +223,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ).run()
 
     @torch.inference_mode()
-    def ask(name: str, image: torch.Tensor, label: torch.Tensor) -> Agreement:
+    def ask(name: str, image: torch.Tensor | None, label: torch.Tensor) -> Agreement:
+        assert image is not None
         with autocast(accelerator.device, dtype):
             found = network(image[None].to(accelerator.device))[0].argmax(0)
         return Agreement.of(name, label.numpy(), found.cpu().numpy(), scheme, grid.voxel_volume_ml)
 
-    held_out = [one for one in cases.held_out if one.image is not None]
-    held_out += [inflated(one, volume_ml, scheme, grid) for volume_ml in options.inflate for one in tuple(held_out)]
-    real = [ask(one.identifier, one.image, one.label) for one in held_out if one.image is not None]
+    growth = growth_rates(scheme, scheme.resolve("ventricles"))
+    fluid_ids = [scheme.id_of("csf")] if "csf" in scheme.names else []
+    inflated = [
+        inflate_case(one, volume_ml, growth, fluid_ids, spacing_mm=grid.spacing_mm[0], seed=0)
+        for volume_ml in options.inflate
+        for one in cases.held_out
+    ]
+    real = [ask(one.identifier, one.image, one.label) for one in (*cases.held_out, *inflated)]
     results = {}
     for path, store in stores.items():
         samples = []

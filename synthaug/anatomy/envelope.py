@@ -8,6 +8,9 @@ from scipy import ndimage
 CLEFT_VOXELS = 8
 """Clefts without a label, up to this wide, belong to the brain."""
 
+MOST_EXPOSED = 40
+"""Ventricle voxels at the surface of the brain or beyond that are no fault: real label maps of 1 mm have up to 37."""
+
 
 def beyond_envelope(label: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """Voxels ``(X, Y, Z)`` bool, of a structure and around it, at the surface of the brain's envelope or beyond.

@@ -22,6 +22,7 @@ VOLUME_SLACK = 0.05
 """Of the logarithm of a volume: 5 %."""
 
 CONTACT_SLACK = 0.02
+"""Of the share of a structure's faces."""
 
 FEWEST_BRAINS = 8
 """From fewer label maps the range of others cannot be told."""

@@ -8,16 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthaug.anatomy import StructureMeasures
-from synthaug.anatomy.envelope import beyond_envelope
+from synthaug.anatomy.envelope import MOST_EXPOSED, beyond_envelope
 from synthaug.anatomy.normal_range import ventricle_ids
 from synthaug.labels import LabelScheme
 from synthaug.quality.checks import main_component_fraction
 
 MAIN_SHARE = 0.98
 """Share of a lateral ventricle's voxels that its main component holds at least."""
-
-MOST_EXPOSED = 40
-"""Ventricle voxels outside the brain that are no fault: real label maps of 1 mm have up to 37."""
 
 
 @dataclass(frozen=True)

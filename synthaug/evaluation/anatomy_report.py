@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from synthaug.anatomy import NormalRange
-from synthaug.evaluation.anatomy import MAIN_SHARE, MOST_EXPOSED, Anatomy
+from synthaug.anatomy.envelope import MOST_EXPOSED
+from synthaug.evaluation.anatomy import MAIN_SHARE, Anatomy
 from synthaug.evaluation.intervals import mean_interval, share_interval
 from synthaug.labels import LabelScheme
 

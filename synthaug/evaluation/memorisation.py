@@ -196,6 +196,8 @@ class MemorisationAudit:
         """Each training case's nearest other one, of `MOST_SUBJECTS` at most; empty where there is one alone."""
         subjects = [one for one in self._subjects if not of_images or one.image is not None]
         subjects = subjects[:: max(-(-len(subjects) // MOST_SUBJECTS), 1)]
+        if len(subjects) < 2:
+            return []
         mirrored = {one.name: one.mirrored(self._scheme) for one in subjects}
         return [
             _nearest(
@@ -204,13 +206,15 @@ class MemorisationAudit:
                 distance,
             )
             for one in subjects
-            if len(subjects) > 1
         ]
 
 
 def _count_nearer(made: Sequence[Nearest], among: Sequence[Nearest]) -> int | None:
     """Samples nearer to a training case than any two training cases are to each other; None: there are no two."""
-    return sum(one.distance < min(other.distance for other in among) for one in made) if among else None
+    if not among:
+        return None
+    least = min(one.distance for one in among)
+    return sum(one.distance < least for one in made)
 
 
 def _nearest(case: CaseFeatures, training: Sequence[CaseFeatures], distance: Distance) -> Nearest:

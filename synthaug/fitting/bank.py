@@ -21,10 +21,8 @@ from synthaug.errors import ConfigurationError
 from synthaug.files.atomic import replace_file
 from synthaug.files.tensors import write_tensors
 from synthaug.fitting.cases import FittingCase
+from synthaug.fitting.inflated_case import fill_from_case, inflator_of
 from synthaug.warps.displacement import compose, warp_image, warp_labels
-from synthaug.warps.fluid_fill import fill_fluid
-from synthaug.warps.head import movable_head
-from synthaug.warps.inflation import VentricleInflator
 from synthaug.warps.random_warp import RandomWarp
 
 FINISHED = "finished.json"
@@ -205,7 +203,8 @@ class _Variants:
         # Background stays exactly zero: the generator's contract.
         image = warp_image(case.image.float(), field) * (label > 0)
         if number >= 0:
-            image = self._filled(case, image, label, seed=int(rng.integers(2**53)))
+            seed, growing = int(rng.integers(2**53)), list(self.growth)
+            image = fill_from_case(case, image, label, growing, spacing_mm=self.spacing_mm, seed=seed)
         return BankItem(label.to(torch.uint8), image.half())
 
     def _random_warp(self, case: FittingCase, rng: np.random.Generator) -> torch.Tensor:
@@ -215,31 +214,13 @@ class _Variants:
         self, case: FittingCase, field: torch.Tensor, number: int, among: int, rng: np.random.Generator
     ) -> torch.Tensor:
         """Field after an inflation of what grows: the ``number``-th of ``among``, or beyond them one of the tail."""
-        label, growing = case.label.long(), torch.tensor(list(self.growth))
-        if self.settings.volume_range_ml is None or not bool(torch.isin(label, growing).any()):
+        label = case.label.long()
+        if self.settings.volume_range_ml is None or not bool(torch.isin(label, torch.tensor(list(self.growth))).any()):
             return field
-        inflator = VentricleInflator(
-            label,
-            list(self.growth),
-            fluid_ids=self.fluid_ids,
-            spacing_mm=self.spacing_mm,
-            head=movable_head(label, label > 0, growing, self.spacing_mm),
-            rates=self.growth,
-        )
+        inflator = inflator_of(label, self.growth, self.fluid_ids, self.spacing_mm)
         limits = (self.settings.volume_range_ml, self.settings.max_factor)
         factor = math.exp(_draw_log_factor(inflator.volume_ml, number, among, *limits, rng))
         return compose(field, inflator.search_field(inflator.volume_ml * factor))
-
-    def _filled(self, case: FittingCase, image: torch.Tensor, label: torch.Tensor, *, seed: int) -> torch.Tensor:
-        """Warped image whose inflated interior has the intensities of the case's own fluid."""
-        assert case.image is not None
-        growing = torch.tensor(list(self.growth))
-        inside, own = torch.isin(label, growing).numpy(), torch.isin(case.label.long(), growing)
-        filled = [
-            fill_fluid(warped.numpy(), inside, before[own].numpy(), spacing_mm=(self.spacing_mm,) * 3, seed=seed)
-            for warped, before in zip(image, case.image.float(), strict=True)
-        ]
-        return torch.from_numpy(np.stack(filled))
 
 
 def _draw_log_factor(

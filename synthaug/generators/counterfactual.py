@@ -30,7 +30,7 @@ from synthaug.volumes import LabeledVolume
 from synthaug.warps.aim_search import WarpedLabel, nearest_warp
 from synthaug.warps.displacement import compose, warp_image, warp_labels
 from synthaug.warps.field_grid import FieldGrid
-from synthaug.warps.fluid_fill import fill_fluid
+from synthaug.warps.fluid_fill import fill_fluid_channels
 from synthaug.warps.growth import growth_rates
 from synthaug.warps.head import movable_head
 from synthaug.warps.inflation import VentricleInflator
@@ -267,7 +267,8 @@ class CounterfactualGenerator:
             )
         image = _pulled(source.image, foreground, best.field)
         if self.options.fill:
-            image = _filled(image, source, np.isin(best.label.numpy(), ids), np.isin(source.label, ids), seed)
+            inside, own = np.isin(best.label.numpy(), ids), np.isin(source.label, ids)
+            image = fill_fluid_channels(image, inside, source.image, own, spacing_mm=source.spacing_mm, seed=seed)
         found = best.label.numpy().astype(np.int16)
         return LabeledVolume(image, found, source.affine.copy(), self.scheme, self.channels, {})
 
@@ -353,22 +354,6 @@ def _mirrored(pair: LabeledVolume) -> LabeledVolume:
     table[list(mirror)] = list(mirror.values())
     image = np.ascontiguousarray(pair.image[:, ::-1])
     return LabeledVolume(image, table[pair.label[::-1]], pair.affine, pair.scheme, pair.channels, {})
-
-
-def _filled(image: np.ndarray, source: LabeledVolume, inside: np.ndarray, own: np.ndarray, seed: int) -> np.ndarray:
-    """Image ``(C, X, Y, Z)`` with the fluid of a structure made anew.
-
-    Args:
-        image: warped.
-        source: the real pair, from whose fluid the intensities are.
-        inside: the structure in the warped pair, ``(X, Y, Z)``.
-        own: the structure in the real one.
-        seed: the same seed makes the same texture.
-    """
-    channels = zip(image, source.image, strict=True)
-    return np.stack(
-        [fill_fluid(after, inside, before[own], spacing_mm=source.spacing_mm, seed=seed) for after, before in channels]
-    )
 
 
 def _pulled(image: np.ndarray, foreground: torch.Tensor, field: torch.Tensor) -> np.ndarray:

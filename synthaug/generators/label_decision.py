@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from synthaug.anatomy.envelope import beyond_envelope
+from synthaug.anatomy.envelope import MOST_EXPOSED, beyond_envelope
 from synthaug.generators.anatomy_decision import AnatomyDecision
 from synthaug.generators.guided_ldm_config import GuidedLDMConfig
 from synthaug.generators.thin_structures import neighbourhood_edges, settle_neighbourhoods
@@ -18,7 +18,7 @@ from synthaug.generators.volume_decision import (
     decide_labels,
     largest_component,
     most_probable,
-    reach_of_main_piece,
+    reach_of_one_piece,
 )
 from synthaug.networks.label_autoencoder import LabelAutoencoder
 from synthaug.networks.precision import autocast
@@ -49,12 +49,22 @@ class LabelDecision:
             latent: likewise.
             volumes_ml: to be settled.
         """
-        sampling = self.config.sampling
         with autocast(self.device, self.dtype):
             logits = self.autoencoder.decision_logits(latent)[0]
         thin = self._settle_thin(logits, coarsest)
-        self._keep_in_place(logits)
+        probable = LabelAutoencoder.unfold(most_probable(logits)[None])[0]
+        self._keep_in_place(logits, probable.cpu().numpy())
         voxels = self.config.voxels_of(volumes_ml)
+        label = self._settle(logits, thin, voxels)
+        if self._keep_in_place(logits, label.numpy()):  # which borders that moved had left
+            label = self._settle(logits, thin, voxels)
+        return label
+
+    def _settle(
+        self, logits: torch.Tensor, thin: Mapping[tuple[int, ...], int], voxels: Mapping[tuple[int, ...], int]
+    ) -> torch.Tensor:
+        """Label map ``(X, Y, Z)`` on the CPU whose structures have their voxels and, where it is known, the range."""
+        sampling = self.config.sampling
         if self._anatomy_decision is None:
             folded = decide_labels(logits, {**thin, **voxels}, largest_shift=sampling.volume_shift)
             label = LabelAutoencoder.unfold(folded[None])[0]
@@ -73,25 +83,33 @@ class LabelDecision:
             voxels[ids] = round(float(shares.double().mean()) * math.prod(self.config.grid.shape))
         return voxels
 
-    def _keep_in_place(self, logits: torch.Tensor) -> None:
+    def _keep_in_place(self, logits: torch.Tensor, label: np.ndarray) -> bool:
         """Make structures impossible, in place, apart from their largest piece or out of the brain, as the settings
-        say.
+        say; whether there is more of them than real label maps have.
+
+        Args:
+            logits: ``(classes, 8, x, y, z)``.
+            label: ``(X, Y, Z)``, which tells pieces and brain.
         """
         scheme, sampling = self.config.scheme, self.config.sampling
-        if not sampling.one_piece and not sampling.enclosed:
-            return
-        label = LabelAutoencoder.unfold(most_probable(logits)[None])[0].cpu().numpy()
+        misplaced = False
 
         def forbid(one: int, where: np.ndarray) -> None:
             folded = LabelAutoencoder.fold(torch.from_numpy(where).to(self.device)[None])[0]
             logits[one].masked_fill_(folded, -torch.inf)
 
         for one in {number for name in sampling.one_piece for number in scheme.resolve(name)}:
-            forbid(one, ~reach_of_main_piece(label == one))
+            apart = ~reach_of_one_piece(label == one)
+            misplaced |= bool((apart & (label == one)).any())
+            forbid(one, apart)
         enclosed = sorted({number for name in sampling.enclosed for number in scheme.resolve(name)})
-        beyond = beyond_envelope(label, np.isin(label, enclosed))
-        for one in enclosed:
-            forbid(one, beyond)
+        if enclosed:
+            inside = np.isin(label, enclosed)
+            beyond = beyond_envelope(label, inside)
+            misplaced |= int(np.count_nonzero(inside & beyond)) > MOST_EXPOSED
+            for one in enclosed:
+                forbid(one, beyond)
+        return misplaced
 
     @cached_property
     def _anatomy_decision(self) -> AnatomyDecision | None:

@@ -15,6 +15,9 @@ ROUNDS = 6
 REACH_VOXELS = 3
 """A structure of one piece may be so far from the piece that it was most probable to have."""
 
+APART_SHARE = 0.014
+"""Of its voxels may lie apart all the same: the tips of half of the real inferior horns do, at 1 mm."""
+
 
 def decide_labels(logits: torch.Tensor, voxels: Mapping[tuple[int, ...], int], *, largest_shift: float) -> torch.Tensor:
     """Most probable label of each voxel, borders moved a little so that structures have the voxels asked for.
@@ -79,16 +82,29 @@ def movable(
     return rivals > 1
 
 
-def reach_of_main_piece(inside: np.ndarray) -> np.ndarray:
-    """Voxels ``(X, Y, Z)`` of a structure's largest piece, and those within reach of it; all where there is none."""
+def reach_of_one_piece(inside: np.ndarray) -> np.ndarray:
+    """Where a structure of one piece may be, ``(X, Y, Z)`` bool; everywhere for one that is nowhere.
+
+    That is its largest piece and what is within `REACH_VOXELS` of it, and the largest of the other pieces, up to
+    `APART_SHARE` of its voxels.
+
+    Args:
+        inside: where it is most probable to be, ``(X, Y, Z)`` bool.
+    """
     pieces, count = ndimage.label(inside)
     if count == 0:
         return np.ones_like(inside)
-    box = ndimage.find_objects(pieces)
-    main = 1 + int(np.bincount(pieces.ravel())[1:].argmax())
-    near = tuple(slice(max(one.start - REACH_VOXELS, 0), one.stop + REACH_VOXELS) for one in box[main - 1])
+    sizes = np.bincount(pieces.ravel())[1:]
+    main, *others = 1 + np.argsort(-sizes, kind="stable")
+    box = ndimage.find_objects(pieces)[main - 1]
+    near = tuple(slice(max(one.start - REACH_VOXELS, 0), one.stop + REACH_VOXELS) for one in box)
     reach = np.zeros_like(inside)
     reach[near] = ndimage.binary_dilation(pieces[near] == main, iterations=REACH_VOXELS)
+    left = APART_SHARE * sizes.sum()
+    for piece in others:
+        if sizes[piece - 1] <= left:
+            left -= sizes[piece - 1]
+            reach |= pieces == piece
     return reach
 
 

@@ -45,14 +45,12 @@ def guess_groups(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     for name in names:
         concept = concept_of(parse_anatomical_name(name))
         parts[name] = {concept, *wholes_of(concept)}
-    groups = {}
-    for group, whole in (("ventricles", "ventricles"), ("lateral_ventricles", "lateral_ventricle"), ("brain", "brain")):
-        if members := tuple(name for name in names if whole in parts[name]):
-            groups[group] = members
+    wholes = {"ventricles": "ventricles", "lateral_ventricles": "lateral_ventricle"}
     found = set().union(*parts.values())
-    if not (found.issuperset(MATTER) and found.intersection(BRAIN_ALONE)):
-        groups.pop("brain", None)
-    return groups
+    if found.issuperset(MATTER) and found.intersection(BRAIN_ALONE):
+        wholes["brain"] = "brain"
+    members = {group: tuple(name for name in names if whole in parts[name]) for group, whole in wholes.items()}
+    return {group: some for group, some in members.items() if some}
 
 
 def guess_mirrors(names: Sequence[str]) -> dict[str, str]:

@@ -44,3 +44,30 @@ def fill_fluid(
     # Fluid is no darker than the darkest that the image has there: background is 0 and nothing else is.
     filled = np.maximum(drawn, float(own.min())).astype(np.float32)
     return np.where(share > 0, (1 - share) * image + share * filled, image).astype(np.float32)
+
+
+def fill_fluid_channels(
+    image: np.ndarray,
+    inside: np.ndarray,
+    before: np.ndarray,
+    own: np.ndarray,
+    *,
+    spacing_mm: tuple[float, float, float],
+    seed: int,
+) -> np.ndarray:
+    """The same for each channel of an image ``(C, X, Y, Z)``.
+
+    Args:
+        image: after the warp.
+        inside: ``(X, Y, Z)``, the fluid space after it.
+        before: ``(C, X, Y, Z)``, the image before it.
+        own: ``(X, Y, Z)``, the fluid space before it.
+        spacing_mm: voxel edge lengths.
+        seed: of the noise.
+    """
+    return np.stack(
+        [
+            fill_fluid(warped, inside, original[own], spacing_mm=spacing_mm, seed=seed)
+            for warped, original in zip(image, before, strict=True)
+        ]
+    )

@@ -25,7 +25,7 @@ def head() -> torch.Tensor:
     label = torch.zeros(SHAPE, dtype=torch.long)
     label[6:26, 6:26, 6:26] = CORTEX
     label[12:20, 12:20, 6:16] = VENTRICLE
-    label[8:10, 8:10, 22:24] = VENTRICLE
+    label[8:11, 8:11, 22:25] = VENTRICLE
     return label
 
 
@@ -49,7 +49,7 @@ def test_without_settings_the_latent_s_label_map_comes_back(head: torch.Tensor) 
 
 def test_a_structure_of_one_piece_loses_its_speck(head: torch.Tensor) -> None:
     found = decide(head, with_sampling(one_piece=["third_ventricle"]), {})
-    assert (found[8:10, 8:10, 22:24] == CORTEX).all()
+    assert (found[8:11, 8:11, 22:25] == CORTEX).all()
     assert (found[13:19, 13:19, 7:15] == VENTRICLE).all()
 
 
@@ -67,3 +67,23 @@ def test_the_volume_asked_for_is_met_with_and_without_a_range(head: torch.Tensor
     config = replace(with_sampling(volume_shift=15.0), normal_range=normal)
     found = decide(head, config, {"third_ventricle": wanted_ml})
     assert (found == VENTRICLE).sum() * 0.064 == pytest.approx(wanted_ml, rel=0.02)
+
+
+def test_what_leaves_its_place_while_borders_move_is_brought_back(
+    head: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle, spilt = LabelDecision._settle, []
+
+    def spill(self: LabelDecision, logits: torch.Tensor, *others: object) -> torch.Tensor:
+        label = settle(self, logits, *others)  # type: ignore[arg-type]
+        if not spilt:
+            label[8:18, 22:25, 22:25] = VENTRICLE
+        spilt.append(label)
+        return label
+
+    monkeypatch.setattr(LabelDecision, "_settle", spill)
+    found = decide(head, with_sampling(one_piece=["third_ventricle"]), {})
+    assert len(spilt) == 2
+    assert (found[8:18, 22:25, 22:25] == CORTEX).all()
+    decide(head, with_sampling(), {})
+    assert len(spilt) == 3

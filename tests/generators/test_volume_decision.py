@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from synthaug.generators import volume_decision
-from synthaug.generators.volume_decision import decide_labels, reach_of_main_piece
+from synthaug.generators.volume_decision import decide_labels, reach_of_one_piece
 
 SIZE = 40
 
@@ -68,8 +68,21 @@ def test_a_structure_of_one_piece_reaches_no_further_than_its_main_piece() -> No
     inside = np.zeros((30, 30, 30), bool)
     inside[5:12, 5:12, 5:12] = True
     inside[20:22, 20:22, 20:22] = True
-    reach = reach_of_main_piece(inside)
+    reach = reach_of_one_piece(inside)
     assert reach[5:12, 5:12, 5:12].all()
     assert reach[4, 8, 8]
     assert not reach[20:22, 20:22, 20:22].any()
-    assert reach_of_main_piece(np.zeros_like(inside)).all()
+    assert reach_of_one_piece(np.zeros_like(inside)).all()
+
+
+def test_the_largest_tips_that_lie_apart_stay_up_to_their_share() -> None:
+    inside = np.zeros((40, 40, 40), bool)
+    inside[5:15, 5:15, 5:15] = True  # 1,000 voxels
+    tip, speck, beyond = np.s_[25:27, 25:27, 25:28], np.s_[30, 30, 30:32], np.s_[35, 35, 35]
+    for piece in (tip, speck, beyond):
+        inside[piece] = True
+    reach = reach_of_one_piece(inside)
+    assert reach[tip].all()  # 12 voxels of the 14 that may
+    assert reach[speck].all()
+    assert not reach[beyond]
+    assert not reach[24, 25, 25]  # where it may not grow
