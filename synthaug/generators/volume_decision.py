@@ -100,12 +100,12 @@ def reach_of_one_piece(inside: np.ndarray) -> np.ndarray:
     near = tuple(slice(max(one.start - REACH_VOXELS, 0), one.stop + REACH_VOXELS) for one in box)
     reach = np.zeros_like(inside)
     reach[near] = ndimage.binary_dilation(pieces[near] == main, iterations=REACH_VOXELS)
-    left = APART_SHARE * sizes.sum()
+    left, kept = APART_SHARE * sizes.sum(), np.zeros(count + 1, dtype=bool)
     for piece in others:
         if sizes[piece - 1] <= left:
             left -= sizes[piece - 1]
-            reach |= pieces == piece
-    return reach
+            kept[piece] = True
+    return reach | kept[pieces]
 
 
 def largest_component(label: torch.Tensor) -> torch.Tensor:
