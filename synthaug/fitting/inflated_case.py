@@ -17,7 +17,7 @@ from synthaug.warps.inflation import VentricleInflator
 def inflator_of(
     label: torch.Tensor, growth: Mapping[int, float], fluid_ids: Sequence[int], spacing_mm: float
 ) -> VentricleInflator:
-    """Finds the fields that take a case's ventricles to a volume.
+    """What finds the fields that take a case's ventricles to a volume.
 
     Args:
         label: ``(X, Y, Z)`` integers, 0 outside the head.
@@ -61,7 +61,16 @@ def inflate_case(
     spacing_mm: float,
     seed: int,
 ) -> FittingCase:
-    """A case that has an image, with its ventricles taken to a volume in mL; see the other functions here."""
+    """A case with its ventricles taken to a volume: label map and image warped, the ventricles filled.
+
+    Args:
+        case: with an image.
+        volume_ml: about what the ventricles have afterwards; a warp of whole voxels meets it to some per cent.
+        growth: ids of the ventricles, one of which the label map has, with their relative rates.
+        fluid_ids: ids that give way first.
+        spacing_mm: isotropic spacing.
+        seed: of the noise in the fluid.
+    """
     assert case.image is not None
     label = case.label.long()
     field = inflator_of(label, growth, fluid_ids, spacing_mm).search_field(volume_ml)

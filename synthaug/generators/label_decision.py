@@ -52,11 +52,15 @@ class LabelDecision:
         with autocast(self.device, self.dtype):
             logits = self.autoencoder.decision_logits(latent)[0]
         thin = self._settle_thin(logits, coarsest)
-        probable = LabelAutoencoder.unfold(most_probable(logits)[None])[0]
-        self._keep_in_place(logits, probable.cpu().numpy())
         voxels = self.config.voxels_of(volumes_ml)
+        if self.config.sampling.one_piece or self.config.sampling.enclosed:
+            probable = LabelAutoencoder.unfold(most_probable(logits)[None])[0].cpu().numpy()
+            self._forbid(logits, self._apart(probable), self._beyond(probable))
         label = self._settle(logits, thin, voxels)
-        if self._keep_in_place(logits, label.numpy()):  # which borders that moved had left
+        apart, beyond = self._apart(label.numpy()), self._beyond(label.numpy())
+        if _count_within(label.numpy(), apart) > 0 or _count_within(label.numpy(), beyond) > MOST_EXPOSED:
+            # borders that moved have parted a structure, or laid it bare
+            self._forbid(logits, apart, beyond)
             label = self._settle(logits, thin, voxels)
         return label
 
@@ -83,33 +87,21 @@ class LabelDecision:
             voxels[ids] = round(float(shares.double().mean()) * math.prod(self.config.grid.shape))
         return voxels
 
-    def _keep_in_place(self, logits: torch.Tensor, label: np.ndarray) -> bool:
-        """Make structures impossible, in place, apart from their largest piece or out of the brain, as the settings
-        say; whether there is more of them than real label maps have.
+    def _apart(self, label: np.ndarray) -> dict[int, np.ndarray]:
+        """Where structures of one piece may not be, ``(X, Y, Z)`` bool by id, as a label map ``(X, Y, Z)`` has them."""
+        ids = {one for name in self.config.sampling.one_piece for one in self.config.scheme.resolve(name)}
+        return {one: ~reach_of_one_piece(label == one) for one in sorted(ids)}
 
-        Args:
-            logits: ``(classes, 8, x, y, z)``.
-            label: ``(X, Y, Z)``, which tells pieces and brain.
-        """
-        scheme, sampling = self.config.scheme, self.config.sampling
-        misplaced = False
+    def _beyond(self, label: np.ndarray) -> dict[int, np.ndarray]:
+        """Where enclosed structures may not be, likewise."""
+        ids = sorted({one for name in self.config.sampling.enclosed for one in self.config.scheme.resolve(name)})
+        return dict.fromkeys(ids, beyond_envelope(label, np.isin(label, ids))) if ids else {}
 
-        def forbid(one: int, where: np.ndarray) -> None:
+    def _forbid(self, logits: torch.Tensor, *places: Mapping[int, np.ndarray]) -> None:
+        """Make structures impossible, in place, by their ids, where they may not be."""
+        for one, where in (pair for some in places for pair in some.items()):
             folded = LabelAutoencoder.fold(torch.from_numpy(where).to(self.device)[None])[0]
             logits[one].masked_fill_(folded, -torch.inf)
-
-        for one in {number for name in sampling.one_piece for number in scheme.resolve(name)}:
-            apart = ~reach_of_one_piece(label == one)
-            misplaced |= bool((apart & (label == one)).any())
-            forbid(one, apart)
-        enclosed = sorted({number for name in sampling.enclosed for number in scheme.resolve(name)})
-        if enclosed:
-            inside = np.isin(label, enclosed)
-            beyond = beyond_envelope(label, inside)
-            misplaced |= int(np.count_nonzero(inside & beyond)) > MOST_EXPOSED
-            for one in enclosed:
-                forbid(one, beyond)
-        return misplaced
 
     @cached_property
     def _anatomy_decision(self) -> AnatomyDecision | None:
@@ -125,3 +117,8 @@ class LabelDecision:
         (shares,) = self.autoencoder.shares_in_blocks(coarsest, neighbourhood_edges(coarsest.shape[2:]))
         found = [tuple(self.config.scheme.resolve(name)) for name in self.config.sampling.thin]
         return {ids: shares[list(ids)].sum(dim=0) for ids in found}
+
+
+def _count_within(label: np.ndarray, places: Mapping[int, np.ndarray]) -> int:
+    """Voxels of a label map that are where their structure may not be."""
+    return sum(int(np.count_nonzero(where & (label == one))) for one, where in places.items())

@@ -50,24 +50,24 @@ def fill_fluid_channels(
     image: np.ndarray,
     inside: np.ndarray,
     before: np.ndarray,
-    own: np.ndarray,
+    inside_before: np.ndarray,
     *,
     spacing_mm: tuple[float, float, float],
     seed: int,
 ) -> np.ndarray:
-    """The same for each channel of an image ``(C, X, Y, Z)``.
+    """Image ``(C, X, Y, Z)`` with a fluid space filled in every channel, each from its own fluid; see `fill_fluid`.
 
     Args:
         image: after the warp.
         inside: ``(X, Y, Z)``, the fluid space after it.
         before: ``(C, X, Y, Z)``, the image before it.
-        own: ``(X, Y, Z)``, the fluid space before it.
+        inside_before: ``(X, Y, Z)``, the fluid space before it.
         spacing_mm: voxel edge lengths.
         seed: of the noise.
     """
     return np.stack(
         [
-            fill_fluid(warped, inside, original[own], spacing_mm=spacing_mm, seed=seed)
+            fill_fluid(warped, inside, original[inside_before], spacing_mm=spacing_mm, seed=seed)
             for warped, original in zip(image, before, strict=True)
         ]
     )

@@ -69,22 +69,25 @@ def test_the_volume_asked_for_is_met_with_and_without_a_range(head: torch.Tensor
     assert (found == VENTRICLE).sum() * 0.064 == pytest.approx(wanted_ml, rel=0.02)
 
 
+@pytest.mark.parametrize(
+    ("options", "place"),
+    [
+        ({"one_piece": ["third_ventricle"]}, np.s_[8:18, 22:24, 22:24]),
+        ({"enclosed": ["ventricles"]}, np.s_[10:18, 10:18, 25:26]),
+    ],
+)
 def test_what_leaves_its_place_while_borders_move_is_brought_back(
-    head: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+    head: torch.Tensor, options: dict[str, list[str]], place: tuple[slice, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    where = torch.zeros(SHAPE, dtype=torch.bool)
+    where[place] = True
+    folded = LabelAutoencoder.fold(where[None])[0]
     settle = LabelDecision._settle
-    spilt: list[torch.Tensor] = []
 
-    def spill(self: LabelDecision, logits: torch.Tensor, *others: object) -> torch.Tensor:
-        label = settle(self, logits, *others)  # type: ignore[arg-type]
-        if not spilt:
-            label[8:18, 22:24, 22:24] = VENTRICLE
-        spilt.append(label)
-        return label
+    def settle_with_a_spill(self: LabelDecision, logits: torch.Tensor, *others: object) -> torch.Tensor:
+        logits[VENTRICLE] += 50 * folded
+        return settle(self, logits, *others)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(LabelDecision, "_settle", spill)
-    found = decide(head, with_sampling(one_piece=["third_ventricle"]), {})
-    assert len(spilt) == 2
-    assert (found[8:18, 22:24, 22:24] == CORTEX).all()
-    decide(head, with_sampling(), {})
-    assert len(spilt) == 3
+    monkeypatch.setattr(LabelDecision, "_settle", settle_with_a_spill)
+    assert (decide(head, with_sampling(), {})[place] == VENTRICLE).all()
+    assert not (decide(head, with_sampling(**options), {})[place] == VENTRICLE).any()

@@ -75,14 +75,23 @@ def test_a_structure_of_one_piece_reaches_no_further_than_its_main_piece() -> No
     assert reach_of_one_piece(np.zeros_like(inside)).all()
 
 
-def test_the_largest_tips_that_lie_apart_stay_up_to_their_share() -> None:
+def test_tips_that_lie_apart_stay_the_largest_first_up_to_their_share() -> None:
     inside = np.zeros((40, 40, 40), bool)
-    inside[5:15, 5:15, 5:15] = True  # 1,000 voxels
-    tip, speck, beyond = np.s_[25:27, 25:27, 25:28], np.s_[30, 30, 30:32], np.s_[35, 35, 35]
-    for piece in (tip, speck, beyond):
-        inside[piece] = True
+    inside[5:15, 5:15, 5:15] = True  # 1,000 voxels, of which 18 may lie apart
+    tip, next_one, speck = np.s_[25:27, 25:27, 25:28], np.s_[30, 30, 30:37], np.s_[35, 35, 35]
+    inside[tip] = inside[speck] = True
     reach = reach_of_one_piece(inside)
-    assert reach[tip].all()  # 12 voxels of the 14 that may
-    assert reach[speck].all()
-    assert not reach[beyond]
+    assert reach[tip].all()
+    assert reach[speck]
     assert not reach[24, 25, 25]  # where it may not grow
+    inside[next_one] = True
+    reach = reach_of_one_piece(inside)
+    assert reach[tip].all()
+    assert not reach[next_one].any()
+    assert not reach[speck]
+
+
+def test_what_shares_a_corner_is_of_one_piece() -> None:
+    inside = np.zeros((20, 20, 20), bool)
+    inside[2:8, 2:8, 2:8] = inside[8:13, 8:13, 8:13] = True
+    assert reach_of_one_piece(inside)[inside].all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synthaug.warps.fluid_fill import BORDER_MM, fill_fluid
+from synthaug.warps.fluid_fill import BORDER_MM, fill_fluid, fill_fluid_channels
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -50,3 +50,13 @@ def test_nothing_to_fill_leaves_the_image(inflated: Arrays) -> None:
     image, radius, own = inflated
     assert fill_fluid(image, radius < 0, own, spacing_mm=SPACING_MM, seed=1) is image
     assert fill_fluid(image, radius < 12, own[:0], spacing_mm=SPACING_MM, seed=1) is image
+
+
+def test_each_channel_is_filled_from_its_own_fluid(inflated: Arrays) -> None:
+    image, radius, _ = inflated
+    inside, inside_before = radius < 12, radius < 6
+    before = np.stack([np.full(SHAPE, level, np.float32) for level in (20.0, 70.0)])
+    filled = fill_fluid_channels(np.stack([image, image]), inside, before, inside_before, spacing_mm=SPACING_MM, seed=1)
+    for channel, level in zip(filled, (20.0, 70.0), strict=True):
+        assert float(np.median(channel[radius < 8])) == pytest.approx(level, abs=2)
+        assert np.array_equal(channel[~inside], image[~inside])
