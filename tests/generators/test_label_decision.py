@@ -69,25 +69,31 @@ def test_the_volume_asked_for_is_met_with_and_without_a_range(head: torch.Tensor
     assert (found == VENTRICLE).sum() * 0.064 == pytest.approx(wanted_ml, rel=0.02)
 
 
-@pytest.mark.parametrize(
-    ("options", "place"),
-    [
-        ({"one_piece": ["third_ventricle"]}, np.s_[8:18, 22:24, 22:24]),
-        ({"enclosed": ["ventricles"]}, np.s_[10:18, 10:18, 25:26]),
-    ],
-)
 def test_what_leaves_its_place_while_borders_move_is_brought_back(
-    head: torch.Tensor, options: dict[str, list[str]], place: tuple[slice, ...], monkeypatch: pytest.MonkeyPatch
+    head: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    where = torch.zeros(SHAPE, dtype=torch.bool)
-    where[place] = True
-    folded = LabelAutoencoder.fold(where[None])[0]
     settle = LabelDecision._settle
 
-    def settle_with_a_spill(self: LabelDecision, logits: torch.Tensor, *others: object) -> torch.Tensor:
-        logits[VENTRICLE] += 50 * folded
-        return settle(self, logits, *others)  # type: ignore[arg-type]
+    def with_shifts(shifts: torch.Tensor) -> None:
+        folded = LabelAutoencoder.fold(shifts[None])[0]
 
-    monkeypatch.setattr(LabelDecision, "_settle", settle_with_a_spill)
-    assert (decide(head, with_sampling(), {})[place] == VENTRICLE).all()
-    assert not (decide(head, with_sampling(**options), {})[place] == VENTRICLE).any()
+        def shifted(self: LabelDecision, logits: torch.Tensor, *others: object) -> torch.Tensor:
+            logits[VENTRICLE] += folded
+            return settle(self, logits, *others)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(LabelDecision, "_settle", shifted)
+
+    cut = torch.zeros(SHAPE)
+    cut[:, :, 10:14] = -50.0
+    with_shifts(cut)
+    assert (decide(head, with_sampling(), {})[13:19, 13:19, 14:16] == VENTRICLE).all()
+    assert not (decide(head, with_sampling(one_piece=["third_ventricle"]), {})[:, :, 14:] == VENTRICLE).any()
+
+    spilt, without_speck = torch.zeros(SHAPE), head.clone()
+    spilt[10:18, 10:18, 25] = 50.0
+    without_speck[8:12, 8:12, 22:24] = CORTEX
+    with_shifts(spilt)
+    assert (decide(without_speck, with_sampling(), {})[10:18, 10:18, 25] == VENTRICLE).all()
+    assert not (
+        decide(without_speck, with_sampling(enclosed=["third_ventricle"]), {})[10:18, 10:18, 25] == VENTRICLE
+    ).any()
