@@ -3,8 +3,9 @@
 Sheets a voxel thin, such as the white matter between thalamus and ventricle, are lost wherever elsewhere is a little
 more probable, and what they keep apart comes to touch. A small advantage or disadvantage of two labels side by side,
 the same everywhere in the head (the pairwise potentials of a Markov random field), brings them back where the logits
-still hold them. It is found for each label map, by measuring and correcting; labels under it by iterated conditional
-modes (Besag, "On the statistical analysis of dirty pictures", J. R. Stat. Soc. B 48, 1986), all voxels at once.
+still hold them. It is found for each label map, by measuring and correcting; labels under it by a
+damped, synchronous form of iterated conditional modes (Besag, "On the statistical analysis of dirty pictures",
+J. R. Stat. Soc. B 48, 1986).
 """
 
 from __future__ import annotations
