@@ -42,8 +42,8 @@ class SamplingConfig:
             its border by fractions of a voxel towards the volume asked for; 0 decides for the most probable label.
         thin: structures that get, in each neighbourhood, what the coarsest level holds of them: of sheets a voxel
             thin, such as the fluid around the brain, detail keeps less, since elsewhere is always more probable.
-        one_piece: structures that are kept in one piece, but for loose pieces of 1.8 % of their voxels in all; what else
-            lies apart from the largest piece gets the next most probable label.
+        one_piece: structures that are kept in one piece, but for loose pieces of 1.8 % of their voxels in all; what
+            else lies apart from the largest piece gets the next most probable label.
         enclosed: structures that are kept within the brain: not at the surface of its envelope.
         anatomy_rounds: corrections, at most, that move borders until the volumes of all structures, and the contacts
             between them, are in the range of the training label maps with such ventricles; 0 leaves them as they come.
