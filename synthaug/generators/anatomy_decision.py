@@ -42,6 +42,12 @@ LARGEST_ADVANTAGE = 0.1
 DAMPING = 0.5
 """Share of the last round's potentials that stays, since all voxels decide at once."""
 
+FIELD_SHIFT = 2.0
+"""Logits by which a structure that has its voxels settled may be shifted further, to make up for what contacts take."""
+
+MISSED = 0.01
+"""Share of the voxels asked for; what contacts take beyond it counts like a measure that is out of range."""
+
 MOST_BEHIND = 6.0
 """Logits: a voxel whose second most probable label is further behind keeps its label."""
 
@@ -100,14 +106,19 @@ class AnatomyDecision:
         judged = present.clone()
         judged[[ids[0] for ids in voxels if len(ids) == 1]] = False
         field, potential = _Field.none(classes, logits.device), borders.logits
-        best, least = label, torch.inf
+        best, least, missed_before = label, torch.inf, 0.0
         for number in range(rounds + 1):
             potential = (1 - DAMPING) * borders.potential(label, field) + DAMPING * potential
-            label = label.index_copy(0, borders.place, decide_labels(potential, wanted, largest_shift=largest_shift))
+            shift = largest_shift if number == 0 else largest_shift + FIELD_SHIFT
+            label = label.index_copy(0, borders.place, decide_labels(potential, wanted, largest_shift=shift))
             excesses = self._excesses(borders.count_faces(label), label, judged)
-            if number == 0 or excesses.worst < least:
-                best, least = label, excesses.worst
-            if excesses.worst <= GOOD:
+            missed = _share_missed(label, voxels)
+            if number == 0:
+                missed_before = missed
+            worst = max(excesses.worst, (missed - missed_before) / MISSED)
+            if number == 0 or worst < least:
+                best, least = label, worst
+            if worst <= GOOD:
                 break
             field = field.corrected(excesses)
         return best.view(begun.shape)
@@ -262,6 +273,12 @@ def _undecided(logits: torch.Tensor, first: torch.Tensor, label: torch.Tensor) -
     for one in logits:
         rivals += one > first - MOST_BEHIND
     return rivals > 1
+
+
+def _share_missed(label: torch.Tensor, voxels: Mapping[tuple[int, ...], int]) -> float:
+    """The largest share by which a flattened label map misses the voxels asked for."""
+    counts = torch.bincount(label, minlength=1 + max((one for ids in voxels for one in ids), default=0))
+    return max((abs(int(counts[list(ids)].sum()) / count - 1) for ids, count in voxels.items() if count > 0), default=0)
 
 
 def _beyond_aim(excess: torch.Tensor) -> torch.Tensor:

@@ -93,6 +93,23 @@ def test_a_volume_far_from_what_is_probable_is_met_as_without_a_range(
     assert int((found == 1).sum()) == pytest.approx(voxels, abs=2)
 
 
+@pytest.mark.parametrize(("voxels", "largest_shift"), [(3000, 0.5), (3600, 2.5)])
+def test_what_contacts_take_of_a_volume_is_made_up_for(
+    real: torch.Tensor, logits: torch.Tensor, voxels: int, largest_shift: float
+) -> None:
+    before = decide(logits, normal(real), {(1,): voxels}, rounds=0, largest_shift=largest_shift)
+    assert int((before == 1).sum()) == pytest.approx(voxels, abs=2)
+    found = decide(logits, normal(real), {(1,): voxels}, largest_shift=largest_shift)
+    assert int((found == 1).sum()) == pytest.approx(voxels, abs=2)
+    assert contact(found, "core", "shell") < 0.5 * contact(before, "core", "shell")
+
+
+def test_contacts_that_contradict_a_volume_take_little_of_it(real: torch.Tensor, logits: torch.Tensor) -> None:
+    before = decide(logits, normal(real), {(1,): 4800}, rounds=0)
+    assert int((before == 1).sum()) == pytest.approx(4800, abs=2)
+    assert int((decide(logits, normal(real), {(1,): 4800}) == 1).sum()) == pytest.approx(4800, rel=0.04)
+
+
 def test_a_structure_is_not_lost_to_bring_the_rest_into_range(logits: torch.Tensor) -> None:
     small = logits.clone()
     place = torch.zeros(SIZE, SIZE, SIZE, dtype=torch.bool)
