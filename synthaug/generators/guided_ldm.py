@@ -173,9 +173,16 @@ class GuidedLDM(TwoStageGenerator):
         return pair
 
     @torch.inference_mode()
-    def reconstruct_label(self, label: torch.Tensor) -> torch.Tensor:
-        """Label map ``(X, Y, Z)`` after a round trip through the label-map autoencoder, which caps all anatomy."""
-        return self._mask_stage.reconstruct(label)
+    def reconstruct_label(self, label: torch.Tensor, *, redrawn: int = 0, seed: int = 0) -> torch.Tensor:
+        """Label map ``(X, Y, Z)`` after a round trip through the label-map autoencoder, which caps all anatomy.
+
+        Args:
+            label: ``(X, Y, Z)``.
+            redrawn: so many of the finest levels of its latent, 0 to 2, are sampled anew on those that are left: tells
+                what each level costs.
+            seed: for what is sampled.
+        """
+        return self._mask_stage.reconstruct(label, redrawn=redrawn, generator=torch.Generator().manual_seed(seed))
 
     @torch.inference_mode()
     def renew_image(

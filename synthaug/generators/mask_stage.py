@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from synthaug.anatomy.normal_range import VENTRICLES
+from synthaug.errors import ConfigurationError
 from synthaug.generators.anatomy_decision import GOOD
 from synthaug.generators.guided_ldm_config import GuidedLDMConfig
 from synthaug.generators.label_decision import LabelDecision
@@ -19,7 +20,7 @@ from synthaug.generators.volume_prior import members_of
 from synthaug.generators.volume_search import VolumeSearch
 from synthaug.networks.condition_encoder import condition_vector
 from synthaug.networks.label_autoencoder import LabelAutoencoder
-from synthaug.networks.latent_pyramid import BLOCK, DETAIL_LEVELS, spread
+from synthaug.networks.latent_pyramid import BLOCK, DETAIL_LEVELS, coarsen, spread
 from synthaug.networks.mask_detail import MaskDetailUNet
 from synthaug.networks.mask_diffusion import MaskDiffusionUNet
 from synthaug.networks.precision import autocast
@@ -142,13 +143,33 @@ class MaskStage:
         }
         return {**volumes_ml, **usual}
 
-    def reconstruct(self, label: torch.Tensor) -> torch.Tensor:
-        """Label map ``(X, Y, Z)`` after a round trip through the autoencoder, which caps all anatomy."""
+    def reconstruct(
+        self, label: torch.Tensor, *, redrawn: int = 0, generator: torch.Generator | None = None
+    ) -> torch.Tensor:
+        """Label map ``(X, Y, Z)`` after a round trip through the autoencoder, which caps all anatomy.
+
+        Args:
+            label: ``(X, Y, Z)``.
+            redrawn: so many of the finest levels of its latent are sampled anew, on those that are left.
+            generator: on the CPU; for their noise.
+        """
+        if not 0 <= redrawn <= DETAIL_LEVELS:
+            raise ConfigurationError(
+                f"redrawn is {redrawn}; a latent has 0 to {DETAIL_LEVELS} levels that can be redrawn"
+            )
         with autocast(self.device, self.dtype):
             latent = self.autoencoder.encode(label.long().unsqueeze(0).to(self.device))
+        if redrawn > 0:
+            scale, temperature = self.config.mask_latent, self.config.sampling.detail_temperature
+            state = coarsen(scale.scale(latent.float()), redrawn)
+            for level in range(DETAIL_LEVELS - redrawn, DETAIL_LEVELS):
+                noise = temperature * self._draw_noise(level + 1, generator)
+                state = self._add_detail(self.detail_unets[level], state, noise)
+            latent = scale.unscale(state)
+        with autocast(self.device, self.dtype):
             return self.autoencoder.decode_label(latent)[0].cpu()
 
-    def _draw_noise(self, level: int, generator: torch.Generator) -> torch.Tensor:
+    def _draw_noise(self, level: int, generator: torch.Generator | None) -> torch.Tensor:
         """Noise ``(1, C, x, y, z)`` on the grid of a level; 0 is the coarsest."""
         voxel = self.autoencoder.downsampling * BLOCK ** (DETAIL_LEVELS - level)
         shape = [size // voxel for size in self.config.grid.shape]
