@@ -4,7 +4,8 @@
 
 Real label maps as they are, after the round trip through the label-map autoencoder, and with the finest level of their
 latent, or the two finest ones, sampled anew on what the real label map has coarser; and label maps of the generator
-whose volumes and contacts are left as they come. Each row adds one step of the way from real to generated.
+whose volumes and contacts are left as they come. Each row adds one step of the way from real to generated. The range
+is that of the real label maps, so that these are in it themselves.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-AS_THEY_COME: dict[str, Any] = {"anatomy_rounds": 0, "enclosed": [], "volume_shift": 0.0, "volume_rounds": 0}
+from benchmarks.sampler_sweep import AS_THEY_COME
+from synthaug.evaluation.benchmarking import positive
+
+SETTINGS: dict[str, Any] = {**AS_THEY_COME, "volume_shift": 0.0, "volume_rounds": 0}
 REAL, GENERATED = "real label maps", "label maps of the generator"
 REDRAWN = {"after the round trip": 0, "the finest level sampled anew": 1, "the two finest levels sampled anew": 2}
 
@@ -68,17 +72,15 @@ def rows(options: argparse.Namespace) -> Iterator[tuple[str, Row]]:
     from synthaug.fitting.cases import load_label_case
     from synthaug.precomputing import load_named_generator
 
-    loaded: Any = load_named_generator(options.generator, device=options.device, **AS_THEY_COME)
+    loaded: Any = load_named_generator(options.generator, device=options.device, **SETTINGS)
     scheme, grid = loaded.scheme, loaded.config.grid
     ids = scheme.resolve(options.structure)
     maps = [LabelMaps.find(folder, scheme, None) for folder in options.real]
     form = CaseForm.plain(scheme, (), grid)
     found = [np.asarray(load_label_case(path, form, one.mapping).label) for one in maps for path in one.paths]
     real = RealRange.of([Anatomy.of("", label, scheme, grid.voxel_volume_ml) for label in found], scheme)
-    # evenly from all folders
-    chosen = [
-        found[place] for place in np.linspace(0, len(found) - 1, min(options.num, len(found))).round().astype(int)
-    ]
+    spread_evenly = np.linspace(0, len(found) - 1, min(options.num, len(found))).round().astype(int)
+    chosen = [found[place] for place in spread_evenly]
 
     def row(labels: Sequence[np.ndarray]) -> Row:
         return measure(labels, scheme, grid.voxel_volume_ml, real, ids)
@@ -102,14 +104,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--generator", default="ventricles-t1-1mm", help="name or folder of a guided LDM")
     parser.add_argument("--real", type=Path, action="append", required=True, help="real label maps; repeats")
     parser.add_argument("--structure", default="cerebral_white_matter", help="whose pieces and surface are counted")
-    parser.add_argument("--num", type=int, default=4, help="label maps in each row")
+    parser.add_argument("--num", type=positive, default=4, help="label maps in each row")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     options = parser.parse_args(arguments)
     measured = {}
-    print(
-        f"| {options.structure} | maps | out of range | pieces | surface, thousand faces |\n|---|---:|---:|---:|---:|"
-    )
+    print(f"| {options.structure} | maps | out of range | pieces | surface, thousand faces |")
+    print("|---|---:|---:|---:|---:|")
     for name, row in rows(options):
         measured[name] = vars(row)
         print(f"| {name} | {row.count} | {row.out_of_range:.1f} | {row.pieces:.0f} | {row.surface:.0f} |", flush=True)

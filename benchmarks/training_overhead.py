@@ -140,7 +140,7 @@ def _train_nnunet(variant: Variant, options: argparse.Namespace) -> dict[str, An
     from synthaug.integrations.nnunet.metrics import LoaderWait
     from synthaug.integrations.nnunet.mixin import METRICS_FILE, SynthAugMixin
 
-    class Timed(nnUNetTrainer):  # type: ignore[misc]
+    class Timed(nnUNetTrainer):
         """Notes how long its epochs take and how long they wait for the loader."""
 
         def initialize(self) -> None:

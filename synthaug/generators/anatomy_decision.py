@@ -43,7 +43,9 @@ DAMPING = 0.5
 """Share of the last round's potentials that stays, since all voxels decide at once."""
 
 FIELD_SHIFT = 2.0
-"""Logits by which a structure that has its voxels settled may be shifted further, to make up for what contacts take."""
+"""Logits by which a structure that has its voxels settled may be shifted further, to make up for what contacts take;
+none where no shift is allowed at all.
+"""
 
 MISSED = 0.01
 """Share of the voxels asked for; what contacts take beyond it counts like a measure that is out of range."""
@@ -106,26 +108,30 @@ class AnatomyDecision:
         judged = present.clone()
         judged[[ids[0] for ids in voxels if len(ids) == 1]] = False
         field, potential = _Field.none(classes, logits.device), borders.logits
-        best, least, missed_before = label, torch.inf, 0.0
+        further = FIELD_SHIFT if largest_shift > 0 else 0.0
+        best, least, unavoidable = label, torch.inf, 0.0
         for number in range(rounds + 1):
             potential = (1 - DAMPING) * borders.potential(label, field) + DAMPING * potential
-            shift = largest_shift if number == 0 else largest_shift + FIELD_SHIFT
+            shift = largest_shift if number == 0 else largest_shift + further
             label = label.index_copy(0, borders.place, decide_labels(potential, wanted, largest_shift=shift))
-            excesses = self._excesses(borders.count_faces(label), label, judged)
-            missed = _share_missed(label, voxels)
+            counts = torch.bincount(label, minlength=classes)
+            excesses = self._excesses(borders.count_faces(label), counts, judged)
+            missed = _share_missed(counts, voxels)
             if number == 0:
-                missed_before = missed
-            worst = max(excesses.worst, (missed - missed_before) / MISSED)
-            if number == 0 or worst < least:
+                unavoidable = missed
+            worst = max(excesses.worst, (missed - unavoidable) / MISSED)
+            if worst < least:
                 best, least = label, worst
             if worst <= GOOD:
                 break
             field = field.corrected(excesses)
         return best.view(begun.shape)
 
-    def _excesses(self, faces: torch.Tensor, label: torch.Tensor, judged: torch.Tensor) -> _Excesses:
-        """Distances from the trends of a flattened label map; 0 for volumes that are not judged."""
-        counts = torch.bincount(label, minlength=len(faces))
+    def _excesses(self, faces: torch.Tensor, counts: torch.Tensor, judged: torch.Tensor) -> _Excesses:
+        """Distances from the trends, by faces ``(classes, classes)`` between labels and voxels ``(classes,)`` of each.
+
+        Those of volumes that are not judged are 0.
+        """
         volumes_ml = (counts.double() * self._voxel_ml).clamp(min=self._voxel_ml)
         size = float(volumes_ml[self._ventricles].sum().log()) if self._ventricles else 0.0
         volumes = self._volumes.excess(size, volumes_ml.log()) * judged
@@ -275,9 +281,8 @@ def _undecided(logits: torch.Tensor, first: torch.Tensor, label: torch.Tensor) -
     return rivals > 1
 
 
-def _share_missed(label: torch.Tensor, voxels: Mapping[tuple[int, ...], int]) -> float:
-    """The largest share by which a flattened label map misses the voxels asked for."""
-    counts = torch.bincount(label, minlength=1 + max((one for ids in voxels for one in ids), default=0))
+def _share_missed(counts: torch.Tensor, voxels: Mapping[tuple[int, ...], int]) -> float:
+    """The largest share by which voxels ``(classes,)`` miss those asked for; 0 where none are."""
     return max((abs(int(counts[list(ids)].sum()) / count - 1) for ids, count in voxels.items() if count > 0), default=0)
 
 

@@ -181,6 +181,9 @@ class GuidedLDM(TwoStageGenerator):
             redrawn: so many of the finest levels of its latent, 0 to 2, are sampled anew on those that are left: tells
                 what each level costs.
             seed: for what is sampled.
+
+        Raises:
+            ConfigurationError: a latent has fewer levels that can be sampled.
         """
         return self._mask_stage.reconstruct(label, redrawn=redrawn, generator=torch.Generator().manual_seed(seed))
 

@@ -143,33 +143,37 @@ class MaskStage:
         }
         return {**volumes_ml, **usual}
 
-    def reconstruct(
-        self, label: torch.Tensor, *, redrawn: int = 0, generator: torch.Generator | None = None
-    ) -> torch.Tensor:
+    def reconstruct(self, label: torch.Tensor, *, redrawn: int, generator: torch.Generator) -> torch.Tensor:
         """Label map ``(X, Y, Z)`` after a round trip through the autoencoder, which caps all anatomy.
 
         Args:
             label: ``(X, Y, Z)``.
             redrawn: so many of the finest levels of its latent are sampled anew, on those that are left.
             generator: on the CPU; for their noise.
+
+        Raises:
+            ConfigurationError: a latent has fewer levels that can be sampled.
         """
         if not 0 <= redrawn <= DETAIL_LEVELS:
             raise ConfigurationError(
-                f"redrawn is {redrawn}; a latent has 0 to {DETAIL_LEVELS} levels that can be redrawn"
+                f"redrawn is {redrawn}; a latent has {DETAIL_LEVELS} levels of detail: give 0 to {DETAIL_LEVELS}"
             )
         with autocast(self.device, self.dtype):
             latent = self.autoencoder.encode(label.long().unsqueeze(0).to(self.device))
         if redrawn > 0:
-            scale, temperature = self.config.mask_latent, self.config.sampling.detail_temperature
-            state = coarsen(scale.scale(latent.float()), redrawn)
-            for level in range(DETAIL_LEVELS - redrawn, DETAIL_LEVELS):
-                noise = temperature * self._draw_noise(level + 1, generator)
-                state = self._add_detail(self.detail_unets[level], state, noise)
-            latent = scale.unscale(state)
+            latent = self._redraw(latent.float(), redrawn, generator)
         with autocast(self.device, self.dtype):
             return self.autoencoder.decode_label(latent)[0].cpu()
 
-    def _draw_noise(self, level: int, generator: torch.Generator | None) -> torch.Tensor:
+    def _redraw(self, latent: torch.Tensor, levels: int, generator: torch.Generator) -> torch.Tensor:
+        """Latent ``(1, C, x, y, z)``, unscaled, with its finest levels sampled anew."""
+        redrawn = coarsen(self.config.mask_latent.scale(latent), levels)
+        for level in range(DETAIL_LEVELS - levels, DETAIL_LEVELS):
+            noise = self.config.sampling.detail_temperature * self._draw_noise(level + 1, generator)
+            redrawn = self._add_detail(self.detail_unets[level], redrawn, noise)
+        return self.config.mask_latent.unscale(redrawn)
+
+    def _draw_noise(self, level: int, generator: torch.Generator) -> torch.Tensor:
         """Noise ``(1, C, x, y, z)`` on the grid of a level; 0 is the coarsest."""
         voxel = self.autoencoder.downsampling * BLOCK ** (DETAIL_LEVELS - level)
         shape = [size // voxel for size in self.config.grid.shape]

@@ -8,7 +8,6 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
 
 from benchmarks import detail_levels
 from synthaug.labels import LabelScheme
@@ -59,20 +58,3 @@ def test_pieces_and_outer_faces_are_counted() -> None:
     row = detail_levels.measure([label], SCHEME, 1.0, real, [1])
     assert (row.count, row.pieces) == (1, 2)
     assert row.surface * 1000 == pytest.approx(24 + 2 * (3 * 2 + 3 * 1 + 2 * 1))
-
-
-def test_only_the_finest_levels_are_sampled_anew(tmp_path: Path) -> None:
-    from synthaug.errors import ConfigurationError
-    from synthaug.generators.guided_ldm import GuidedLDM
-
-    loaded = GuidedLDM.load(write_tiny_generator(tmp_path / "weights"), device="cpu")
-    label = torch.randint(0, 14, SHAPE, generator=torch.Generator().manual_seed(0))
-    plain = loaded.reconstruct_label(label)
-    assert torch.equal(plain, loaded.reconstruct_label(label, redrawn=0, seed=3))
-    for redrawn in (1, 2):
-        one, again, other = (loaded.reconstruct_label(label, redrawn=redrawn, seed=seed) for seed in (3, 3, 4))
-        assert torch.equal(one, again)
-        assert not torch.equal(one, other)
-        assert not torch.equal(one, plain)
-    with pytest.raises(ConfigurationError, match="redrawn is 3"):
-        loaded.reconstruct_label(label, redrawn=3)

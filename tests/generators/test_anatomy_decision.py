@@ -104,6 +104,12 @@ def test_what_contacts_take_of_a_volume_is_made_up_for(
     assert contact(found, "core", "shell") < 0.5 * contact(before, "core", "shell")
 
 
+def test_no_structure_is_shifted_where_no_shift_is_allowed(real: torch.Tensor, logits: torch.Tensor) -> None:
+    before = decide(logits, normal(real), {(1,): 4800}, rounds=0, largest_shift=0.0)
+    found = decide(logits, normal(real), {(1,): 4800}, largest_shift=0.0)
+    assert int((found == 1).sum()) <= int((before == 1).sum())
+
+
 def test_contacts_that_contradict_a_volume_take_little_of_it(real: torch.Tensor, logits: torch.Tensor) -> None:
     before = decide(logits, normal(real), {(1,): 4800}, rounds=0)
     assert int((before == 1).sum()) == pytest.approx(4800, abs=2)

@@ -13,7 +13,11 @@ import torch
 from synthaug.conditions import Condition
 from synthaug.errors import BoundsError, ConfigurationError, GeometryError, LabelError
 from synthaug.generators.guided_ldm import GuidedLDM, GuidedLDMNetworks
+from synthaug.generators.mask_stage import MaskStage
 from synthaug.generators.protocol import ImageForLabelGenerator, PairGenerator
+from synthaug.networks.latent_pyramid import coarsen
+from synthaug.networks.mask_detail import MaskDetailUNet
+from synthaug.networks.precision import autocast
 from tests.generators.tiny_guided_ldm import SHAPE, record_dicts, tiny_config, write_tiny_generator
 
 FORTY = Condition({"ventricles": 40.0})
@@ -206,3 +210,33 @@ def test_reconstruction_is_a_label_map_of_the_same_shape(generator: GuidedLDM) -
     rebuilt = generator.reconstruct_label(label)
     assert rebuilt.shape == label.shape
     assert set(rebuilt.unique().tolist()) <= set(range(14))
+
+
+@pytest.mark.parametrize("redrawn", [1, 2])
+def test_only_the_finest_levels_are_sampled_anew(
+    generator: GuidedLDM, monkeypatch: pytest.MonkeyPatch, redrawn: int
+) -> None:
+    label = torch.randint(0, 14, SHAPE, generator=torch.Generator().manual_seed(0))
+    plain = generator.reconstruct_label(label)
+    stage, given = generator._mask_stage, []
+    add_detail = MaskStage._add_detail
+
+    def remember(self: MaskStage, unet: MaskDetailUNet, coarse: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        given.append((unet, coarse))
+        return add_detail(self, unet, coarse, noise)
+
+    monkeypatch.setattr(MaskStage, "_add_detail", remember)
+    one, again, other = (generator.reconstruct_label(label, redrawn=redrawn, seed=seed) for seed in (3, 3, 4))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+    assert not torch.equal(one, plain)
+    assert [unet for unet, _ in given] == [*stage.detail_unets[-redrawn:]] * 3
+    with torch.inference_mode(), autocast(stage.device, stage.dtype):
+        latent = stage.autoencoder.encode(label[None]).float()
+    assert torch.equal(given[0][1], coarsen(stage.config.mask_latent.scale(latent), redrawn))
+
+
+@pytest.mark.parametrize("redrawn", [-1, 3])
+def test_levels_that_a_latent_has_not_are_refused(generator: GuidedLDM, redrawn: int) -> None:
+    with pytest.raises(ConfigurationError, match=f"redrawn is {redrawn}; .*give 0 to 2"):
+        generator.reconstruct_label(torch.zeros(SHAPE, dtype=torch.long), redrawn=redrawn)

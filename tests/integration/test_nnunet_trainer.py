@@ -132,12 +132,12 @@ def test_a_mixin_on_a_trainer_that_builds_its_own_network_keeps_that_trainers_na
     from synthaug.integrations.nnunet.checkpoints import network_trainer_name
     from synthaug.integrations.nnunet.mixin import SynthAugMixin
 
-    class OwnNetwork(nnUNetTrainer):  # type: ignore[misc]
+    class OwnNetwork(nnUNetTrainer):
         @staticmethod
         def build_network_architecture(*_: Any, **__: Any) -> Any:
             raise NotImplementedError
 
-    class OwnLoss(nnUNetTrainer):  # type: ignore[misc]
+    class OwnLoss(nnUNetTrainer):
         pass
 
     class Mixed(SynthAugMixin, OwnNetwork):

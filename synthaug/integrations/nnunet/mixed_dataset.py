@@ -13,7 +13,7 @@ from synthaug.schedules import MixSchedule
 from synthaug.sources import Source
 
 
-class MixedDataset(nnUNetBaseDataset):  # type: ignore[misc]
+class MixedDataset(nnUNetBaseDataset):
     """Stands before the real training dataset and answers some of its ``load_case`` calls with a synthetic case.
 
     nnU-Net's loader asks for real identifiers and never learns which case it got, so foreground oversampling, deep

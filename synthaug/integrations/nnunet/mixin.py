@@ -35,7 +35,7 @@ METRICS_FILE = "synthaug_metrics.jsonl"
 BOARD_FOLDER = "synthaug_tensorboard"
 
 
-class SynthAugMixin(Trainer):  # type: ignore[misc]
+class SynthAugMixin(Trainer):
     """Mixes synthetic cases into the training cases of the trainer that it is put on; validation stays real.
 
     Put it before the trainer, and define the class in an installed package: nnU-Net's search forgets the modules in
