@@ -9,17 +9,17 @@ from synthaug.integrations.nnunet.mixin import SynthAugMixin
 __all__ = ["nnUNetTrainerSynthAug", "nnUNetTrainerSynthAugOnly", "nnUNetTrainerSynthAugPretrain"]
 
 
-class nnUNetTrainerSynthAug(SynthAugMixin, nnUNetTrainer):  # type: ignore[misc]
+class nnUNetTrainerSynthAug(SynthAugMixin, nnUNetTrainer):
     """Stock nnU-Net with synthetic cases among the training cases: half of the draws, unless configured."""
 
 
-class nnUNetTrainerSynthAugOnly(SynthAugMixin, nnUNetTrainer):  # type: ignore[misc]
+class nnUNetTrainerSynthAugOnly(SynthAugMixin, nnUNetTrainer):
     """Trains on synthetic cases alone; validation is real."""
 
     synthaug_mix = "synthetic"
 
 
-class nnUNetTrainerSynthAugPretrain(SynthAugMixin, nnUNetTrainer):  # type: ignore[misc]
+class nnUNetTrainerSynthAugPretrain(SynthAugMixin, nnUNetTrainer):
     """Trains on synthetic cases first and on real ones for the rest; validation is real."""
 
     synthaug_mix = "synthetic-then-real"
