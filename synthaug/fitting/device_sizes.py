@@ -17,7 +17,8 @@ WIDE_BYTES, WIDE_SECONDS = 24e9, 3600
 
 WIDE_CHANNELS = {
     "mask_diffusion": (128, 256, 384),
-    "mask_detail": (96, 192),
+    "mask_detail_0": (96, 192),
+    "mask_detail_1": (96, 192),
     "image_diffusion": (64, 128, 256),
     "mask_sequence": (128, 256, 384),
     "image_sequence": (64, 128, 192),

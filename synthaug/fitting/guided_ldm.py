@@ -67,7 +67,8 @@ class GuidedLDMFit(GeneratorFit[GuidedLDMConfig, GuidedLDMSettings]):
             **task.common(),
             label_autoencoder=settings.label_autoencoder.network,
             mask_diffusion=settings.mask_diffusion.network,
-            mask_detail=settings.mask_detail.network,
+            mask_detail_0=settings.mask_detail_0.network,
+            mask_detail_1=settings.mask_detail_1.network,
             image_autoencoder=settings.image_autoencoder.network,
             image_diffusion=settings.image_diffusion.network,
             mask_latent=LatentScale((), ()),
@@ -95,9 +96,10 @@ class GuidedLDMFit(GeneratorFit[GuidedLDMConfig, GuidedLDMSettings]):
         multiple = self._fresh.sizes().shape_multiple
         for key, size in (
             ("shape", self._settings.shape),
-            ("mask_detail.batch.crop", self._settings.mask_detail.batch.crop),
+            ("mask_detail_0.batch.crop", self._settings.mask_detail_0.batch.crop),
+            ("mask_detail_1.batch.crop", self._settings.mask_detail_1.batch.crop),
         ):
-            if any(extent % multiple for extent in size):
+            if size is not None and any(extent % multiple for extent in size):
                 raise ConfigurationError(
                     f"settings: {key} is {list(size)}; the networks take multiples of {multiple}: choose such ones"
                 )
@@ -217,6 +219,7 @@ class GuidedLDMFit(GeneratorFit[GuidedLDMConfig, GuidedLDMSettings]):
     ) -> MaskDetailUNet:
         name = f"mask_detail_{level}"
         network = (self._fresh.mask_detail_0, self._fresh.mask_detail_1)[level]
+        settings = (self._settings.mask_detail_0, self._settings.mask_detail_1)[level]
         if self._begun is None:
             network.deviation.copy_(survey.detail_deviation(level))
         loss = MaskDetailLoss(
@@ -225,12 +228,12 @@ class GuidedLDMFit(GeneratorFit[GuidedLDMConfig, GuidedLDMSettings]):
             autoencoder,
             survey.scale(),
             level,
-            self._settings.mask_detail.batch,
+            settings.batch,
             rehearsal,
             multiple=autoencoder.downsampling * BLOCK ** (DETAIL_LEVELS - level),
             device=self._device,
         )
-        return self._stage(name, network, [Turn(loss)], self._settings.mask_detail.stage).run(deadline=deadline)
+        return self._stage(name, network, [Turn(loss)], settings.stage).run(deadline=deadline)
 
     def _fit_image_autoencoder(self, deadline: float | None) -> ImageAutoencoder:
         network = self._fresh.image_autoencoder

@@ -25,11 +25,12 @@ DETAIL_TEMPERATURE = 0.5
 SHARES = {
     "label_autoencoder": 0.06,
     "mask_diffusion": 0.4,
-    "mask_detail": 0.12,
+    "mask_detail_0": 0.12,
+    "mask_detail_1": 0.12,
     "image_autoencoder": 0.12,
     "image_diffusion": 0.24,
 }
-"""Of the training time, by network; there are two of ``mask_detail``."""
+"""Of the training time, by network."""
 
 
 def guided_ldm_settings(planned: FitSettings, classes: int) -> GuidedLDMSettings:
@@ -55,7 +56,7 @@ def _for_a_short_time(settings: GuidedLDMSettings) -> GuidedLDMSettings:
 def _with_crops(settings: GuidedLDMSettings, classes: int) -> GuidedLDMSettings:
     """Crops no larger than the field of view, and than so many classes allow."""
     edge = max(int((MOST_LOGITS / classes) ** (1 / 3)) // LEAST_CROP * LEAST_CROP, LEAST_CROP)
-    most = {"label_autoencoder": edge, "mask_detail": edge}
+    most = {"label_autoencoder": edge, "mask_detail_1": edge}
 
     def fitted(name: str, crop: tuple[int, int, int]) -> tuple[int, int, int]:
         x, y, z = (
@@ -67,7 +68,7 @@ def _with_crops(settings: GuidedLDMSettings, classes: int) -> GuidedLDMSettings:
         settings,
         **{
             name: replace(part, batch=replace(part.batch, crop=fitted(name, part.batch.crop)))
-            for name in ("label_autoencoder", "mask_detail", "image_autoencoder", "image_diffusion")
+            for name in ("label_autoencoder", "mask_detail_1", "image_autoencoder", "image_diffusion")
             for part in (getattr(settings, name),)
         },
     )

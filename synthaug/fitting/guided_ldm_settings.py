@@ -18,9 +18,8 @@ from synthaug.generators.guided_ldm_checks import SECTIONS
 from synthaug.generators.guided_ldm_config import GuidedLDMConfig
 from synthaug.generators.sampling_config import SamplingConfig
 from synthaug.labels import LabelScheme
-from synthaug.networks.latent_pyramid import DETAIL_LEVELS
 
-MASK_SECTIONS = ("label_autoencoder", "mask_diffusion", "mask_detail")
+MASK_SECTIONS = ("label_autoencoder", "mask_diffusion", "mask_detail_0", "mask_detail_1")
 
 FINE_TUNING_RATE = 2e-4
 """Learning rate of a mask stage that goes on from a generator's."""
@@ -46,7 +45,7 @@ class MaskDiffusionSettings:
 
 @dataclass(frozen=True)
 class MaskDetailSettings:
-    """Network, batch and schedule of each of the models that add detail to coarse label maps."""
+    """Network, batch and schedule of a model that adds detail to coarse label maps."""
 
     network: dict[str, Any] = field(default_factory=dict)
     batch: MaskDetailBatch = field(default_factory=MaskDetailBatch)
@@ -79,7 +78,8 @@ class GuidedLDMSettings(FitSettings):
         sampling: how the finished generator samples.
         label_autoencoder: first stage.
         mask_diffusion: second stage.
-        mask_detail: the stages after it, one for each finer level.
+        mask_detail_0: then the coarser detail, which is learned on whole label maps.
+        mask_detail_1: then the finer, which is learned on crops.
         image_autoencoder: then this.
         image_diffusion: last stage.
     """
@@ -87,7 +87,10 @@ class GuidedLDMSettings(FitSettings):
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     label_autoencoder: LabelAutoencoderSettings = field(default_factory=LabelAutoencoderSettings)
     mask_diffusion: MaskDiffusionSettings = field(default_factory=MaskDiffusionSettings)
-    mask_detail: MaskDetailSettings = field(default_factory=MaskDetailSettings)
+    mask_detail_0: MaskDetailSettings = field(default_factory=MaskDetailSettings)
+    mask_detail_1: MaskDetailSettings = field(
+        default_factory=lambda: MaskDetailSettings(batch=MaskDetailBatch(crop=(96, 96, 96)))
+    )
     image_autoencoder: ImageAutoencoderSettings = field(default_factory=ImageAutoencoderSettings)
     image_diffusion: ImageDiffusionSettings = field(default_factory=ImageDiffusionSettings)
 
@@ -128,13 +131,5 @@ class GuidedLDMSettings(FitSettings):
 
     def stage_seconds(self, budget_seconds: float, *, masks: bool = True) -> Mapping[str, float]:
         """Training time of each stage; without the stages of masks, those of images share all of it."""
-        shares = {
-            "label_autoencoder": self.label_autoencoder.stage.share,
-            "mask_diffusion": self.mask_diffusion.stage.share,
-            **{f"mask_detail_{level}": self.mask_detail.stage.share for level in range(DETAIL_LEVELS)},
-            "image_autoencoder": self.image_autoencoder.stage.share,
-            "image_diffusion": self.image_diffusion.stage.share,
-        }
-        if not masks:
-            shares = {name: shares[name] for name in ("image_autoencoder", "image_diffusion")}
-        return divide(budget_seconds, shares)
+        names = [name for name in SECTIONS if masks or name not in MASK_SECTIONS]
+        return divide(budget_seconds, {name: getattr(self, name).stage.share for name in names})

@@ -22,8 +22,8 @@ class MaskDetailBatch:
     """What a step sees.
 
     Attributes:
-        crop: voxels of the label map under a crop; the first finer level sees whole heads, which cost no more there.
-        crops: crops, or heads, in a batch.
+        crop: voxels of the label map under a crop; None: whole label maps, which cost no more at the coarser level.
+        crops: crops, or whole label maps, in a batch.
         rehearsed: share of batches whose coarse latents are as the coarser network leaves them; what is sampled is
             never quite a latent of a real label map, and this network has to mend it.
         coarse_noise: up to so much noise, in units of the latents' deviation, is on the coarse latents beside (Ho et
@@ -31,7 +31,7 @@ class MaskDetailBatch:
         time_shift: above 0 trains more at high noise.
     """
 
-    crop: tuple[int, int, int] = (96, 96, 96)
+    crop: tuple[int, int, int] | None = None
     crops: int = 2
     rehearsed: float = 0.75
     coarse_noise: float = 0.2
@@ -71,7 +71,6 @@ class MaskDetailLoss:
         self._autoencoder = autoencoder.to(device)
         self._statistics = statistics
         self._above = DETAIL_LEVELS - 1 - level
-        self._level = level
         self._batch = batch
         self._rehearsal = rehearsal
         self._multiple = multiple
@@ -79,9 +78,8 @@ class MaskDetailLoss:
 
     def __call__(self, network: MaskDetailUNet, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         """Loss of one batch, and figures to log."""
-        size = self._batch.crop if self._level else None
         crops = [
-            draw_label_crop(self._paths, self._mirror, size, multiple=self._multiple, generator=generator)
+            draw_label_crop(self._paths, self._mirror, self._batch.crop, multiple=self._multiple, generator=generator)
             for _ in range(self._batch.crops)
         ]
         label = torch.stack(crops).to(self._device)

@@ -58,8 +58,8 @@ class GuidedLDMNetworks:
         return cls(
             label_autoencoder,
             MaskDiffusionUNet(latent_channels, len(config.limits_ml), coarsest, **config.mask_diffusion),
-            MaskDetailUNet(latent_channels, **config.mask_detail),
-            MaskDetailUNet(latent_channels, **config.mask_detail),
+            MaskDetailUNet(latent_channels, **config.mask_detail_0),
+            MaskDetailUNet(latent_channels, **config.mask_detail_1),
             image_autoencoder,
             ImageDiffusionUNet(
                 image_autoencoder.latent_channels, num_classes, image_autoencoder.downsampling, **config.image_diffusion
@@ -76,6 +76,7 @@ class GuidedLDMNetworks:
             shape_multiple=math.lcm(
                 coarsest * 2 ** (self.mask_diffusion.levels - 1),
                 coarsest * 2 ** (self.mask_detail_0.levels - 1),
+                coarsest // BLOCK * 2 ** (self.mask_detail_1.levels - 1),
                 image.downsampling * 2 ** (self.image_diffusion.levels - 1),
             ),
         )

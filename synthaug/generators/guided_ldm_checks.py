@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from synthaug.generators.guided_ldm_config import GuidedLDMConfig
     from synthaug.generators.latent_scale import LatentScale
 
-SECTIONS = ("label_autoencoder", "mask_diffusion", "mask_detail", "image_autoencoder", "image_diffusion")
+SECTIONS = (
+    "label_autoencoder",
+    "mask_diffusion",
+    "mask_detail_0",
+    "mask_detail_1",
+    "image_autoencoder",
+    "image_diffusion",
+)
 OBJECTS = (*SECTIONS, "mask_latent", "image_latent", "volume_prior")
 MOST = 1e6
 """Of the numbers of a normal range, which are shares, and logarithms of mL."""

@@ -15,7 +15,7 @@ from synthaug.generators.latent_scale import LatentScale
 from synthaug.generators.sampling_config import SamplingConfig
 from synthaug.generators.volume_prior import VolumePrior
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 SYSTEM = "guided-ldm"
 
 
@@ -26,7 +26,8 @@ class GuidedLDMConfig(GeneratorConfig):
     Attributes:
         label_autoencoder: arguments of :class:`~synthaug.networks.label_autoencoder.LabelAutoencoder`.
         mask_diffusion: arguments of :class:`~synthaug.networks.mask_diffusion.MaskDiffusionUNet`.
-        mask_detail: arguments of each :class:`~synthaug.networks.mask_detail.MaskDetailUNet`.
+        mask_detail_0: arguments of the :class:`~synthaug.networks.mask_detail.MaskDetailUNet` of the coarser detail.
+        mask_detail_1: likewise, of the finer.
         image_autoencoder: arguments of :class:`~synthaug.networks.image_autoencoder.ImageAutoencoder`.
         image_diffusion: arguments of :class:`~synthaug.networks.image_diffusion.ImageDiffusionUNet`.
         mask_latent: scale of the label-map latents.
@@ -38,7 +39,8 @@ class GuidedLDMConfig(GeneratorConfig):
 
     label_autoencoder: Mapping[str, Any]
     mask_diffusion: Mapping[str, Any]
-    mask_detail: Mapping[str, Any]
+    mask_detail_0: Mapping[str, Any]
+    mask_detail_1: Mapping[str, Any]
     image_autoencoder: Mapping[str, Any]
     image_diffusion: Mapping[str, Any]
     mask_latent: LatentScale

@@ -117,7 +117,7 @@ def test_many_classes_have_smaller_crops(survey: DatasetSurvey) -> None:
         for one in (survey, replace(survey, scheme=many, cases=cases))
     )
     assert few.label_autoencoder.batch.crop == (80, 80, 80)
-    for crop in (crowded.label_autoencoder.batch.crop, crowded.mask_detail.batch.crop):
+    for crop in (crowded.label_autoencoder.batch.crop, crowded.mask_detail_1.batch.crop):
         assert crop == (32, 32, 32)
     assert crowded.image_autoencoder.batch.crop == few.image_autoencoder.batch.crop
 

@@ -76,7 +76,8 @@ def settings() -> GuidedLDMSettings:
             MaskDiffusionBatch(samples=2),
             stage,
         ),
-        mask_detail=MaskDetailSettings({"channels": [8, 16]}, MaskDetailBatch(crop=crop), stage),
+        mask_detail_0=MaskDetailSettings({"channels": [8, 16], "num_res_blocks": 2}, MaskDetailBatch(), stage),
+        mask_detail_1=MaskDetailSettings({"channels": [8]}, MaskDetailBatch(crop=crop), stage),
         image_autoencoder=ImageAutoencoderSettings(network, ImageAutoencoderBatch(crop=crop), stage),
         image_diffusion=ImageDiffusionSettings(network, ImageDiffusionBatch(crop=crop, coarsest=8), stage),
     )
@@ -288,6 +289,6 @@ def test_a_fit_on_anothers_masks_changes_the_images_alone(
 def test_sizes_that_a_later_stage_cannot_take_are_refused_at_the_start(
     cases: list[FittingCase], scheme: LabelScheme, settings: GuidedLDMSettings, tmp_path: Path
 ) -> None:
-    wrong = replace(settings, mask_detail=replace(settings.mask_detail, batch=MaskDetailBatch(crop=(16, 20, 16))))
-    with pytest.raises(ConfigurationError, match=r"mask_detail.batch.crop is \[16, 20, 16\].* multiples of 16"):
+    wrong = replace(settings, mask_detail_1=replace(settings.mask_detail_1, batch=MaskDetailBatch(crop=(16, 20, 16))))
+    with pytest.raises(ConfigurationError, match=r"mask_detail_1.batch.crop is \[16, 20, 16\].* multiples of 16"):
         make_fit(cases, scheme, wrong, tmp_path / "tiny")
