@@ -165,6 +165,8 @@ def test_a_folder_in_place_of_weights_is_one_clear_line(tmp_path: Path) -> None:
     ("key", "value", "what"),
     [
         ("grid", {"shape": [32, 36, 32], "spacing_mm": [4, 4, 4]}, "multiples of 16"),
+        ("mask_detail_0", {"channels": [4] * 4}, "multiples of 64"),
+        ("mask_detail_1", {"channels": [4] * 5}, "multiples of 64"),
         ("mask_latent", {"mean": [0.0], "std": [1.0]}, "mask_latent has 1 values, the latent 13 channels"),
         ("image_latent", {"mean": [0.0] * 3, "std": [1.0] * 3}, "image_latent has 3 values"),
     ],
