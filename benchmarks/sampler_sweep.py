@@ -34,13 +34,14 @@ CHANGES: dict[str, dict[str, Any]] = {
     "other volumes left to the model": {"complete_volumes": False},
     "pieces as they come": {"one_piece": []},
     "detail at temperature 0.5": {"detail_temperature": 0.5},
-    "detail at temperature 1": {"detail_temperature": 1.0},
+    "detail at temperature 0.8": {"detail_temperature": 0.8},
+    "detail at temperature 1.35": {"detail_temperature": 1.35},
     "heads at temperature 0.85": {"mask_temperature": 0.85},
     "thin structures as they come": {"thin": []},
     "4 steps": {"mask_steps": 4},
     "12 steps": {"mask_steps": 12},
     "50 steps": {"mask_steps": 50},
-    "4 steps for each detail": {"detail_steps": 4},
+    "8 steps for each detail": {"detail_steps": 8},
     "50 steps for each detail": {"detail_steps": 50},
 }
 ROWS = {"as shipped": {}, **{name: {**AS_THEY_COME, **changes} for name, changes in CHANGES.items()}}
