@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from synthaug.integrations.nnunet.prepare import PreparedTraining, TrainingRequest
     from synthaug.integrations.nnunet.run_configuration import CaseHashes
     from synthaug.precomputing import PrecomputeSummary
-    from synthaug.schedules import MixSchedule, VolumeSchedule
+    from synthaug.schedules import MissingVolumes, MixSchedule, VolumeSchedule
     from synthaug.store import Store
     from synthaug.volumes import LabeledVolume
 
@@ -48,8 +49,9 @@ def precompute(
     schedule: Annotated[
         str | None,
         typer.Option(
-            help="Volumes in mL: uniform:20:120, log-uniform:8:120, constant:40, normal:40:10, or a JSON file; "
-            "default: log-uniform over all that the generator allows.",
+            help="Volumes in mL: uniform:20:120, log-uniform:8:120, constant:40, normal:40:10, missing:8:120 (with "
+            "--dataset: what its training cases lack), or a JSON file; default: log-uniform over all that the "
+            "generator allows.",
             autocompletion=one_of(SCHEDULES),
         ),
     ] = None,
@@ -148,7 +150,7 @@ def precompute(
     from synthaug.precomputing.processes import left_at_the_end
     from synthaug.precomputing.requests import default_schedule
     from synthaug.quality import QualityConfig
-    from synthaug.schedules import parse_schedule
+    from synthaug.schedules import MissingVolumes, parse_schedule_or_missing
     from synthaug.store import Store, StoreInfo
 
     share_of_synthetic = _share_of_synthetic(ratio, mix)
@@ -164,7 +166,9 @@ def precompute(
             }
         )
     label_table = read_label_table(Path(mapping) if mapping else None, "--mapping")
-    wanted_schedule = parse_schedule(schedule) if schedule is not None else None
+    wanted = None if schedule is None else parse_schedule_or_missing(schedule)
+    if isinstance(wanted, MissingVolumes) and dataset is None:
+        raise ConfigurationError(f"--schedule {schedule}: it depends on the real cases; give --dataset too")
     cases_at_once = parse_batch_size(batch_size)
     folder = _cache_folder(out, dataset)
     quality = QualityConfig(volume_tolerance=volume_tolerance, max_attempts=attempts)
@@ -174,7 +178,7 @@ def precompute(
         configurations=tuple(configuration) if configuration else None,
         fold=_fold(fold or DEFAULT_FOLD),
         mix=share_of_synthetic,
-        schedule=wanted_schedule,
+        schedule=None if isinstance(wanted, MissingVolumes) else wanted,
         mapping=label_table,
         seed=seed,
         plans=plans or DEFAULT_PLANS,
@@ -191,7 +195,9 @@ def precompute(
             cases=cases or (),
             scheme=scheme,
         ).open()
-        wanted_schedule = wanted_schedule or default_schedule(opened)
+        if isinstance(wanted, MissingVolumes):
+            training = replace(training, schedule=_fill_missing(wanted, opened, folder, str(dataset), training))
+        wanted_schedule = training.schedule or default_schedule(opened)
         _check_requests(opened, wanted_schedule, num, seed or 0, extrapolate)
         known = None if dataset is None else _check_training(opened, folder, dataset, training)
         store = Store.open_or_create(folder, StoreInfo.of(opened))
@@ -304,6 +310,15 @@ def _check_requests(generator: PairGenerator, schedule: VolumeSchedule, num: int
     from synthaug.precomputing import plan_requests
 
     plan_requests(generator, schedule, num=num, seed=seed, extrapolate=extrapolate)
+
+
+def _fill_missing(
+    wanted: MissingVolumes, generator: PairGenerator, folder: Path, dataset: str, training: TrainingRequest
+) -> VolumeSchedule:
+    from synthaug.integrations.nnunet.prepare import fill_missing
+    from synthaug.store import StoreInfo
+
+    return fill_missing(wanted, StoreInfo.expected(folder, generator), folder, dataset, training, announce=tell)
 
 
 def _check_training(

@@ -3,9 +3,10 @@
 from synthaug.schedules.constant import Constant
 from synthaug.schedules.empirical import Empirical
 from synthaug.schedules.histogram_matching import HistogramMatching
+from synthaug.schedules.missing_volumes import MissingVolumes
 from synthaug.schedules.mix_schedule import PRESETS, MixSchedule, parse_mix
 from synthaug.schedules.normal import Normal
-from synthaug.schedules.parsing import FORMS, KINDS, parse_schedule
+from synthaug.schedules.parsing import FORMS, KINDS, parse_schedule, parse_schedule_or_missing
 from synthaug.schedules.piecewise import Piecewise
 from synthaug.schedules.uniform import LogUniform, Uniform
 from synthaug.schedules.volume_schedule import VolumeSchedule
@@ -18,6 +19,7 @@ __all__ = [
     "Empirical",
     "HistogramMatching",
     "LogUniform",
+    "MissingVolumes",
     "MixSchedule",
     "Normal",
     "Piecewise",
@@ -25,4 +27,5 @@ __all__ = [
     "VolumeSchedule",
     "parse_mix",
     "parse_schedule",
+    "parse_schedule_or_missing",
 ]

@@ -58,6 +58,12 @@ class MixSchedule:
         return next(fraction for until, fraction in self.stages if progress < until or until == 1)
 
     @property
+    def mean_fraction(self) -> float:
+        """Share of synthetic cases over the whole training."""
+        starts = [0.0, *(until for until, _ in self.stages)]
+        return sum(fraction * (until - start) for start, (until, fraction) in zip(starts, self.stages, strict=False))
+
+    @property
     def is_constant(self) -> bool:
         """Whether the share is the same at any progress."""
         return len({fraction for _, fraction in self.stages}) == 1

@@ -12,6 +12,7 @@ from synthaug.files.json_object import read_json_object
 from synthaug.schedules.constant import Constant
 from synthaug.schedules.empirical import Empirical
 from synthaug.schedules.histogram_matching import HistogramMatching
+from synthaug.schedules.missing_volumes import MissingVolumes
 from synthaug.schedules.normal import Normal
 from synthaug.schedules.piecewise import Piecewise
 from synthaug.schedules.uniform import LogUniform, Uniform
@@ -52,20 +53,36 @@ def parse_schedule(value: VolumeSchedule | str | Path | Mapping[str, Any]) -> Vo
     raise ConfigurationError(f"schedule: {value!r}; allowed: {FORMS}")
 
 
+def parse_schedule_or_missing(text: str) -> VolumeSchedule | MissingVolumes:
+    """Read a volume schedule, or the wish ``missing:8:90``, where the real cases can be measured.
+
+    Raises:
+        SynthAugError: as `parse_schedule`.
+    """
+    named, kind, words = _parts(text)
+    if kind != MissingVolumes.kind:
+        return parse_schedule(text)
+    numbers = _numbers(text, words)
+    if len(numbers) != 2:
+        raise ConfigurationError(f"schedule {text!r}: {kind} takes the lowest and the highest volume, missing:8:90")
+    low_ml, high_ml = numbers
+    return MissingVolumes(low_ml, high_ml, **named)
+
+
 def _from_file(path: Path) -> VolumeSchedule:
     content = read_json_object(path, mend="write one JSON object with a 'kind'")
     return _from_dict(content, str(path))
 
 
 def _from_text(text: str) -> VolumeSchedule:
-    structure, separator, rest = text.rpartition("=")
-    kind, *words = rest.strip().split(":")
-    named = {"structure": structure.strip()} if separator else {}
+    named, kind, words = _parts(text)
+    if kind == MissingVolumes.kind:
+        raise ConfigurationError(
+            f"schedule {text!r}: what is missing depends on the real cases, which are not known here; let precompute "
+            f"--dataset measure them, or give a JSON file of kind {HistogramMatching.kind} with their volumes"
+        )
     schedule_class = _class_of(kind, f"schedule {text!r}")
-    try:
-        numbers = [float(word) for word in words]
-    except ValueError:
-        raise ConfigurationError(f"schedule {text!r}: volumes must be numbers; allowed: {FORMS}") from None
+    numbers = _numbers(text, words)
     if schedule_class is Empirical:
         return _from_dict({"kind": kind, "volumes_ml": numbers, **named}, f"schedule {text!r}")
     numeric = [field for field in _fields(schedule_class) if field.name != "structure"]
@@ -75,6 +92,20 @@ def _from_text(text: str) -> VolumeSchedule:
             f"schedule {text!r}: {kind} does not take {len(numbers)} numbers in a text; allowed: {FORMS}"
         )
     return schedule_class(*numbers, **named)
+
+
+def _parts(text: str) -> tuple[dict[str, str], str, list[str]]:
+    """The structure, if it is named, the kind, and what follows it."""
+    structure, separator, rest = text.rpartition("=")
+    kind, *words = rest.strip().split(":")
+    return ({"structure": structure.strip()} if separator else {}), kind, words
+
+
+def _numbers(text: str, words: list[str]) -> list[float]:
+    try:
+        return [float(word) for word in words]
+    except ValueError:
+        raise ConfigurationError(f"schedule {text!r}: volumes must be numbers; allowed: {FORMS}") from None
 
 
 def _fields(schedule_class: type[Any]) -> tuple[dataclasses.Field[Any], ...]:

@@ -160,6 +160,10 @@ BAD_INPUTS = (
     BadInput(
         "a schedule beyond the generator's bounds", lambda folder: precompute(folder, "--schedule", "uniform:20:9999")
     ),
+    BadInput(
+        "a schedule of what real cases lack, without a data set",
+        lambda folder: precompute(folder, "--schedule", "missing:8:90"),
+    ),
     BadInput("a schedule file that is no JSON", schedule_file(b"uniform")),
     BadInput("a target that is no number", lambda folder: sample(folder, "--target", "ventricles=much")),
     BadInput("a target for no structure", lambda folder: sample(folder, "--target", "ventricle=40")),

@@ -7,15 +7,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from synthaug.cli import precompute as command
 from synthaug.cli.app import run
 from synthaug.errors import ConfigurationError
 from synthaug.integrations.nnunet import prepare
 from synthaug.integrations.nnunet.prepare import TrainingRequest, prepare_training
 from synthaug.labels import LabelScheme
 from synthaug.store import Store, StoreInfo
-from synthaug.volumes import CaseRecord
+from synthaug.volumes import CaseRecord, write_label
 from tests import stand_in_generator
 from tests.stand_in_generator import StandInGenerator
 
@@ -151,3 +153,45 @@ def test_a_mapping_for_another_generator_that_does_not_fit_is_dropped_with_a_lin
     found = json.loads((preprocessed / "synthaug.json").read_text())
     assert "lesion" not in found["mapping"]
     assert "schedule" not in found
+
+
+def with_label_maps(folder: Path, ventricles_ml: dict[str, float]) -> None:
+    """What nnU-Net leaves beside the plans: here a block of one ventricle, in voxels of 1 mL."""
+    for name, volume_ml in ventricles_ml.items():
+        label = np.zeros((20, 10, 10), np.int16)
+        label.reshape(-1)[: round(volume_ml)] = SCHEME.id_of("lateral_ventricle_left")
+        write_label(folder / "gt_segmentations" / f"{name}.nii.gz", label, np.diag([10.0, 10.0, 10.0, 1.0]))
+
+
+@pytest.mark.usefixtures("opened")
+def test_pairs_fill_what_the_training_cases_of_the_fold_lack(
+    preprocessed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "_preprocessing", lambda *_: None)
+    (preprocessed / "gt_segmentations").mkdir()
+    # a, b train and have small ventricles only; c is held out, and its large ones must not count
+    with_label_maps(preprocessed, {"a": 22, "b": 25, "c": 110})
+    arguments = ["--dataset", "7", "--schedule", "missing:20:120", "--num", "12"]
+    assert run([*BASE, *arguments, "--ratio", "0.5"]) == 0
+    assert "2 training cases of fold 0 have 22.0 to 25.0 mL of ventricles" in capsys.readouterr().err
+    schedule = json.loads((preprocessed / "synthaug.json").read_text())["schedule"]
+    assert schedule["kind"] == "histogram-matching"
+    assert schedule["real_ml"] == [22, 25]
+    assert schedule["fraction"] == 0.5
+    requested = [
+        entry.requested_ml["ventricles"] for entry in Store.open(preprocessed / "synthaug" / "cache").entries()
+    ]
+    assert len(requested) == 12
+    assert min(requested) > 30  # the first tenth of the range holds more real cases than its share of all
+    # the same wish asks for the same pairs again
+    assert run([*BASE, *arguments]) == 0
+    assert len(Store.open(preprocessed / "synthaug" / "cache")) == 12
+
+
+@pytest.mark.usefixtures("opened")
+def test_what_is_missing_cannot_be_told_from_label_maps_that_are_not_there(
+    preprocessed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*BASE, "--dataset", "7", "--schedule", "missing:20:120"]) == 2
+    assert "no label map of a, b" in capsys.readouterr().err
+    assert not (preprocessed / "synthaug").exists()

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from synthaug.errors import SynthAugError
+from synthaug.schedules import (
+    HistogramMatching,
+    MissingVolumes,
+    Uniform,
+    parse_mix,
+    parse_schedule,
+    parse_schedule_or_missing,
+)
+
+
+@pytest.mark.parametrize("fraction", [0.5, 0.8])
+def test_real_and_synthetic_cases_together_have_all_volumes_alike(fraction: float) -> None:
+    real = np.linspace(10.5, 109.5, 100)
+    real = np.concatenate([real, real[real < 40]])  # small ones twice, none too many to be made up for
+    schedule = MissingVolumes(10.0, 110.0).beside(real.tolist(), fraction)
+    rng = np.random.default_rng(0)
+    drawn = [schedule.draw(0.5, rng) for _ in range(4000)]
+    edges = np.linspace(10, 110, 11)
+    share = [np.histogram(volumes, edges)[0] / len(volumes) for volumes in (real, drawn)]
+    mixture = (1 - fraction) * share[0] + fraction * share[1]
+    assert mixture == pytest.approx(np.full(10, 0.1), abs=0.02)
+    assert np.ptp(share[0]) > 0.05  # the real ones alone have not
+
+
+def test_real_cases_out_of_the_range_fill_nothing() -> None:
+    assert MissingVolumes(50.0, 60.0).beside([10.0, 20.0], 0.5).weights(0.0) == pytest.approx(np.full(10, 0.1))
+
+
+def test_the_wish_is_read_where_real_cases_can_be_measured() -> None:
+    assert parse_schedule_or_missing("missing:8:90") == MissingVolumes(8.0, 90.0)
+    assert parse_schedule_or_missing("brain=missing:1000:1600") == MissingVolumes(1000.0, 1600.0, "brain")
+    assert parse_schedule_or_missing("uniform:8:90") == Uniform(8.0, 90.0)
+    filled = MissingVolumes(8.0, 90.0, "brain").beside([10.0], 0.5)
+    assert isinstance(filled, HistogramMatching)
+    assert filled.structure == "brain"
+    assert parse_schedule(filled.to_dict()) == filled
+
+
+@pytest.mark.parametrize(
+    "text", ["missing:8", "missing:8:90:3", "missing:a:b", "missing:90:8", "missing:-1:8", "missing"]
+)
+def test_wrong_numbers_are_refused(text: str) -> None:
+    with pytest.raises(SynthAugError, match="missing"):
+        parse_schedule_or_missing(text)
+
+
+def test_elsewhere_the_mend_is_named() -> None:
+    with pytest.raises(SynthAugError, match=r"precompute --dataset .*histogram-matching"):
+        parse_schedule("missing:8:90")
+
+
+@pytest.mark.parametrize(
+    ("mix", "share"), [("0.3", 0.3), ("synthetic-then-real:0.25", 0.25), ("mixed-then-real:0.5:0.8", 0.4)]
+)
+def test_the_share_of_a_whole_training_counts(mix: str, share: float) -> None:
+    assert parse_mix(mix).mean_fraction == pytest.approx(share)
+
+
+def test_without_synthetic_cases_nothing_can_be_filled() -> None:
+    with pytest.raises(SynthAugError, match="above 0"):
+        MissingVolumes(8.0, 90.0).beside([10.0], parse_mix("real").mean_fraction)
