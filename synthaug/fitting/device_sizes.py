@@ -24,7 +24,7 @@ WIDE_CHANNELS = {
     "image_sequence": (64, 128, 192),
     "slice_diffusion": (64, 128, 192),
 }
-"""Channels of networks by the section of their settings: twice those that are trained elsewhere."""
+"""Channels of networks by the section of their settings: twice their defaults."""
 
 COUNTS = ("crops", "samples", "subsequences", "windows", "slices")
 """What the numbers of samples in a step are called in batches."""

@@ -96,10 +96,9 @@ class GuidedLDMFit(GeneratorFit[GuidedLDMConfig, GuidedLDMSettings]):
         multiple = self._fresh.sizes().shape_multiple
         for key, size in (
             ("shape", self._settings.shape),
-            ("mask_detail_0.batch.crop", self._settings.mask_detail_0.batch.crop),
             ("mask_detail_1.batch.crop", self._settings.mask_detail_1.batch.crop),
         ):
-            if size is not None and any(extent % multiple for extent in size):
+            if size is not None and any(extent < multiple or extent % multiple for extent in size):
                 raise ConfigurationError(
                     f"settings: {key} is {list(size)}; the networks take multiples of {multiple}: choose such ones"
                 )
@@ -218,8 +217,7 @@ class GuidedLDMFit(GeneratorFit[GuidedLDMConfig, GuidedLDMSettings]):
         deadline: float | None,
     ) -> MaskDetailUNet:
         name = f"mask_detail_{level}"
-        network = (self._fresh.mask_detail_0, self._fresh.mask_detail_1)[level]
-        settings = (self._settings.mask_detail_0, self._settings.mask_detail_1)[level]
+        network, settings = getattr(self._fresh, name), getattr(self._settings, name)
         if self._begun is None:
             network.deviation.copy_(survey.detail_deviation(level))
         loss = MaskDetailLoss(

@@ -10,7 +10,7 @@ from synthaug.errors import ConfigurationError
 from synthaug.fitting.image_autoencoder import ImageAutoencoderBatch
 from synthaug.fitting.image_diffusion import ImageDiffusionBatch
 from synthaug.fitting.label_autoencoder import LabelAutoencoderBatch
-from synthaug.fitting.mask_detail import MaskDetailBatch
+from synthaug.fitting.mask_detail import CroppedDetailBatch, MaskDetailBatch
 from synthaug.fitting.mask_diffusion import MaskDiffusionBatch
 from synthaug.fitting.settings import FitSettings, divide, refuse_unknown
 from synthaug.fitting.stage import StageSettings
@@ -45,10 +45,19 @@ class MaskDiffusionSettings:
 
 @dataclass(frozen=True)
 class MaskDetailSettings:
-    """Network, batch and schedule of a model that adds detail to coarse label maps."""
+    """Network, batch and schedule of the model that adds the coarser detail to label maps."""
 
     network: dict[str, Any] = field(default_factory=dict)
     batch: MaskDetailBatch = field(default_factory=MaskDetailBatch)
+    stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.1))
+
+
+@dataclass(frozen=True)
+class FineDetailSettings:
+    """Network, batch and schedule of the model that adds the finer detail."""
+
+    network: dict[str, Any] = field(default_factory=dict)
+    batch: CroppedDetailBatch = field(default_factory=CroppedDetailBatch)
     stage: StageSettings = field(default_factory=lambda: StageSettings(share=0.1))
 
 
@@ -88,9 +97,7 @@ class GuidedLDMSettings(FitSettings):
     label_autoencoder: LabelAutoencoderSettings = field(default_factory=LabelAutoencoderSettings)
     mask_diffusion: MaskDiffusionSettings = field(default_factory=MaskDiffusionSettings)
     mask_detail_0: MaskDetailSettings = field(default_factory=MaskDetailSettings)
-    mask_detail_1: MaskDetailSettings = field(
-        default_factory=lambda: MaskDetailSettings(batch=MaskDetailBatch(crop=(96, 96, 96)))
-    )
+    mask_detail_1: FineDetailSettings = field(default_factory=FineDetailSettings)
     image_autoencoder: ImageAutoencoderSettings = field(default_factory=ImageAutoencoderSettings)
     image_diffusion: ImageDiffusionSettings = field(default_factory=ImageDiffusionSettings)
 

@@ -19,11 +19,10 @@ from synthaug.networks.rectified_flow import LEAST_NOISE, TIME_SCALE, draw_times
 
 @dataclass(frozen=True)
 class MaskDetailBatch:
-    """What a step sees.
+    """What a step sees: whole label maps, which the coarser level can afford.
 
     Attributes:
-        crop: voxels of the label map under a crop; None: whole label maps, which cost no more at the coarser level.
-        crops: crops, or whole label maps, in a batch.
+        samples: label maps, or crops of them, in a batch.
         rehearsed: share of batches whose coarse latents are as the coarser network leaves them; what is sampled is
             never quite a latent of a real label map, and this network has to mend it.
         coarse_noise: up to so much noise, in units of the latents' deviation, is on the coarse latents beside (Ho et
@@ -31,11 +30,21 @@ class MaskDetailBatch:
         time_shift: above 0 trains more at high noise.
     """
 
-    crop: tuple[int, int, int] | None = None
-    crops: int = 2
+    samples: int = 2
     rehearsed: float = 0.75
     coarse_noise: float = 0.2
     time_shift: float = 0.0
+
+
+@dataclass(frozen=True)
+class CroppedDetailBatch(MaskDetailBatch):
+    """What a step of the finer level sees: crops.
+
+    Attributes:
+        crop: voxels of the label map under a crop.
+    """
+
+    crop: tuple[int, int, int] = (96, 96, 96)
 
 
 class MaskDetailLoss:
@@ -47,7 +56,7 @@ class MaskDetailLoss:
         autoencoder: encodes label maps.
         statistics: scale of the latents.
         level: that the network adds, 0 to ``DETAIL_LEVELS - 1``.
-        batch: what a step sees.
+        batch: what a step sees, crops or whole label maps.
         rehearsal: gives coarse latents the faults of sampled ones.
         multiple: crops start at a multiple of this (the voxels of a block along an axis).
         device: where the network is.
@@ -72,6 +81,7 @@ class MaskDetailLoss:
         self._statistics = statistics
         self._above = DETAIL_LEVELS - 1 - level
         self._batch = batch
+        self._crop = batch.crop if isinstance(batch, CroppedDetailBatch) else None
         self._rehearsal = rehearsal
         self._multiple = multiple
         self._device = device
@@ -79,8 +89,8 @@ class MaskDetailLoss:
     def __call__(self, network: MaskDetailUNet, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         """Loss of one batch, and figures to log."""
         crops = [
-            draw_label_crop(self._paths, self._mirror, self._batch.crop, multiple=self._multiple, generator=generator)
-            for _ in range(self._batch.crops)
+            draw_label_crop(self._paths, self._mirror, self._crop, multiple=self._multiple, generator=generator)
+            for _ in range(self._batch.samples)
         ]
         label = torch.stack(crops).to(self._device)
         with torch.no_grad():

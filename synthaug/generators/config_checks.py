@@ -24,7 +24,7 @@ MEND = "fit or fetch the generator again"
 
 
 def check_format(content: Mapping[str, Any], systems: Sequence[str], version: int, where: str) -> None:
-    """Refuse the configuration of another system, or of a later version.
+    """Refuse the configuration of another system, or of another version.
 
     Raises:
         ConfigurationError: names the system, or the version.
@@ -35,8 +35,10 @@ def check_format(content: Mapping[str, Any], systems: Sequence[str], version: in
             f"{where}: is of the system {system!r}; {' or '.join(systems)} is needed here: name another generator"
         )
     if found != version:
+        is_older = isinstance(found, int) and found < version
+        mend = "fit or fetch it again, or install" if is_older else "install"
         raise ConfigurationError(
-            f"{where}: format_version is {found!r}; this version of synthaug reads {version}: install the synthaug "
+            f"{where}: format_version is {found!r}; this version of synthaug reads {version}: {mend} the synthaug "
             "version that wrote it"
         )
 

@@ -1,7 +1,7 @@
 """Guided synthesis with two latent diffusion models (Ruschke et al., arXiv 2411.01351).
 
-A mask diffusion model makes a coarse label map with the volumes asked for, by classifier-free guidance; two small ones
-add the detail, level by level, and a SPADE image diffusion model makes the image that belongs to it. All follow a
+A mask diffusion model makes a coarse label map with the volumes asked for, by classifier-free guidance; two more add
+the detail, level by level, and a SPADE image diffusion model makes the image that belongs to it. All follow a
 rectified flow in the latent space of an autoencoder.
 """
 

@@ -4,6 +4,7 @@ contract.
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from synthaug.fitting.cases import FittingCase
 from synthaug.fitting.generator_fit import FitTask
 from synthaug.fitting.guided_ldm import GuidedLDMFit
 from synthaug.fitting.guided_ldm_settings import (
+    FineDetailSettings,
     GuidedLDMSettings,
     ImageAutoencoderSettings,
     ImageDiffusionSettings,
@@ -32,7 +34,7 @@ from synthaug.fitting.guided_ldm_settings import (
 from synthaug.fitting.image_autoencoder import ImageAutoencoderBatch
 from synthaug.fitting.image_diffusion import ImageDiffusionBatch
 from synthaug.fitting.label_autoencoder import LabelAutoencoderBatch
-from synthaug.fitting.mask_detail import MaskDetailBatch
+from synthaug.fitting.mask_detail import CroppedDetailBatch, MaskDetailBatch
 from synthaug.fitting.mask_diffusion import MaskDiffusionBatch
 from synthaug.fitting.stage import StageSettings
 from synthaug.generators.guided_ldm import GuidedLDM
@@ -43,7 +45,7 @@ from synthaug.volumes import CaseRecord
 from synthaug.warps.growth import growth_rates
 from tests.fitting.small_cases import SHAPE, small_cases
 
-STEPS = 1
+STEPS, FINER_STEPS = 1, 2
 OTHER = CaseRecord("other", "2" * 64, "3" * 64)
 
 
@@ -61,7 +63,7 @@ def cases() -> list[FittingCase]:
 def settings() -> GuidedLDMSettings:
     network = {"channels": [8, 16], "norm_groups": 4}
     crop = (16, 16, 16)
-    stage = StageSettings(share=1.0, max_steps=STEPS)
+    stage, finer = (StageSettings(share=1.0, max_steps=steps) for steps in (STEPS, FINER_STEPS))
     return GuidedLDMSettings(
         shape=SHAPE,
         spacing_mm=4.0,
@@ -77,7 +79,7 @@ def settings() -> GuidedLDMSettings:
             stage,
         ),
         mask_detail_0=MaskDetailSettings({"channels": [8, 16], "num_res_blocks": 2}, MaskDetailBatch(), stage),
-        mask_detail_1=MaskDetailSettings({"channels": [8]}, MaskDetailBatch(crop=crop), stage),
+        mask_detail_1=FineDetailSettings({"channels": [8]}, CroppedDetailBatch(crop=crop), finer),
         image_autoencoder=ImageAutoencoderSettings(network, ImageAutoencoderBatch(crop=crop), stage),
         image_diffusion=ImageDiffusionSettings(network, ImageDiffusionBatch(crop=crop, coarsest=8), stage),
     )
@@ -163,13 +165,14 @@ def test_a_fit_stopped_at_its_deadline_goes_on_where_it_stopped(
     cases: list[FittingCase], scheme: LabelScheme, settings: GuidedLDMSettings, tmp_path: Path
 ) -> None:
     stops = 0
-    for _ in range(6 * STEPS + 1):
+    due = 5 * STEPS + FINER_STEPS
+    for _ in range(due + 1):
         try:
             make_fit(cases, scheme, settings, tmp_path / "tiny").run(deadline=time.time() - 1)
             break
         except TimeoutError:
             stops += 1
-    assert stops == 6 * STEPS, "each run makes one step of one stage"
+    assert stops == due, "each run makes one step of one stage"
     assert (tmp_path / "tiny" / "config.json").exists()
 
 
@@ -289,6 +292,9 @@ def test_a_fit_on_anothers_masks_changes_the_images_alone(
 def test_sizes_that_a_later_stage_cannot_take_are_refused_at_the_start(
     cases: list[FittingCase], scheme: LabelScheme, settings: GuidedLDMSettings, tmp_path: Path
 ) -> None:
-    wrong = replace(settings, mask_detail_1=replace(settings.mask_detail_1, batch=MaskDetailBatch(crop=(16, 20, 16))))
-    with pytest.raises(ConfigurationError, match=r"mask_detail_1.batch.crop is \[16, 20, 16\].* multiples of 16"):
-        make_fit(cases, scheme, wrong, tmp_path / "tiny")
+    for crop in ((16, 20, 16), (0, 16, 16), (-16, 16, 16)):
+        batch = CroppedDetailBatch(crop=crop)
+        wrong = replace(settings, mask_detail_1=replace(settings.mask_detail_1, batch=batch))
+        reason = rf"mask_detail_1.batch.crop is {re.escape(str(list(crop)))}.* multiples of 16"
+        with pytest.raises(ConfigurationError, match=reason):
+            make_fit(cases, scheme, wrong, tmp_path / "tiny")

@@ -9,7 +9,7 @@ import torch
 
 from synthaug.files.tensors import write_tensors
 from synthaug.fitting.crops import LabelMirror
-from synthaug.fitting.mask_detail import MaskDetailBatch, MaskDetailLoss
+from synthaug.fitting.mask_detail import CroppedDetailBatch, MaskDetailBatch, MaskDetailLoss
 from synthaug.generators.latent_scale import LatentScale
 from synthaug.labels import LabelScheme
 from synthaug.networks.label_autoencoder import LabelAutoencoder
@@ -46,7 +46,14 @@ def label() -> torch.Tensor:
 
 
 @pytest.mark.parametrize("level", range(DETAIL_LEVELS))
-def test_who_knows_the_detail_has_no_loss(tmp_path: Path, label: torch.Tensor, level: int) -> None:
+@pytest.mark.parametrize(
+    "batch",
+    [MaskDetailBatch(rehearsed=0.5), CroppedDetailBatch(rehearsed=0.5, crop=(SIZE,) * 3)],
+    ids=["whole", "crop"],
+)
+def test_who_knows_the_detail_has_no_loss(
+    tmp_path: Path, label: torch.Tensor, level: int, batch: MaskDetailBatch
+) -> None:
     path = tmp_path / "labels_case_00.safetensors"
     write_tensors(path, {"label": label})
     autoencoder = LabelAutoencoder(SCHEME.num_classes, channels=8, num_res_blocks=1)
@@ -58,7 +65,7 @@ def test_who_knows_the_detail_has_no_loss(tmp_path: Path, label: torch.Tensor, l
         autoencoder,
         scale,
         level,
-        MaskDetailBatch(crop=(SIZE,) * 3, rehearsed=0.5),
+        batch,
         two_more,
         multiple=8,
         device=torch.device("cpu"),
@@ -75,3 +82,34 @@ def test_who_knows_the_detail_has_no_loss(tmp_path: Path, label: torch.Tensor, l
     torch.manual_seed(0)
     fresh, _ = loss(MaskDetailUNet(13, channels=(4,)), generator)
     assert float(fresh.detach()) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("batch", "shape"),
+    [
+        (MaskDetailBatch(samples=3), (3, 13, 8, 8, 8)),
+        (CroppedDetailBatch(crop=(16, 24, 16)), (2, 13, 4, 6, 4)),
+    ],
+    ids=["whole", "crop"],
+)
+def test_what_a_step_sees_is_as_large_as_the_batch_says(
+    tmp_path: Path, label: torch.Tensor, batch: MaskDetailBatch, shape: tuple[int, ...]
+) -> None:
+    path = tmp_path / "labels_case_00.safetensors"
+    write_tensors(path, {"label": label})
+    autoencoder = LabelAutoencoder(SCHEME.num_classes, channels=8, num_res_blocks=1)
+    loss = MaskDetailLoss(
+        [path],
+        LabelMirror(SCHEME.mirror_ids()),
+        autoencoder,
+        LatentScale((0.1,) * 13, (0.2,) * 13),
+        1,
+        batch,
+        two_more,
+        multiple=4,
+        device=torch.device("cpu"),
+    )
+    oracle = Oracle(torch.zeros(1))
+    oracle.latent = torch.zeros(1, 13, *(2 * extent for extent in shape[2:]))
+    loss(oracle, torch.Generator().manual_seed(0))
+    assert [tuple(coarse.shape) for coarse in oracle.seen] == [shape]

@@ -72,6 +72,12 @@ def test_a_value_of_another_form_is_one_clear_line(tmp_path: Path, key: str, val
     ("key", "value", "what"),
     [
         ("no_such_key", 1, "unknown key 'no_such_key'"),
+        (
+            "format_version",
+            5,
+            "format_version is 5; this version of synthaug reads 6: fit or fetch it again, or install",
+        ),
+        ("format_version", 7, "format_version is 7; this version of synthaug reads 6: install the synthaug version"),
         ("name", 5, "name is 5"),
         ("channels", "T1", "channels is 'T1'"),
         ("licence", None, "licence is None"),
