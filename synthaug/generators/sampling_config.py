@@ -33,7 +33,8 @@ class SamplingConfig:
         image_shift: the same for the image stage.
         mask_temperature: deviation of the noise that the coarsest level begins from; below 1 heads are more typical and
             more alike.
-        detail_temperature: the same for the finer levels; below 1 borders are smoother, 0 gives the most likely detail.
+        detail_temperature: the same for the finer levels; below 1 borders are smoother, 0 gives the most likely detail;
+            above 1 there are more folds, and more specks.
         complete_volumes: draw the volumes of the controls that are not asked for, to go with those that are; else they
             are left to the model.
         volume_feedback: share of what the volumes are going to miss that the condition is corrected by at each mask
