@@ -20,7 +20,7 @@ from synthaug.anatomy import NormalRange, Trend
 from synthaug.anatomy.faces import contact_shares, count_faces
 from synthaug.anatomy.measures import FEWEST_VOXELS
 from synthaug.anatomy.normal_range import ventricle_ids
-from synthaug.generators.volume_decision import decide_labels, most_probable, movable
+from synthaug.generators.volume_decision import decide_labels, movable
 from synthaug.labels import BACKGROUND, LabelScheme
 from synthaug.networks.label_autoencoder import LabelAutoencoder
 
@@ -98,24 +98,29 @@ class AnatomyDecision:
             rounds: at most so many corrections.
             largest_shift: of the logits of a structure that has its voxels settled, either way.
         """
-        begun = LabelAutoencoder.unfold(most_probable(logits)[None])[0]
-        borders = _Borders.of(logits, begun, voxels, largest_shift)
+        first, folded = logits.max(dim=0)
+        begun = LabelAutoencoder.unfold(folded[None])[0].int()
+        borders = _Borders.of(logits, first, folded, begun, voxels, largest_shift)
         label, classes = begun.flatten(), len(logits)
-        present = torch.bincount(label, minlength=classes) >= FEWEST_VOXELS
-        fixed = torch.bincount(label, minlength=classes) - torch.bincount(label[borders.place], minlength=classes)
+        counts = torch.bincount(label, minlength=classes)
+        present = counts >= FEWEST_VOXELS
+        fixed = counts - torch.bincount(label[borders.place], minlength=classes)
         wanted = {ids: count - int(fixed[list(ids)].sum()) for ids, count in voxels.items()}
         # what is asked for prevails, and what is not there at all has no size to be right or wrong
         judged = present.clone()
         judged[[ids[0] for ids in voxels if len(ids) == 1]] = False
         field, potential = _Field.none(classes, logits.device), borders.logits
         further = FIELD_SHIFT if largest_shift > 0 else 0.0
+        beside = label[borders.around]
         best, least, unavoidable = label, torch.inf, 0.0
         for number in range(rounds + 1):
-            potential = (1 - DAMPING) * borders.potential(label, field) + DAMPING * potential
+            potential = (1 - DAMPING) * borders.potential(beside, field) + DAMPING * potential
             shift = largest_shift if number == 0 else largest_shift + further
-            label = label.index_copy(0, borders.place, decide_labels(potential, wanted, largest_shift=shift))
-            counts = torch.bincount(label, minlength=classes)
-            excesses = self._excesses(borders.count_faces(label), counts, judged)
+            decided = decide_labels(potential, wanted, largest_shift=shift).int()
+            label = label.index_copy(0, borders.place, decided)
+            beside = label[borders.around]
+            counts = fixed + torch.bincount(decided, minlength=classes)
+            excesses = self._excesses(borders.count_faces(decided, beside), counts, judged)
             missed = _share_missed(counts, voxels)
             if number == 0:
                 unavoidable = missed
@@ -125,7 +130,7 @@ class AnatomyDecision:
             if worst <= GOOD:
                 break
             field = field.corrected(excesses)
-        return best.view(begun.shape)
+        return best.view(begun.shape).long()
 
     def _excesses(self, faces: torch.Tensor, counts: torch.Tensor, judged: torch.Tensor) -> _Excesses:
         """Distances from the trends, by faces ``(classes, classes)`` between labels and voxels ``(classes,)`` of each.
@@ -205,63 +210,71 @@ class _Borders:
     Attributes:
         place: ``(N,)`` where they are in the flattened label map.
         around: ``(N, 6)`` where their neighbours are; themselves in the place of those out of the field of view.
-        inner: ``(N, 6)`` bool, neighbours that may change too.
+        outer: ``(N, 6)`` int32, 1 for neighbours that keep their label.
         logits: ``(classes, N)``, those of the most probable label 0.
         far_faces: ``(classes, classes)`` faces between voxels that both keep their label.
     """
 
     place: torch.Tensor
     around: torch.Tensor
-    inner: torch.Tensor
+    outer: torch.Tensor
     logits: torch.Tensor
     far_faces: torch.Tensor
 
     @classmethod
     def of(
-        cls, logits: torch.Tensor, label: torch.Tensor, voxels: Mapping[tuple[int, ...], int], largest_shift: float
+        cls,
+        logits: torch.Tensor,
+        first: torch.Tensor,
+        folded: torch.Tensor,
+        label: torch.Tensor,
+        voxels: Mapping[tuple[int, ...], int],
+        largest_shift: float,
     ) -> _Borders:
         """Find them: near a border and undecided, or within reach of the shifts that settle volumes.
 
         Args:
             logits: ``(classes, 8, x, y, z)``.
-            label: their most probable labels ``(X, Y, Z)``.
+            first: their maximum ``(8, x, y, z)``.
+            folded: where it is, the most probable labels.
+            label: these ``(X, Y, Z)``, int32.
             voxels: see `AnatomyDecision.decide`.
             largest_shift: likewise.
         """
-        first, folded = logits.max(dim=0)
         near = LabelAutoencoder.fold(_near_borders(label)[None])[0]
-        near &= _undecided(logits, first, folded)
+        flat, most = logits.flatten(1), first.flatten()
+        beside = near.flatten().nonzero().squeeze(1)
+        near.view(-1)[beside] = _undecided(flat[:, beside], most[beside])
         near |= movable(logits, first, folded, voxels, largest_shift)
+        chosen_folded = near.flatten().nonzero().squeeze(1)
         places = LabelAutoencoder.fold(torch.arange(label.numel(), device=label.device).view(1, *label.shape))[0]
-        place, own = places[near], logits[:, near] - first[near]
+        place, own = places.flatten()[chosen_folded], flat[:, chosen_folded] - most[chosen_folded]
         chosen = torch.zeros(label.numel(), dtype=torch.bool, device=label.device)
         chosen[place] = True
         around = _neighbours(place, label.shape)
-        twice, once = _directed_faces(label.flatten(), place, around, chosen[around], len(logits))
-        far_faces = count_faces(label, len(logits)) - (twice + once + once.T)
-        return cls(place, around, chosen[around], own, far_faces)
+        outer = (~chosen[around]).int()
+        flat = label.flatten()
+        far_faces = count_faces(label, len(logits)) - _faces_of(flat[place], flat[around], outer, len(logits))
+        return cls(place, around, outer, own, far_faces)
 
-    def potential(self, label: torch.Tensor, field: _Field) -> torch.Tensor:
-        """Logits ``(classes, N)`` with what a field adds beside the neighbours in a flattened label map."""
-        of_neighbours = functional.embedding_bag(label[self.around], field.pairwise, mode="sum")
+    def potential(self, beside: torch.Tensor, field: _Field) -> torch.Tensor:
+        """Logits ``(classes, N)`` with what a field adds beside neighbours of these labels ``(N, 6)``."""
+        of_neighbours = functional.embedding_bag(beside, field.pairwise, mode="sum")
         return self.logits + field.unary[:, None] + of_neighbours.T
 
-    def count_faces(self, label: torch.Tensor) -> torch.Tensor:
-        """Faces ``(classes, classes)`` between labels of a flattened label map; see `count_faces`."""
-        twice, once = _directed_faces(label, self.place, self.around, self.inner, len(self.logits))
-        return twice + once + once.T + self.far_faces
+    def count_faces(self, label: torch.Tensor, beside: torch.Tensor) -> torch.Tensor:
+        """Faces ``(classes, classes)`` of the whole label map with these labels ``(N,)``, and those ``(N, 6)`` of the
+        neighbours; see `count_faces`.
+        """
+        return _faces_of(label, beside, self.outer, len(self.logits)) + self.far_faces
 
 
-def _directed_faces(
-    label: torch.Tensor, place: torch.Tensor, around: torch.Tensor, inner: torch.Tensor, classes: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Faces ``(classes, classes)`` between these voxels, each seen from both sides, and those with others."""
-    pairs = label[place][:, None] * classes + label[around]
-    twice, once = (
-        torch.bincount(pairs[chosen], minlength=classes**2).view(classes, classes).fill_diagonal_(0)
-        for chosen in (inner, ~inner)
-    )
-    return twice, once
+def _faces_of(label: torch.Tensor, beside: torch.Tensor, outer: torch.Tensor, classes: int) -> torch.Tensor:
+    """Faces ``(classes, classes)`` of voxels with labels ``(N,)`` that have others ``(N, 6)`` beside them."""
+    pairs = (outer * classes + label[:, None]) * classes + beside
+    # those between two of these voxels are seen from both sides
+    twice, once = torch.bincount(pairs.flatten(), minlength=2 * classes**2).view(2, classes, classes)
+    return (twice + once + once.T).fill_diagonal_(0)
 
 
 def _neighbours(place: torch.Tensor, shape: torch.Size) -> torch.Tensor:
@@ -273,12 +286,9 @@ def _neighbours(place: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     return torch.stack(found, dim=1)
 
 
-def _undecided(logits: torch.Tensor, first: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+def _undecided(logits: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
     """Voxels ``(...)`` bool whose second most probable label is close behind the first."""
-    rivals = torch.zeros(label.shape, dtype=torch.int8, device=logits.device)
-    for one in logits:
-        rivals += one > first - MOST_BEHIND
-    return rivals > 1
+    return (logits > first - MOST_BEHIND).sum(dim=0) > 1
 
 
 def _share_missed(counts: torch.Tensor, voxels: Mapping[tuple[int, ...], int]) -> float:

@@ -50,7 +50,7 @@ class LabelDecision:
             volumes_ml: to be settled.
         """
         with autocast(self.device, self.dtype):
-            logits = self.autoencoder.decision_logits(latent)[0]
+            logits = self.autoencoder.decision_logits(latent)[0].contiguous()  # label by label it is looked at
         thin = self._settle_thin(logits, coarsest)
         voxels = self.config.voxels_of(volumes_ml)
         if self.config.sampling.one_piece or self.config.sampling.enclosed:

@@ -93,15 +93,20 @@ def reach_of_one_piece(inside: np.ndarray) -> np.ndarray:
     Args:
         inside: where it is most probable to be, ``(X, Y, Z)`` bool.
     """
-    pieces, count = ndimage.label(inside, structure=np.ones((3, 3, 3)))
-    if count == 0:
+    if not inside.any():
         return np.ones_like(inside)
-    sizes = np.bincount(pieces.ravel())[1:]
-    main, *others = 1 + np.argsort(-sizes, kind="stable")
-    box = ndimage.find_objects(pieces)[main - 1]
+    box = ndimage.find_objects(inside.view(np.uint8))[0]
     near = tuple(slice(max(one.start - REACH_VOXELS, 0), one.stop + REACH_VOXELS) for one in box)
     reach = np.zeros_like(inside)
-    reach[near] = ndimage.binary_dilation(pieces[near] == main, iterations=REACH_VOXELS)
+    reach[near] = _reach_within(inside[near])
+    return reach
+
+
+def _reach_within(inside: np.ndarray) -> np.ndarray:
+    pieces, count = ndimage.label(inside, structure=np.ones((3, 3, 3)))
+    sizes = np.bincount(pieces.ravel())[1:]
+    main, *others = 1 + np.argsort(-sizes, kind="stable")
+    reach = ndimage.binary_dilation(pieces == main, iterations=REACH_VOXELS)
     left, kept = APART_SHARE * sizes.sum(), np.zeros(count + 1, dtype=bool)
     for piece in others:
         left -= sizes[piece - 1]

@@ -130,15 +130,28 @@ def test_a_structure_is_not_lost_to_bring_the_rest_into_range(logits: torch.Tens
     assert 10 <= found <= count
 
 
+def with_borders(
+    logits: torch.Tensor, voxels: dict[tuple[int, ...], int], largest_shift: float
+) -> tuple[torch.Tensor, _Borders]:
+    """The most probable label map ``(X, Y, Z)``, and what may change of it."""
+    first, folded = logits.max(dim=0)
+    label = LabelAutoencoder.unfold(folded[None])[0].int()
+    return label, _Borders.of(logits, first, folded, label, voxels, largest_shift)
+
+
+def faces_by(borders: _Borders, label: torch.Tensor) -> torch.Tensor:
+    flat = label.flatten()
+    return borders.count_faces(flat[borders.place], flat[borders.around])
+
+
 def test_what_lies_beyond_the_field_of_view_is_no_neighbour() -> None:
     logits = torch.randn(4, 8, 3, 4, 5, generator=torch.Generator().manual_seed(0))
-    label = LabelAutoencoder.unfold(logits.argmax(0)[None])[0]
-    borders = _Borders.of(logits, label, {}, 0.0)
+    label, borders = with_borders(logits, {}, 0.0)
     assert len(borders.place) == label.numel()
-    assert torch.equal(borders.count_faces(label.flatten()), count_faces(label, 4))
+    assert torch.equal(faces_by(borders, label), count_faces(label, 4))
     field = _Field(torch.zeros(4), torch.arange(16.0).view(4, 4))
     corner = int((borders.place == 0).nonzero())
-    added = borders.potential(label.flatten(), field)[:, corner] - borders.logits[:, corner]
+    added = borders.potential(label.flatten()[borders.around], field)[:, corner] - borders.logits[:, corner]
     beside = [int(label[1, 0, 0]), int(label[0, 1, 0]), int(label[0, 0, 1]), *[int(label[0, 0, 0])] * 3]
     assert torch.allclose(added, field.pairwise[beside].sum(0), atol=1e-4)
 
@@ -154,10 +167,10 @@ def test_an_impossible_label_stays_so(real: torch.Tensor, logits: torch.Tensor) 
 
 
 def test_faces_are_counted_anew_where_labels_may_change(real: torch.Tensor, logits: torch.Tensor) -> None:
-    label = LabelAutoencoder.unfold(logits.argmax(0)[None])[0]
-    borders = _Borders.of(logits, label, {(1,): 2000}, 2.0)
-    assert torch.equal(borders.count_faces(label.flatten()), count_faces(label, 4))
-    changed = label.flatten().clone()
+    label, borders = with_borders(logits, {(1,): 2000}, 2.0)
+    assert 0 < len(borders.place) < label.numel()
+    assert torch.equal(faces_by(borders, label), count_faces(label, 4))
+    changed = label.clone()
     rng = np.random.default_rng(0)
-    changed[borders.place] = torch.from_numpy(rng.integers(0, 4, len(borders.place)))
-    assert torch.equal(borders.count_faces(changed), count_faces(changed.view(label.shape), 4))
+    changed.view(-1)[borders.place] = torch.from_numpy(rng.integers(0, 4, len(borders.place), dtype=np.int32))
+    assert torch.equal(faces_by(borders, changed), count_faces(changed, 4))
