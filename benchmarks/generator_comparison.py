@@ -161,10 +161,10 @@ def _load(name: str, real: FoldCases, device: str) -> PairGenerator:
 
 
 def _schedule(generator: PairGenerator, text: str | None) -> Any:
-    from synthaug.precomputing.requests import default_schedule
+    from synthaug.precomputing.requests import control_schedule
     from synthaug.schedules import parse_schedule
 
-    return default_schedule(generator) if text is None else parse_schedule(text)
+    return control_schedule(generator) if text is None else parse_schedule(text)
 
 
 def _folder(name: str, work: Path) -> Path:

@@ -250,12 +250,12 @@ def _add_generator(
     plan: ControlPlan | None,
     round_trip: Path | None,
 ) -> None:
-    from synthaug.precomputing.requests import default_schedule
+    from synthaug.precomputing.requests import control_schedule
 
     # checked before the control pairs are made, which may take long
     add_round_trip = parts.plan_round_trip(generator, round_trip) if round_trip is not None else None
     if plan is not None:
-        parts.add_control(generator, schedules or [default_schedule(generator)], plan)
+        parts.add_control(generator, schedules or [control_schedule(generator)], plan)
     if add_round_trip is not None:
         add_round_trip()
 

@@ -50,7 +50,7 @@ def precompute(
         str | None,
         typer.Option(
             help="Volumes in mL: uniform:20:120, log-uniform:8:120, constant:40, normal:40:10, missing:8:120 (with "
-            "--dataset: what its training cases lack), or a JSON file; default: log-uniform over all that the "
+            "--dataset: what its training cases lack), or a JSON file; default: uniform over all that the "
             "generator allows.",
             autocompletion=one_of(SCHEDULES),
         ),

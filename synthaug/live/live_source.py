@@ -46,7 +46,7 @@ class LiveSource:
 
     Args:
         generator: name or folder of a generator, or ``python:MODULE:FACTORY``; it is loaded in the other process.
-        schedule: of volumes in mL, or its text; None: log-uniform over all that the generator allows.
+        schedule: of volumes in mL, or its text; None: uniform over all that the generator allows.
         options: of the pool and the process.
         device: of the generator.
         folder: of the pool, which stays; None: a temporary one, in memory where ``/dev/shm`` has room.

@@ -151,8 +151,20 @@ def draw_conditions(
 
 
 def default_schedule(generator: PairGenerator) -> VolumeSchedule:
-    """Log-uniform over all volumes that a generator allows of ventricles or, without them, of its first control."""
+    """For training: uniform over all volumes that a generator allows of ventricles or, without them, of its first
+    control. Large ones, which training sets lack, are as many as small ones.
+    """
+    structure, low, high = _allowed_range(generator)
+    return parse_schedule(f"{structure}=uniform:{low}:{high}")
+
+
+def control_schedule(generator: PairGenerator) -> VolumeSchedule:
+    """For measuring control: log-uniform over the same range, since errors are relative to the volume."""
+    structure, low, high = _allowed_range(generator)
+    return parse_schedule(f"{structure}={'log-uniform' if low > 0 else 'uniform'}:{low}:{high}")
+
+
+def _allowed_range(generator: PairGenerator) -> tuple[str, float, float]:
     limits = generator.bounds.limits_ml
     structure = "ventricles" if "ventricles" in limits else next(iter(limits))
-    low, high = limits[structure]
-    return parse_schedule(f"{structure}={'log-uniform' if low > 0 else 'uniform'}:{low}:{high}")
+    return structure, *limits[structure]

@@ -32,7 +32,7 @@ class GeneratorSource:
 
     Args:
         generator: makes the pairs.
-        schedule: of target volumes in mL; None: log-uniform over all that the generator allows for ventricles.
+        schedule: of target volumes in mL; None: uniform over all that the generator allows for ventricles.
         quality: limits; a request whose attempts all fail gives no pair.
         distinct: how many different requests there are; None: no limit.
         capacity: how many pairs are kept in memory (about 25 MB for 160 x 192 x 160 voxels).

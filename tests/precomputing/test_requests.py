@@ -7,7 +7,7 @@ import pytest
 from synthaug.conditions import VolumeBounds
 from synthaug.errors import BoundsError, ConfigurationError
 from synthaug.precomputing import plan_requests
-from synthaug.precomputing.requests import default_schedule
+from synthaug.precomputing.requests import control_schedule, default_schedule
 from synthaug.quality import QualityConfig
 from synthaug.schedules import parse_schedule
 from tests.stand_in_generator import StandInGenerator
@@ -61,7 +61,16 @@ def test_numbers_out_of_range_are_refused(num: int, seed: int) -> None:
 def test_the_default_schedule_covers_what_the_generator_allows() -> None:
     schedule = default_schedule(StandInGenerator())
     assert schedule.cdf(5.0, 0.0) == pytest.approx(0.0)
+    assert schedule.cdf(77.5, 0.0) == pytest.approx(0.5)  # large volumes are as many as small ones
     assert schedule.cdf(150.0, 0.0) == pytest.approx(1.0)
+
+
+def test_control_is_measured_over_orders_of_magnitude() -> None:
+    schedule = control_schedule(StandInGenerator())
+    assert schedule.cdf((5.0 * 150.0) ** 0.5, 0.0) == pytest.approx(0.5)
+    generator = StandInGenerator()
+    generator.bounds = VolumeBounds({"thalamus": (0.0, 20.0)})
+    assert control_schedule(generator).cdf(10.0, 0.0) == pytest.approx(0.5)  # 0 has no logarithm
 
 
 def test_without_ventricles_the_default_schedule_is_that_of_the_first_control() -> None:
