@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -178,7 +177,7 @@ def precompute(
         configurations=tuple(configuration) if configuration else None,
         fold=_fold(fold or DEFAULT_FOLD),
         mix=share_of_synthetic,
-        schedule=None if isinstance(wanted, MissingVolumes) else wanted,
+        schedule=wanted,
         mapping=label_table,
         seed=seed,
         plans=plans or DEFAULT_PLANS,
@@ -196,8 +195,9 @@ def precompute(
             scheme=scheme,
         ).open()
         if isinstance(wanted, MissingVolumes):
-            training = replace(training, schedule=_fill_missing(wanted, opened, folder, str(dataset), training))
-        wanted_schedule = training.schedule or default_schedule(opened)
+            _check_ends(opened, wanted, extrapolate)
+            wanted = _fill_missing(opened, folder, str(dataset), training)
+        wanted_schedule = wanted or default_schedule(opened)
         _check_requests(opened, wanted_schedule, num, seed or 0, extrapolate)
         known = None if dataset is None else _check_training(opened, folder, dataset, training)
         store = Store.open_or_create(folder, StoreInfo.of(opened))
@@ -312,13 +312,22 @@ def _check_requests(generator: PairGenerator, schedule: VolumeSchedule, num: int
     plan_requests(generator, schedule, num=num, seed=seed, extrapolate=extrapolate)
 
 
+def _check_ends(generator: PairGenerator, wanted: MissingVolumes, extrapolate: bool) -> None:
+    """A range out of bounds is found before the real cases are read."""
+    from synthaug.conditions import Condition
+
+    generator.scheme.resolve(wanted.structure)
+    for end_ml in (wanted.low_ml, wanted.high_ml):
+        generator.bounds.check(Condition({wanted.structure: end_ml}, extrapolate=extrapolate))
+
+
 def _fill_missing(
-    wanted: MissingVolumes, generator: PairGenerator, folder: Path, dataset: str, training: TrainingRequest
-) -> VolumeSchedule:
-    from synthaug.integrations.nnunet.prepare import fill_missing
+    generator: PairGenerator, folder: Path, dataset: str, training: TrainingRequest
+) -> VolumeSchedule | None:
+    from synthaug.integrations.nnunet.prepare import schedule_of_pairs
     from synthaug.store import StoreInfo
 
-    return fill_missing(wanted, StoreInfo.expected(folder, generator), folder, dataset, training, announce=tell)
+    return schedule_of_pairs(StoreInfo.expected(folder, generator), folder, dataset, training, announce=tell)
 
 
 def _check_training(

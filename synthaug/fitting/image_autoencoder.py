@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
+from synthaug.configuration.limits import allowed
 from synthaug.fitting.bank import Bank
 from synthaug.fitting.crops import LabelMirror, draw_bool, draw_crop, draw_index
 from synthaug.networks.image_autoencoder import ImageAutoencoder, kl_divergence
@@ -25,7 +26,7 @@ class ImageAutoencoderBatch:
     """
 
     crop: tuple[int, int, int] = (80, 80, 80)
-    crops: int = 1
+    crops: int = field(default=1, metadata=allowed(low=1))
     kl_weight: float = 1e-6
     gradient_weight: float = 1.0
 

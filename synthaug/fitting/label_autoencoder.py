@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
+from synthaug.configuration.limits import allowed
 from synthaug.fitting.bank import Bank
 from synthaug.fitting.crops import LabelMirror, draw_label_crop
 from synthaug.networks.label_autoencoder import LabelAutoencoder, label_reconstruction_loss
@@ -25,7 +26,7 @@ class LabelAutoencoderBatch:
     """
 
     crop: tuple[int, int, int] = (80, 80, 80)
-    crops: int = 1
+    crops: int = field(default=1, metadata=allowed(low=1))
     latent_noise: float = 0.1
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
+from synthaug.configuration.limits import allowed
 from synthaug.fitting.crops import LabelMirror, draw_bool, draw_label_crop
 from synthaug.fitting.rehearsal import Rehearsal
 from synthaug.generators.latent_scale import LatentScale
@@ -30,7 +31,7 @@ class MaskDetailBatch:
         time_shift: above 0 trains more at high noise.
     """
 
-    samples: int = 2
+    samples: int = field(default=2, metadata=allowed(low=1))
     rehearsed: float = 0.75
     coarse_noise: float = 0.2
     time_shift: float = 0.0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
+from synthaug.configuration.limits import allowed
 from synthaug.fitting.bank import Bank
 from synthaug.fitting.crops import LabelMirror
 from synthaug.fitting.drawn_condition import PresenceProbabilities, conditions_of, draw_presence
@@ -32,7 +33,7 @@ class MaskDiffusionBatch:
             noised to a fraction of 0.6 comes back as it was, and what it looks like is decided above that.
     """
 
-    samples: int = 2
+    samples: int = field(default=2, metadata=allowed(low=1))
     null_probability: float = 0.1
     first_control_probability: float = 0.5
     control_weight: float = 10.0

@@ -242,19 +242,19 @@ class _Borders:
             largest_shift: likewise.
         """
         near = LabelAutoencoder.fold(_near_borders(label)[None])[0]
-        flat, most = logits.flatten(1), first.flatten()
-        beside = near.flatten().nonzero().squeeze(1)
-        near.view(-1)[beside] = _undecided(flat[:, beside], most[beside])
+        flat_logits, most = logits.flatten(1), first.flatten()
+        at_borders = near.flatten().nonzero().squeeze(1)
+        near.view(-1)[at_borders] = _undecided(flat_logits[:, at_borders], most[at_borders])
         near |= movable(logits, first, folded, voxels, largest_shift)
-        chosen_folded = near.flatten().nonzero().squeeze(1)
+        open_ones = near.flatten().nonzero().squeeze(1)
         places = LabelAutoencoder.fold(torch.arange(label.numel(), device=label.device).view(1, *label.shape))[0]
-        place, own = places.flatten()[chosen_folded], flat[:, chosen_folded] - most[chosen_folded]
+        place, own = places.flatten()[open_ones], flat_logits[:, open_ones] - most[open_ones]
         chosen = torch.zeros(label.numel(), dtype=torch.bool, device=label.device)
         chosen[place] = True
         around = _neighbours(place, label.shape)
         outer = (~chosen[around]).int()
-        flat = label.flatten()
-        far_faces = count_faces(label, len(logits)) - _faces_of(flat[place], flat[around], outer, len(logits))
+        labels = label.flatten()
+        far_faces = count_faces(label, len(logits)) - _faces_of(labels[place], labels[around], outer, len(logits))
         return cls(place, around, outer, own, far_faces)
 
     def potential(self, beside: torch.Tensor, field: _Field) -> torch.Tensor:
@@ -264,13 +264,16 @@ class _Borders:
 
     def count_faces(self, label: torch.Tensor, beside: torch.Tensor) -> torch.Tensor:
         """Faces ``(classes, classes)`` of the whole label map with these labels ``(N,)``, and those ``(N, 6)`` of the
-        neighbours; see `count_faces`.
+        neighbours, as :func:`synthaug.anatomy.faces.count_faces` counts them.
         """
         return _faces_of(label, beside, self.outer, len(self.logits)) + self.far_faces
 
 
 def _faces_of(label: torch.Tensor, beside: torch.Tensor, outer: torch.Tensor, classes: int) -> torch.Tensor:
-    """Faces ``(classes, classes)`` of voxels with labels ``(N,)`` that have others ``(N, 6)`` beside them."""
+    """Faces ``(classes, classes)`` of voxels with labels ``(N,)`` that have others ``(N, 6)`` beside them.
+
+    Of these, ``outer`` marks by 1 those that are not among the voxels.
+    """
     pairs = (outer * classes + label[:, None]) * classes + beside
     # those between two of these voxels are seen from both sides
     twice, once = torch.bincount(pairs.flatten(), minlength=2 * classes**2).view(2, classes, classes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,15 +13,16 @@ from synthaug.schedules.histogram_matching import HistogramMatching
 from synthaug.schedules.uniform import Uniform
 from synthaug.schedules.volume_schedule import check_range, check_volumes
 
-NUM_BINS = 10
-"""Of the range: few real cases do not leave a bin of one mL empty beside a full one."""
+MOST_BINS = 10
+"""Of the range; few real cases have half as many as there are of them, lest a single one bar its surroundings."""
 
 
 @dataclass(frozen=True)
 class MissingVolumes:
-    """The wish ``missing:LOW:HIGH``: all volumes of a range alike over real and synthetic cases together.
+    """The wish ``missing:LOW:HIGH``: all volumes of a range alike over real and synthetic cases together, as far as the
+    share of synthetic ones allows.
 
-    It is no schedule before the real cases are measured.
+    It is no schedule before real cases are measured: those that a fold trains on, no others.
 
     Attributes:
         low_ml: lower end of the range in mL.
@@ -41,6 +42,15 @@ class MissingVolumes:
         check_volumes(self.kind, self.low_ml, self.high_ml)
         check_range(self.kind, self.low_ml, self.high_ml)
 
+    @property
+    def target(self) -> Uniform:
+        """What real and synthetic cases together are to follow."""
+        return Uniform(self.low_ml, self.high_ml, self.structure)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form; `parse_schedule_or_missing` reads it back."""
+        return {"kind": self.kind, "low_ml": self.low_ml, "high_ml": self.high_ml, "structure": self.structure}
+
     def beside(self, real_ml: Sequence[float], fraction: float) -> HistogramMatching:
         """The schedule that fills what these real cases lack.
 
@@ -54,8 +64,8 @@ class MissingVolumes:
         if not 0 < fraction <= 1:
             raise BoundsError(
                 f"schedule {self.kind}: a share of synthetic cases of {fraction:g} leaves nothing to be filled; "
-                "allowed: above 0, up to 1"
+                "allowed: above 0, up to 1; choose another --ratio, --mix, or mix of the configuration"
             )
-        edges = np.linspace(self.low_ml, self.high_ml, NUM_BINS + 1).tolist()
-        target = Uniform(self.low_ml, self.high_ml, self.structure)
-        return HistogramMatching(target, tuple(real_ml), fraction, tuple(edges), self.structure)
+        bins = min(max(len(real_ml) // 2, 2), MOST_BINS)
+        edges = np.linspace(self.low_ml, self.high_ml, bins + 1).tolist()
+        return HistogramMatching(self.target, tuple(real_ml), fraction, tuple(edges), self.structure)

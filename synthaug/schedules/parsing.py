@@ -25,7 +25,8 @@ KINDS: dict[str, type[VolumeSchedule]] = {
 
 FORMS = (
     "constant:40, uniform:20:120, log-uniform:8:120, normal:40:10 (then lowest and highest), empirical:12:30:55, "
-    "all in mL, a structure before them with '=' (lateral_ventricles=uniform:20:120), or a JSON file, NAME.json"
+    "all in mL, a structure before them with '=' (lateral_ventricles=uniform:20:120), or a JSON file, NAME.json; "
+    "missing:8:120 where a data set of nnU-Net is at hand"
 )
 """What a text may look like."""
 
@@ -53,20 +54,34 @@ def parse_schedule(value: VolumeSchedule | str | Path | Mapping[str, Any]) -> Vo
     raise ConfigurationError(f"schedule: {value!r}; allowed: {FORMS}")
 
 
-def parse_schedule_or_missing(text: str) -> VolumeSchedule | MissingVolumes:
+def parse_schedule_or_missing(
+    value: VolumeSchedule | MissingVolumes | str | Path | Mapping[str, Any],
+) -> VolumeSchedule | MissingVolumes:
     """Read a volume schedule, or the wish ``missing:8:90``, where the real cases can be measured.
 
     Raises:
         SynthAugError: as `parse_schedule`.
     """
-    named, kind, words = _parts(text)
-    if kind != MissingVolumes.kind:
-        return parse_schedule(text)
-    numbers = _numbers(text, words)
+    if isinstance(value, MissingVolumes):
+        return value
+    if isinstance(value, Mapping) and value.get("kind") == MissingVolumes.kind:
+        return _missing_from_dict(value)
+    if not isinstance(value, str) or value.endswith(".json") or _parts(value)[1] != MissingVolumes.kind:
+        return parse_schedule(value)
+    named, kind, words = _parts(value)
+    numbers = _numbers(value, words)
     if len(numbers) != 2:
-        raise ConfigurationError(f"schedule {text!r}: {kind} takes the lowest and the highest volume, missing:8:90")
+        raise ConfigurationError(f"schedule {value!r}: {kind} takes the lowest and the highest volume, missing:8:90")
     low_ml, high_ml = numbers
     return MissingVolumes(low_ml, high_ml, **named)
+
+
+def _missing_from_dict(content: Mapping[str, Any]) -> MissingVolumes:
+    given = {key: value for key, value in content.items() if key != "kind"}
+    allowed = [field.name for field in dataclasses.fields(MissingVolumes)]
+    if set(given) - set(allowed) or not {"low_ml", "high_ml"} <= set(given):
+        raise ConfigurationError(f"schedule {dict(content)!r}: {MissingVolumes.kind} has {', '.join(allowed)}")
+    return MissingVolumes(**given)
 
 
 def _from_file(path: Path) -> VolumeSchedule:
@@ -76,11 +91,6 @@ def _from_file(path: Path) -> VolumeSchedule:
 
 def _from_text(text: str) -> VolumeSchedule:
     named, kind, words = _parts(text)
-    if kind == MissingVolumes.kind:
-        raise ConfigurationError(
-            f"schedule {text!r}: what is missing depends on the real cases, which are not known here; let precompute "
-            f"--dataset measure them, or give a JSON file of kind {HistogramMatching.kind} with their volumes"
-        )
     schedule_class = _class_of(kind, f"schedule {text!r}")
     numbers = _numbers(text, words)
     if schedule_class is Empirical:
@@ -97,7 +107,7 @@ def _from_text(text: str) -> VolumeSchedule:
 def _parts(text: str) -> tuple[dict[str, str], str, list[str]]:
     """The structure, if it is named, the kind, and what follows it."""
     structure, separator, rest = text.rpartition("=")
-    kind, *words = rest.strip().split(":")
+    kind, *words = (part.strip() for part in rest.split(":"))
     return ({"structure": structure.strip()} if separator else {}), kind, words
 
 
@@ -141,10 +151,15 @@ def _from_dict(content: Mapping[str, Any], where: str) -> VolumeSchedule:
 
 
 def _class_of(kind: Any, where: str) -> type[VolumeSchedule]:
+    if kind == MissingVolumes.kind:
+        raise ConfigurationError(
+            f"{where}: what is missing depends on the real cases, which are not known here; let precompute --dataset "
+            f"measure them, or give a JSON file of kind {HistogramMatching.kind} with their volumes"
+        )
     found = KINDS.get(kind) if isinstance(kind, str) else None
     if found is None:
         raise ConfigurationError(
-            f"{where}: kind {kind!r}{did_you_mean(str(kind), KINDS)}; "
+            f"{where}: kind {kind!r}{did_you_mean(str(kind), (*KINDS, MissingVolumes.kind))}; "
             f"allowed kinds: {', '.join(KINDS)}; as text: {FORMS}"
         )
     return found

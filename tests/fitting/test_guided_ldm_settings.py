@@ -29,6 +29,21 @@ def test_a_section_that_is_given_in_part_keeps_the_rest(tmp_path: Path) -> None:
     assert settings.mask_detail_1.stage == read(tmp_path / "settings.json").mask_detail_1.stage
 
 
+@pytest.mark.parametrize(
+    ("section", "count"),
+    [
+        ("label_autoencoder", "crops"),
+        ("mask_diffusion", "samples"),
+        ("mask_detail_0", "samples"),
+        ("mask_detail_1", "samples"),
+        ("image_autoencoder", "crops"),
+    ],
+)
+def test_a_batch_of_none_is_refused_before_hours_of_training(tmp_path: Path, section: str, count: str) -> None:
+    with pytest.raises(SynthAugError, match=rf"{section}.batch.{count}"):
+        read(tmp_path / "settings.json", **{section: {"batch": {count: 0}}})
+
+
 def test_the_recipe_that_ships_learns_the_finest_level_on_crops() -> None:
     settings = read_settings(SHIPPED, GuidedLDMSettings)
     assert isinstance(settings, GuidedLDMSettings)

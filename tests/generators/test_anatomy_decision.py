@@ -169,6 +169,9 @@ def test_an_impossible_label_stays_so(real: torch.Tensor, logits: torch.Tensor) 
 def test_faces_are_counted_anew_where_labels_may_change(real: torch.Tensor, logits: torch.Tensor) -> None:
     label, borders = with_borders(logits, {(1,): 2000}, 2.0)
     assert 0 < len(borders.place) < label.numel()
+    certain = logits.clone()
+    certain.scatter_(0, logits.argmax(0, keepdim=True), 100.0)  # no border is open any more
+    assert len(with_borders(certain, {}, 0.0)[1].place) == 0
     assert torch.equal(faces_by(borders, label), count_faces(label, 4))
     changed = label.clone()
     rng = np.random.default_rng(0)

@@ -27,7 +27,12 @@ def test_real_and_synthetic_cases_together_have_all_volumes_alike(fraction: floa
 
 
 def test_real_cases_out_of_the_range_fill_nothing() -> None:
-    assert MissingVolumes(50.0, 60.0).beside([10.0, 20.0], 0.5).weights(0.0) == pytest.approx(np.full(10, 0.1))
+    assert MissingVolumes(50.0, 60.0).beside([10.0, 20.0], 0.5).weights(0.0) == pytest.approx([0.5, 0.5])
+
+
+@pytest.mark.parametrize(("cases", "bins"), [(1, 2), (4, 2), (13, 6), (20, 10), (500, 10)])
+def test_few_cases_have_few_bins(cases: int, bins: int) -> None:
+    assert len(MissingVolumes(8.0, 90.0).beside([10.0] * cases, 0.5).edges_ml) == bins + 1
 
 
 def test_the_wish_is_read_where_real_cases_can_be_measured() -> None:
@@ -38,6 +43,9 @@ def test_the_wish_is_read_where_real_cases_can_be_measured() -> None:
     assert isinstance(filled, HistogramMatching)
     assert filled.structure == "brain"
     assert parse_schedule(filled.to_dict()) == filled
+    wish = MissingVolumes(8.0, 90.0, "brain")
+    assert parse_schedule_or_missing(wish.to_dict()) == parse_schedule_or_missing(wish) == wish
+    assert parse_schedule_or_missing(" missing : 8:90") == MissingVolumes(8.0, 90.0)
 
 
 @pytest.mark.parametrize(
@@ -49,8 +57,13 @@ def test_wrong_numbers_are_refused(text: str) -> None:
 
 
 def test_elsewhere_the_mend_is_named() -> None:
-    with pytest.raises(SynthAugError, match=r"precompute --dataset .*histogram-matching"):
-        parse_schedule("missing:8:90")
+    for wish in ("missing:8:90", MissingVolumes(8.0, 90.0).to_dict()):
+        with pytest.raises(SynthAugError, match=r"precompute --dataset .*histogram-matching"):
+            parse_schedule(wish)
+    with pytest.raises(SynthAugError, match=r"did you mean 'missing'.*missing:8:120"):
+        parse_schedule_or_missing("mising:8:90")
+    with pytest.raises(SynthAugError, match="missing has low_ml, high_ml, structure"):
+        parse_schedule_or_missing({"kind": "missing", "low_ml": 8, "upper": 90})
 
 
 @pytest.mark.parametrize(
@@ -61,5 +74,5 @@ def test_the_share_of_a_whole_training_counts(mix: str, share: float) -> None:
 
 
 def test_without_synthetic_cases_nothing_can_be_filled() -> None:
-    with pytest.raises(SynthAugError, match="above 0"):
+    with pytest.raises(SynthAugError, match=r"nothing to be filled.*--ratio"):
         MissingVolumes(8.0, 90.0).beside([10.0], parse_mix("real").mean_fraction)

@@ -10,6 +10,7 @@ from synthaug.integrations.nnunet.channels import match_channels
 from synthaug.integrations.nnunet.dataset import NnunetDataset
 from synthaug.integrations.nnunet.label_mapping import map_labels
 from synthaug.integrations.nnunet.run_configuration import FILE_NAME, RunConfiguration
+from synthaug.schedules import MissingVolumes
 from synthaug.store import Store, StoreInfo
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def make_automatic_cache(
         match_channels(dataset.channels, generator.channels, configuration.channels)
         allow_missing = configuration.allow_missing_labels
         map_labels(generator.scheme, dataset.scheme, configuration.mapping, allow_missing, where=str(where))
-        schedule = configuration.schedule or default_schedule(generator)
+        wanted = configuration.schedule
+        schedule = wanted.target if isinstance(wanted, MissingVolumes) else wanted or default_schedule(generator)
     except SynthAugError as error:
         raise ConfigurationError(
             f"{dataset.name}: no training was prepared, and the default generator {configuration.generator} does not "

@@ -14,7 +14,7 @@ from synthaug.integrations.nnunet.channels import match_channels
 from synthaug.integrations.nnunet.dataset import DEFAULT_PLANS, Fold, NnunetDataset
 from synthaug.integrations.nnunet.label_mapping import map_labels
 from synthaug.integrations.nnunet.orientation import dataset_orientations
-from synthaug.integrations.nnunet.real_volumes import measure_real_cases
+from synthaug.integrations.nnunet.real_volumes import fill_missing
 from synthaug.integrations.nnunet.refusal import CASCADE_REFUSED
 from synthaug.integrations.nnunet.run_configuration import (
     DEFAULT_CACHE,
@@ -28,7 +28,7 @@ from synthaug.integrations.nnunet.run_configuration import (
 from synthaug.integrations.nnunet.training_run import check_leakage, open_training
 from synthaug.integrations.nnunet.view import PlansForm, ViewSpec
 from synthaug.labels import LabelMapping, LabelScheme
-from synthaug.schedules import HistogramMatching, MissingVolumes, MixSchedule, VolumeSchedule, parse_mix
+from synthaug.schedules import MissingVolumes, MixSchedule, VolumeSchedule, parse_mix
 from synthaug.store import Store, StoreInfo
 
 
@@ -50,7 +50,7 @@ class TrainingRequest:
     configurations: Sequence[str] | None = None
     fold: Fold = 0
     mix: MixSchedule | str | float | None = None
-    schedule: VolumeSchedule | None = None
+    schedule: VolumeSchedule | MissingVolumes | None = None
     mapping: Mapping[str, str] | None = None
     seed: int | None = None
     plans: str = DEFAULT_PLANS
@@ -172,36 +172,32 @@ def check_training(
     return cases
 
 
-def fill_missing(
-    wanted: MissingVolumes,
+def schedule_of_pairs(
     made_by: StoreInfo,
     store_folder: str | Path,
     dataset: str | int,
     request: TrainingRequest,
     *,
     announce: Callable[[str], None] = print,
-) -> HistogramMatching:
-    """The schedule that fills what the fold's training cases lack; only these are read.
+) -> VolumeSchedule | None:
+    """What the pairs of a cache are to follow: as requested; what is missing is told from the fold's training cases.
 
     Args:
-        wanted: The range to be filled.
         made_by: The head that the cache will have.
         store_folder: Where the cache will be.
         dataset: Number or name of the dataset.
-        request: What the training is prepared for; its mix, or that of the dataset's configuration, is the share.
+        request: What the training is prepared for.
         announce: Told what was measured.
 
     Raises:
-        SynthAugError: As ``check_training``; or a label map cannot be read, or no label is the structure alone.
+        SynthAugError: As ``check_training`` and ``fill_missing``.
     """
-    settings = _settings(made_by, Path(store_folder), dataset, request, announce=_silent)
-    real_ml = measure_real_cases(settings.dataset, settings.training, settings.mapping, wanted.structure)
-    schedule = wanted.beside(real_ml, settings.configuration.mix.mean_fraction)
-    announce(
-        f"synthaug: {len(real_ml)} training cases of fold {request.fold} have {min(real_ml):.1f} to {max(real_ml):.1f} "
-        f"mL of {wanted.structure}; pairs fill what these lack of {wanted.low_ml:g} to {wanted.high_ml:g} mL"
+    if not isinstance(request.schedule, MissingVolumes):
+        return request.schedule
+    found = _settings(made_by, Path(store_folder), dataset, request, announce=_silent)
+    return fill_missing(
+        found.dataset, request.schedule, found.configuration.mix, found.training, found.mapping, announce
     )
-    return schedule
 
 
 def plans_forms(
@@ -325,7 +321,7 @@ def _settings(
     return _Settings(found, plans_content, names, configuration, total, training, validation)
 
 
-def _fits(schedule: VolumeSchedule, made_by: StoreInfo) -> bool:
+def _fits(schedule: VolumeSchedule | MissingVolumes, made_by: StoreInfo) -> bool:
     return schedule.structure in (*made_by.scheme.names, *made_by.scheme.groups)
 
 
@@ -357,9 +353,9 @@ __all__ = [
     "TrainingRequest",
     "RunConfiguration",
     "check_training",
-    "fill_missing",
     "default_cache_folder",
     "plans_forms",
     "prepare_training",
+    "schedule_of_pairs",
     "training_case_paths",
 ]

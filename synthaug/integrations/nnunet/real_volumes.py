@@ -1,23 +1,64 @@
-"""How large a structure is in the real cases of a dataset."""
+"""How large a structure is in the real cases of a dataset, and what these lack."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from synthaug.errors import ConfigurationError, LabelError
 from synthaug.integrations.nnunet.dataset import NnunetDataset
-from synthaug.labels import LabelMapping, count_labels
+from synthaug.labels import BACKGROUND, LabelMapping, count_labels
+from synthaug.schedules import HistogramMatching, MissingVolumes, MixSchedule
 from synthaug.volumes import read_label
+
+READABLE = (".nii", ".nii.gz")
+
+
+def fill_missing(
+    dataset: NnunetDataset,
+    wanted: MissingVolumes,
+    mix: MixSchedule,
+    training: Sequence[str],
+    mapping: LabelMapping,
+    announce: Callable[[str], None],
+) -> HistogramMatching:
+    """The schedule that fills what the training cases of a fold lack; no other case is read.
+
+    Args:
+        dataset: The dataset.
+        wanted: The range to be filled.
+        mix: Share of synthetic cases over the training; its mean counts.
+        training: Identifiers of the fold's training cases.
+        mapping: From the generator's structures to the dataset's labels.
+        announce: Told what was measured.
+
+    Raises:
+        SynthAugError: As `measure_real_cases`; or no case can be measured, or the share is 0.
+    """
+    measured = measure_real_cases(dataset, training, mapping, wanted.structure)
+    real_ml = [volume_ml for volume_ml in measured if volume_ml is not None]
+    if not real_ml:
+        raise ConfigurationError(
+            f"{dataset.name}: none of {len(training)} training cases can be measured: they are none, or have ignored "
+            f"voxels; mend splits_final.json, or give a schedule such as {wanted.structure}=uniform:{wanted.low_ml:g}:"
+            f"{wanted.high_ml:g}"
+        )
+    schedule = wanted.beside(real_ml, mix.mean_fraction)
+    left_out = f" ({len(measured) - len(real_ml)} with ignored voxels left out)" if len(real_ml) < len(measured) else ""
+    announce(
+        f"synthaug: {len(real_ml)} training cases{left_out} have {min(real_ml):.1f} to {max(real_ml):.1f} mL of "
+        f"{wanted.structure}; pairs fill what these lack of {wanted.low_ml:g} to {wanted.high_ml:g} mL"
+    )
+    return schedule
 
 
 def measure_real_cases(
     dataset: NnunetDataset, names: Sequence[str], mapping: LabelMapping, structure: str
-) -> list[float]:
-    """Volume in mL of a structure or group of the generator in real cases.
+) -> list[float | None]:
+    """Volume in mL of a structure or group of the generator in real cases; None for one with ignored voxels.
 
     Args:
         dataset: The dataset.
@@ -27,21 +68,28 @@ def measure_real_cases(
 
     Raises:
         LabelError: The structure is unknown, has no label in the dataset, or shares one with others.
-        ConfigurationError: A case has no label map here.
+        ConfigurationError: A case has no label map here, or one that is no NIfTI file.
         SynthAugError: A label map cannot be read.
     """
     labels = labels_of(mapping, structure)
     files = dataset.label_files()
-    lost = [name for name in names if name not in files]
-    if lost:
-        raise ConfigurationError(
-            f"{dataset.name}: no label map of {', '.join(lost[:3])} ({len(lost)} of {len(names)} training cases) in "
-            f"{dataset.preprocessed / 'gt_segmentations'}; run nnUNetv2_plan_and_preprocess, or set nnUNet_raw"
-        )
+    for name in names:
+        if name not in files:
+            raise ConfigurationError(
+                f"{dataset.name}: training case {name} has no label map in gt_segmentations or labelsTr; restore it, "
+                "or mend splits_final.json"
+            )
+        if not files[name].name.endswith(READABLE):
+            raise ConfigurationError(
+                f"{files[name]}: only NIfTI label maps are measured; measure {structure} elsewhere and give a JSON "
+                f"file of kind {HistogramMatching.kind}, or a schedule such as {structure}=uniform:20:120"
+            )
 
-    def measure(name: str) -> float:
+    def measure(name: str) -> float | None:
         label, affine = read_label(files[name], dataset.scheme)
         counts = count_labels(label)
+        if dataset.scheme.ignore_id is not None and counts.get(dataset.scheme.ignore_id, 0) > 0:
+            return None
         voxel_ml = abs(float(np.linalg.det(affine[:3, :3]))) / 1000
         return round(sum(counts.get(number, 0) for number in labels) * voxel_ml, 4)  # the same on every machine
 
@@ -51,20 +99,31 @@ def measure_real_cases(
 
 
 def labels_of(mapping: LabelMapping, structure: str) -> set[int]:
-    """The labels of a dataset that are a structure or group of the generator, and nothing else.
+    """The labels of a dataset that are a structure or group of the generator, all of it and nothing else.
 
     Raises:
         LabelError: There is no such structure, or it has no label of its own in the dataset.
     """
-    wanted = set(mapping.source.resolve(structure))
-    taken = {name: mapping.table[name] for name in mapping.source.names}
-    labels = {goal for name, goal in taken.items() if mapping.source.id_of(name) in wanted}
-    shared = sorted(name for name, goal in taken.items() if goal in labels and mapping.source.id_of(name) not in wanted)
-    numbers = {mapping.target.id_of(goal) for goal in labels}
-    if shared or 0 in numbers:
-        with_others = f" together with {', '.join(shared)}" if shared else ""
+    generator, dataset = mapping.source, mapping.target
+    wanted = set(generator.resolve(structure))
+    labels = {goal for name, goal in mapping.table.items() if generator.id_of(name) in wanted}
+    shared = sorted(
+        name for name, goal in mapping.table.items() if goal in labels and generator.id_of(name) not in wanted
+    )
+    numbers = {dataset.id_of(goal) for goal in labels}
+    reason = ""
+    if BACKGROUND in labels:
+        reason = "a part of it is background there"
+    elif shared:
+        reason = f"it is {', '.join(sorted(labels))} there, as are {', '.join(shared)}"
+    elif structure in (*dataset.names, *dataset.groups) and set(dataset.resolve(structure)) != numbers:
+        more = sorted(
+            name for name in dataset.names if dataset.id_of(name) in set(dataset.resolve(structure)) - numbers
+        )
+        reason = f"it has {', '.join(more) or 'fewer labels'} there, too"
+    if reason:
         raise LabelError(
-            f"{structure} cannot be measured in {mapping.target.name}: it is {', '.join(sorted(labels))} there"
-            f"{with_others}; give a schedule that needs no real cases, such as uniform:20:120"
+            f"{structure} cannot be measured in {dataset.name}: {reason}; name another structure or group, or give a "
+            f"schedule that needs no real cases, such as {structure}=uniform:20:120"
         )
     return numbers

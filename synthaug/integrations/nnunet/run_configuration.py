@@ -14,7 +14,7 @@ from synthaug.errors import ConfigurationError
 from synthaug.files.atomic import replace_file
 from synthaug.files.json_object import read_json_object
 from synthaug.live.options import LiveOptions
-from synthaug.schedules import MixSchedule, VolumeSchedule, parse_mix, parse_schedule
+from synthaug.schedules import MissingVolumes, MixSchedule, VolumeSchedule, parse_mix, parse_schedule_or_missing
 from synthaug.volumes import CaseRecord
 
 FILE_NAME = "synthaug.json"
@@ -22,8 +22,8 @@ NOT_SETTINGS = ("SYNTHAUG_NO_AUTODISCOVERY",)
 """Variables with synthaug's prefix that configure something else."""
 
 
-def _parse_optional_schedule(value: Any) -> VolumeSchedule | None:
-    return None if value is None or value == "" else parse_schedule(value)
+def _parse_optional_schedule(value: Any) -> VolumeSchedule | MissingVolumes | None:
+    return None if value is None or value == "" else parse_schedule_or_missing(value)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ class RunConfiguration:
         cache: Folder of the cache, absolute or relative to ``synthaug.json``; empty for the default place.
         mix: Share of synthetic cases over the training: ``0.5``, ``"mixed:0.5"``, ``"synthetic-then-real"``, stages.
         ratio: The same as a plain number; takes the place of ``mix``.
-        schedule: Volumes of the structure that is drawn by; None draws every case of the cache alike.
+        schedule: Volumes of the structure that is drawn by; None draws every case of the cache alike. What is missing
+            is told for each fold from its own training cases, when its training begins.
         mapping: Generator's structure to dataset's label; what is left out is proposed from the names.
         allow_missing_labels: Labels of the dataset that synthetic cases need not have.
         channels: Dataset's channel to generator's channel, where their names do not tell.
@@ -85,7 +86,7 @@ class RunConfiguration:
         default_factory=lambda: parse_mix("mixed"), metadata=allowed(parse=parse_mix, help="share of synthetic cases")
     )
     ratio: float | None = field(default=None, metadata=allowed(low=0, high=1))
-    schedule: VolumeSchedule | None = field(
+    schedule: VolumeSchedule | MissingVolumes | None = field(
         default=None, metadata=allowed(parse=_parse_optional_schedule, help="a volume schedule such as uniform:20:120")
     )
     mapping: dict[str, str] = field(default_factory=dict)

@@ -19,11 +19,13 @@ from synthaug.integrations.nnunet.held_out import held_out_records
 from synthaug.integrations.nnunet.label_mapping import describe_mapping, map_labels
 from synthaug.integrations.nnunet.leakage import refuse_leaks
 from synthaug.integrations.nnunet.orientation import dataset_orientations
+from synthaug.integrations.nnunet.real_volumes import fill_missing
 from synthaug.integrations.nnunet.run_configuration import DEFAULT_CACHE, FILE_NAME, RunConfiguration
 from synthaug.integrations.nnunet.view import PlansForm, PlansView, ViewSpec, build_view, prepare_view, view_of
 from synthaug.leakage import Leak, find_leaks, name_leaks
 from synthaug.live import LiveSource
 from synthaug.precomputing.factory import PREFIX, load_named_generator
+from synthaug.schedules import MissingVolumes, VolumeSchedule
 from synthaug.sources import StoreSource
 from synthaug.store import Store, StoreInfo
 from synthaug.store.views import VIEWS
@@ -128,6 +130,11 @@ def open_training(
     )
     order = match_channels(dataset.channels, made_by.channels, configuration.channels)
     leaks = guard(made_by)
+    wanted = configuration.schedule
+    if isinstance(wanted, MissingVolumes):  # told from this fold's training cases, whatever fold was prepared
+        is_real = configuration.mix.is_real
+        schedule = None if is_real else fill_missing(dataset, wanted, configuration.mix, training, mapping, announce)
+        configuration = replace(configuration, schedule=schedule)
     orientations = dataset_orientations(dataset, str(plans["image_reader_writer"]))
     spec = ViewSpec(plans, configuration_name, dataset.dataset_json, mapping, order, orientations)
     announce(f"synthaug: labels: {describe_mapping(mapping)}")
@@ -144,7 +151,7 @@ def open_training(
     assert store is not None
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", UserWarning)
-        source = StoreSource(store, configuration.schedule)
+        source = StoreSource(store, _drawn_by(configuration))
     for warning in told:
         announce(f"synthaug: {warning.message}")
     elsewhere = dataset.preprocessed / DEFAULT_CACHE.parent / VIEWS
@@ -218,7 +225,7 @@ def open_live_source(
     """The source of a training whose pairs are made while it runs; not started yet."""
     return LiveSource(
         registered(configuration.generator),
-        configuration.schedule,
+        _drawn_by(configuration),
         options=configuration.live,
         device=configuration.device,
         folder=pool,
@@ -228,6 +235,11 @@ def open_live_source(
         epochs=epochs,
         seed=configuration.seed,
     )
+
+
+def _drawn_by(configuration: RunConfiguration) -> VolumeSchedule | None:
+    assert not isinstance(configuration.schedule, MissingVolumes), "what is missing was told before"
+    return configuration.schedule
 
 
 def registered(generator: str) -> str:

@@ -13,13 +13,17 @@ import pytest
 from synthaug.cli import precompute as command
 from synthaug.cli.app import run
 from synthaug.errors import ConfigurationError
-from synthaug.integrations.nnunet import prepare
+from synthaug.integrations.nnunet import prepare, training_run
+from synthaug.integrations.nnunet.dataset import NnunetDataset
 from synthaug.integrations.nnunet.prepare import TrainingRequest, prepare_training
+from synthaug.integrations.nnunet.run_configuration import read_configuration
 from synthaug.labels import LabelScheme
+from synthaug.schedules import HistogramMatching
 from synthaug.store import Store, StoreInfo
 from synthaug.volumes import CaseRecord, write_label
 from tests import stand_in_generator
 from tests.stand_in_generator import StandInGenerator
+from tests.stand_in_store import fill
 
 SCHEME = LabelScheme.load("ventricles-t1")
 BASE = ["precompute", "--generator", "python:tests.stand_in_generator:make", "--num", "1", "--device", "cpu"]
@@ -172,20 +176,81 @@ def test_pairs_fill_what_the_training_cases_of_the_fold_lack(
     # a, b train and have small ventricles only; c is held out, and its large ones must not count
     with_label_maps(preprocessed, {"a": 22, "b": 25, "c": 110})
     arguments = ["--dataset", "7", "--schedule", "missing:20:120", "--num", "12"]
-    assert run([*BASE, *arguments, "--ratio", "0.5"]) == 0
-    assert "2 training cases of fold 0 have 22.0 to 25.0 mL of ventricles" in capsys.readouterr().err
-    schedule = json.loads((preprocessed / "synthaug.json").read_text())["schedule"]
-    assert schedule["kind"] == "histogram-matching"
-    assert schedule["real_ml"] == [22, 25]
-    assert schedule["fraction"] == 0.5
-    requested = [
-        entry.requested_ml["ventricles"] for entry in Store.open(preprocessed / "synthaug" / "cache").entries()
-    ]
+    assert run([*BASE, *arguments, "--ratio", "0.25"]) == 0
+    assert "2 training cases have 22.0 to 25.0 mL of ventricles" in capsys.readouterr().err
+    # the wish is kept, not what one fold made of it
+    kept = {"kind": "missing", "low_ml": 20, "high_ml": 120, "structure": "ventricles"}
+    assert json.loads((preprocessed / "synthaug.json").read_text())["schedule"] == kept
+    pairs = Store.open(preprocessed / "synthaug" / "cache")
+    requested = [entry.requested_ml["ventricles"] for entry in pairs.entries()]
     assert len(requested) == 12
-    assert min(requested) > 30  # the first tenth of the range holds more real cases than its share of all
+    assert min(requested) > 70  # all real cases lie in the lower half of the range
     # the same wish asks for the same pairs again
     assert run([*BASE, *arguments]) == 0
     assert len(Store.open(preprocessed / "synthaug" / "cache")) == 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["--schedule", "missing:20:999"], "999"),
+        (["--schedule", "missing:20:120", "--ratio", "0"], "--ratio"),
+        (["--schedule", "nothing=missing:20:120"], "nothing"),
+    ],
+)
+def test_wishes_that_cannot_be_met_leave_nothing(
+    preprocessed: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], what: str
+) -> None:
+    (preprocessed / "gt_segmentations").mkdir()
+    with_label_maps(preprocessed, {"a": 22, "b": 25, "c": 110})
+    assert run([*BASE, "--dataset", "7", *arguments]) == 2
+    error = capsys.readouterr().err.strip()
+    assert what in error
+    assert "\n" not in error
+    assert not (preprocessed / "synthaug").exists()
+
+
+@pytest.mark.parametrize(("fold", "real_ml"), [(0, [22, 25]), (1, [25, 110])])
+def test_what_a_fold_lacks_is_told_from_its_own_training_cases(
+    preprocessed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fold: int, real_ml: list[float]
+) -> None:
+    write(
+        preprocessed / "splits_final.json", [{"train": ["a", "b"], "val": ["c"]}, {"train": ["b", "c"], "val": ["a"]}]
+    )
+    (preprocessed / "gt_segmentations").mkdir()
+    with_label_maps(preprocessed, {"a": 22, "b": 25, "c": 110})
+    generator = StandInGenerator()
+    store = Store.create(tmp_path / "cache", StoreInfo.of(generator))
+    fill(store, generator, (40.0, 80.0))
+    # prepared for fold 0 and half of the cases synthetic; trained on either fold, with another share
+    content = {"cache": str(store.folder), "schedule": "missing:20:120", "mix": "mixed:0.5"}
+    write(preprocessed / "synthaug.json", content)
+    found = NnunetDataset.find(7)
+    view = SimpleNamespace(names=store.names, folder=Path("view"))
+    monkeypatch.setattr(training_run, "view_of", lambda *arguments: view)
+    lines: list[str] = []
+    for share, expected in (("0.25", 0.25), ("0", None)):
+        configuration = read_configuration(preprocessed, environment={"SYNTHAUG_RATIO": share})
+        training, validation = found.split(fold)
+        run_of_fold = training_run.open_training(
+            found,
+            configuration,
+            plans=found.plans(),
+            configuration_name="3d_fullres",
+            fold=fold,
+            training=training,
+            validation=validation,
+            announce=lines.append,
+            build=False,
+        )
+        schedule = run_of_fold.source.schedule
+        if expected is None:
+            assert schedule is None  # nothing is drawn, and nothing has to be told
+        else:
+            assert isinstance(schedule, HistogramMatching)
+            assert schedule.real_ml == pytest.approx(real_ml)
+            assert schedule.fraction == expected
+    assert sum("training cases have" in line for line in lines) == 1
 
 
 @pytest.mark.usefixtures("opened")
@@ -193,5 +258,5 @@ def test_what_is_missing_cannot_be_told_from_label_maps_that_are_not_there(
     preprocessed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run([*BASE, "--dataset", "7", "--schedule", "missing:20:120"]) == 2
-    assert "no label map of a, b" in capsys.readouterr().err
+    assert "training case a has no label map" in capsys.readouterr().err
     assert not (preprocessed / "synthaug").exists()

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from synthaug.errors import ConfigurationError, LabelError
-from synthaug.integrations.nnunet.real_volumes import labels_of, measure_real_cases
+from synthaug.integrations.nnunet.real_volumes import fill_missing, labels_of, measure_real_cases
 from synthaug.labels import LabelMapping, LabelScheme, Structure
+from synthaug.schedules import MissingVolumes, parse_mix
 from synthaug.volumes import read_label, write_label
 
 GENERATOR = LabelScheme(
@@ -48,9 +49,9 @@ def test_labels_are_measured_in_ml_of_their_own_voxels(dataset: Any) -> None:
 @pytest.mark.parametrize(
     ("table", "structure", "reason"),
     [
-        ({}, "left", "lateral there together with right"),
-        ({"third": "tissue"}, "ventricles", "together with tissue"),
-        ({"third": "background"}, "ventricles", "background"),
+        ({}, "left", "it is lateral there, as are right; .*left=uniform:20:120"),
+        ({"third": "tissue"}, "ventricles", "as are tissue"),
+        ({"third": "background"}, "ventricles", "a part of it is background there"),
         ({}, "fourth", "fourth"),
     ],
 )
@@ -59,6 +60,37 @@ def test_a_structure_without_labels_of_its_own_is_refused(table: dict[str, str],
         labels_of(mapping(**table), structure)
 
 
+def test_a_structure_of_which_the_generator_knows_a_part_is_refused() -> None:
+    more = LabelScheme(
+        "dataset", (*DATASET.structures, Structure("fifth", 6)), {"ventricles": ("lateral", "rest", "fifth")}
+    )
+    with pytest.raises(LabelError, match="it has fifth there, too"):
+        labels_of(LabelMapping(GENERATOR, more, mapping().table), "ventricles")
+    assert labels_of(LabelMapping(GENERATOR, more, mapping().table), "sides") == {2}
+
+
 def test_a_case_without_a_label_map_is_named(dataset: Any) -> None:
-    with pytest.raises(ConfigurationError, match=r"no label map of c \(1 of 2 training cases\)"):
+    with pytest.raises(ConfigurationError, match=r"training case c has no label map .*splits_final.json"):
         measure_real_cases(dataset, ["a", "c"], mapping(), "sides")
+
+
+def test_other_files_than_nifti_have_a_mend(dataset: Any) -> None:
+    dataset.label_files = lambda: {"a": Path("a.nrrd")}
+    with pytest.raises(ConfigurationError, match=r"a.nrrd: only NIfTI .*histogram-matching"):
+        measure_real_cases(dataset, ["a"], mapping(), "sides")
+
+
+def test_cases_with_ignored_voxels_are_left_out(dataset: Any) -> None:
+    partly = LabelScheme("dataset", (Structure("tissue", 1), Structure("lateral", 2)), ignore_id=5)
+    table = {**mapping().table, "third": "background"}
+    some = LabelMapping(GENERATOR, partly, table)
+    dataset.scheme = partly
+    label, affine = read_label(dataset.label_files()["b"])
+    write_label(dataset.label_files()["b"], np.where(label == 5, 0, label), affine)
+    lines: list[str] = []
+    schedule = fill_missing(dataset, MissingVolumes(1.0, 9.0, "sides"), parse_mix(0.25), ["a", "b"], some, lines.append)
+    assert schedule.real_ml == (pytest.approx((label == 2).sum() * 0.009),)
+    assert schedule.fraction == 0.25
+    assert "1 training cases (1 with ignored voxels left out)" in lines[0]
+    with pytest.raises(ConfigurationError, match="none of 1 training cases can be measured"):
+        fill_missing(dataset, MissingVolumes(1.0, 9.0, "sides"), parse_mix(0.25), ["a"], some, lines.append)
