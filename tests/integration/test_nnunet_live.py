@@ -39,7 +39,9 @@ def stand_in(device: str) -> StandInGenerator:
 
 
 def pools() -> set[Path]:
-    return {path for parent in ("/dev/shm", "/tmp") for path in Path(parent).glob(f"{PREFIX}*")}
+    """Those of this process; another run of the tests on the same machine has its own."""
+    named = f"{PREFIX}*-{os.getpid()}-*"
+    return {path for parent in ("/dev/shm", "/tmp") for path in Path(parent).glob(named)}
 
 
 @pytest.fixture
