@@ -196,7 +196,7 @@ def precompute(
         ).open()
         if isinstance(wanted, MissingVolumes):
             _check_ends(opened, wanted, extrapolate)
-            wanted = _fill_missing(opened, folder, str(dataset), training)
+            wanted = wanted.target  # no real case decides about a cache, which serves all folds
         wanted_schedule = wanted or default_schedule(opened)
         _check_requests(opened, wanted_schedule, num, seed or 0, extrapolate)
         known = None if dataset is None else _check_training(opened, folder, dataset, training)
@@ -319,15 +319,6 @@ def _check_ends(generator: PairGenerator, wanted: MissingVolumes, extrapolate: b
     generator.scheme.resolve(wanted.structure)
     for end_ml in (wanted.low_ml, wanted.high_ml):
         generator.bounds.check(Condition({wanted.structure: end_ml}, extrapolate=extrapolate))
-
-
-def _fill_missing(
-    generator: PairGenerator, folder: Path, dataset: str, training: TrainingRequest
-) -> VolumeSchedule | None:
-    from synthaug.integrations.nnunet.prepare import schedule_of_pairs
-    from synthaug.store import StoreInfo
-
-    return schedule_of_pairs(StoreInfo.expected(folder, generator), folder, dataset, training, announce=tell)
 
 
 def _check_training(

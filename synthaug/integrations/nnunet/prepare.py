@@ -166,38 +166,14 @@ def check_training(
     found = settings.dataset
     match_channels(found.channels, made_by.channels, settings.configuration.channels)
     dataset_orientations(found, str(settings.plans.get("image_reader_writer")))
+    wanted, mix = settings.configuration.schedule, settings.configuration.mix
+    if isinstance(wanted, MissingVolumes) and (request.schedule is not None or mix.mean_fraction > 0):
+        # refused now if it cannot be told; told anew from its own training cases when a fold's training opens
+        fill_missing(found, wanted, mix, settings.training, settings.mapping, announce)
     cases = examine_cases(found, announce)
     configuration = replace(settings.configuration, prepared=Prepared(cases=cases))
     check_leakage(found, configuration, made_by, request.fold, settings.training, settings.validation, _silent)
     return cases
-
-
-def schedule_of_pairs(
-    made_by: StoreInfo,
-    store_folder: str | Path,
-    dataset: str | int,
-    request: TrainingRequest,
-    *,
-    announce: Callable[[str], None] = print,
-) -> VolumeSchedule | None:
-    """What the pairs of a cache are to follow: as requested; what is missing is told from the fold's training cases.
-
-    Args:
-        made_by: The head that the cache will have.
-        store_folder: Where the cache will be.
-        dataset: Number or name of the dataset.
-        request: What the training is prepared for.
-        announce: Told what was measured.
-
-    Raises:
-        SynthAugError: As ``check_training`` and ``fill_missing``.
-    """
-    if not isinstance(request.schedule, MissingVolumes):
-        return request.schedule
-    found = _settings(made_by, Path(store_folder), dataset, request, announce=_silent)
-    return fill_missing(
-        found.dataset, request.schedule, found.configuration.mix, found.training, found.mapping, announce
-    )
 
 
 def plans_forms(
@@ -356,6 +332,5 @@ __all__ = [
     "default_cache_folder",
     "plans_forms",
     "prepare_training",
-    "schedule_of_pairs",
     "training_case_paths",
 ]

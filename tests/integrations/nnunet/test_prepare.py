@@ -27,6 +27,7 @@ from tests.stand_in_store import fill
 
 SCHEME = LabelScheme.load("ventricles-t1")
 BASE = ["precompute", "--generator", "python:tests.stand_in_generator:make", "--num", "1", "--device", "cpu"]
+SPLITS = [{"train": ["a", "b"], "val": ["c"]}, {"train": ["b", "c"], "val": ["a"]}]
 
 
 @pytest.fixture
@@ -159,6 +160,10 @@ def test_a_mapping_for_another_generator_that_does_not_fit_is_dropped_with_a_lin
     assert "schedule" not in found
 
 
+def requested_ml(store: Store) -> list[float]:
+    return [entry.requested_ml["ventricles"] for entry in store.entries()]
+
+
 def with_label_maps(folder: Path, ventricles_ml: dict[str, float]) -> None:
     """What nnU-Net leaves beside the plans: here a block of one ventricle, in voxels of 1 mL."""
     for name, volume_ml in ventricles_ml.items():
@@ -168,26 +173,32 @@ def with_label_maps(folder: Path, ventricles_ml: dict[str, float]) -> None:
 
 
 @pytest.mark.usefixtures("opened")
-def test_pairs_fill_what_the_training_cases_of_the_fold_lack(
-    preprocessed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("fold", [0, 1])
+def test_no_real_case_decides_which_pairs_a_cache_holds(
+    preprocessed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, fold: int
 ) -> None:
+    """One cache serves all folds: volumes of one fold's training cases are another fold's validation cases'."""
     monkeypatch.setattr(command, "_preprocessing", lambda *_: None)
+    write(preprocessed / "splits_final.json", SPLITS)
     (preprocessed / "gt_segmentations").mkdir()
-    # a, b train and have small ventricles only; c is held out, and its large ones must not count
     with_label_maps(preprocessed, {"a": 22, "b": 25, "c": 110})
-    arguments = ["--dataset", "7", "--schedule", "missing:20:120", "--num", "12"]
-    assert run([*BASE, *arguments, "--ratio", "0.25"]) == 0
-    assert "2 training cases have 22.0 to 25.0 mL of ventricles" in capsys.readouterr().err
+    count = ["--num", "6"]
+    assert run([*BASE, *count, "--out", str(tmp_path / "uniform"), "--schedule", "uniform:20:120"]) == 0
+    arguments = [*count, "--dataset", "7", "--fold", str(fold), "--schedule", "missing:20:120", "--ratio", "0.25"]
+    assert run([*BASE, *arguments]) == 0
+    range_of_fold = ("22.0 to 25.0", "25.0 to 110.0")[fold]
+    assert f"2 training cases have {range_of_fold} mL of ventricles" in capsys.readouterr().err
+    made = Store.open(preprocessed / "synthaug" / "cache")
+    assert len(made) == 6
+    assert requested_ml(made) == requested_ml(Store.open(tmp_path / "uniform"))
     # the wish is kept, not what one fold made of it
     kept = {"kind": "missing", "low_ml": 20, "high_ml": 120, "structure": "ventricles"}
     assert json.loads((preprocessed / "synthaug.json").read_text())["schedule"] == kept
-    pairs = Store.open(preprocessed / "synthaug" / "cache")
-    requested = [entry.requested_ml["ventricles"] for entry in pairs.entries()]
-    assert len(requested) == 12
-    assert min(requested) > 70  # all real cases lie in the lower half of the range
-    # the same wish asks for the same pairs again
+    # the same wish asks for the same pairs again; a control arm of real cases alone keeps it
     assert run([*BASE, *arguments]) == 0
-    assert len(Store.open(preprocessed / "synthaug" / "cache")) == 12
+    assert len(made.entries()) == 6
+    assert run([*BASE, "--dataset", "7", "--ratio", "0"]) == 0
+    assert json.loads((preprocessed / "synthaug.json").read_text())["schedule"] == kept
 
 
 @pytest.mark.parametrize(
@@ -214,9 +225,7 @@ def test_wishes_that_cannot_be_met_leave_nothing(
 def test_what_a_fold_lacks_is_told_from_its_own_training_cases(
     preprocessed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fold: int, real_ml: list[float]
 ) -> None:
-    write(
-        preprocessed / "splits_final.json", [{"train": ["a", "b"], "val": ["c"]}, {"train": ["b", "c"], "val": ["a"]}]
-    )
+    write(preprocessed / "splits_final.json", SPLITS)
     (preprocessed / "gt_segmentations").mkdir()
     with_label_maps(preprocessed, {"a": 22, "b": 25, "c": 110})
     generator = StandInGenerator()
