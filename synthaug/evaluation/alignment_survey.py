@@ -13,6 +13,7 @@ from synthaug.evaluation.real_cases import RealCase
 from synthaug.evaluation.segmentation_model import CommonLabels, SegmentationModel
 from synthaug.integrations.nnunet.channels import match_channels
 from synthaug.labels import LabelScheme
+from synthaug.volumes.geometry import voxel_volume_ml
 
 
 @dataclass(frozen=True)
@@ -105,4 +106,4 @@ class AlignmentSurvey:
         """Of a label map and the segmentation of its image, in the common scheme."""
         found = self.model.segment(np.ascontiguousarray(image[list(self.order)]), label > 0, affine)
         maps = self.labels.of_pair(label, name), self.labels.of_model(found)
-        return Overlaps.of(name, *maps, self.labels.scheme, abs(float(np.linalg.det(affine[:3, :3]))) / 1000)
+        return Overlaps.of(name, *maps, self.labels.scheme, voxel_volume_ml(affine))

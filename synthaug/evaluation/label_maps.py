@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from synthaug.errors import ConfigurationError
 from synthaug.labels import LabelMapping, LabelScheme
 from synthaug.volumes import case_identifier, read_label, structure_volumes_ml
+from synthaug.volumes.geometry import voxel_volume_ml
 
 _LABEL_NAME = re.compile(r"(^|[_.-])(labels?|segs?|dseg|segmentations?|masks?)$", re.IGNORECASE)
 
@@ -71,5 +70,4 @@ class LabelMaps:
             label, affine = read_label(path, self.file_scheme)
             if self.mapping:
                 label = self.mapping.apply(label, str(path))
-            voxel_ml = abs(float(np.linalg.det(affine[:3, :3]))) / 1000
-            yield case_identifier(path), structure_volumes_ml(label, self.scheme, voxel_ml)
+            yield case_identifier(path), structure_volumes_ml(label, self.scheme, voxel_volume_ml(affine))

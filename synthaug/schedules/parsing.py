@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from synthaug.errors import ConfigurationError, SynthAugError, did_you_mean
 from synthaug.files.json_object import read_json_object
@@ -47,8 +47,8 @@ def parse_schedule(value: VolumeSchedule | str | Path | Mapping[str, Any]) -> Vo
         return value
     if isinstance(value, Mapping):
         return _from_dict(value, "schedule")
-    if isinstance(value, Path) or (isinstance(value, str) and value.endswith(".json")):
-        return _from_file(Path(value))
+    if _is_path(value):
+        return _from_dict(_content(Path(value)), str(value))
     if isinstance(value, str):
         return _from_text(value)
     raise ConfigurationError(f"schedule: {value!r}; allowed: {FORMS}")
@@ -64,9 +64,11 @@ def parse_schedule_or_missing(
     """
     if isinstance(value, MissingVolumes):
         return value
-    if isinstance(value, Mapping) and value.get("kind") == MissingVolumes.kind:
-        return _missing_from_dict(value)
-    if not isinstance(value, str) or value.endswith(".json") or _parts(value)[1] != MissingVolumes.kind:
+    if isinstance(value, Mapping) or _is_path(value):
+        content, where = (value, "schedule") if isinstance(value, Mapping) else (_content(Path(value)), str(value))
+        missing = content.get("kind") == MissingVolumes.kind
+        return _missing_from_dict(content, where) if missing else _from_dict(content, where)
+    if not isinstance(value, str) or _parts(value)[1] != MissingVolumes.kind:
         return parse_schedule(value)
     named, kind, words = _parts(value)
     numbers = _numbers(value, words)
@@ -76,17 +78,20 @@ def parse_schedule_or_missing(
     return MissingVolumes(low_ml, high_ml, **named)
 
 
-def _missing_from_dict(content: Mapping[str, Any]) -> MissingVolumes:
+def _is_path(value: Any) -> TypeGuard[str | Path]:
+    return isinstance(value, Path) or (isinstance(value, str) and value.endswith(".json"))
+
+
+def _content(path: Path) -> dict[str, Any]:
+    return read_json_object(path, mend="write one JSON object with a 'kind'")
+
+
+def _missing_from_dict(content: Mapping[str, Any], where: str) -> MissingVolumes:
     given = {key: value for key, value in content.items() if key != "kind"}
     allowed = [field.name for field in dataclasses.fields(MissingVolumes)]
     if set(given) - set(allowed) or not {"low_ml", "high_ml"} <= set(given):
-        raise ConfigurationError(f"schedule {dict(content)!r}: {MissingVolumes.kind} has {', '.join(allowed)}")
+        raise ConfigurationError(f"{where}: {dict(content)!r}: {MissingVolumes.kind} has {', '.join(allowed)}")
     return MissingVolumes(**given)
-
-
-def _from_file(path: Path) -> VolumeSchedule:
-    content = read_json_object(path, mend="write one JSON object with a 'kind'")
-    return _from_dict(content, str(path))
 
 
 def _from_text(text: str) -> VolumeSchedule:

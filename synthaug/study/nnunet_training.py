@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from synthaug.errors import ConfigurationError, SynthAugError
@@ -28,6 +27,7 @@ from synthaug.study.pair_cache import PairCache
 from synthaug.study.segmenters import NnunetSegmenter
 from synthaug.study.tested_case import TestedCase
 from synthaug.volumes import read_label
+from synthaug.volumes.geometry import voxel_volume_ml
 
 TRAINER = "nnUNetTrainerSynthAug"
 TRAINERS = {"synthetic": "nnUNetTrainerSynthAugOnly", "synthetic-then-real": "nnUNetTrainerSynthAugPretrain"}
@@ -163,11 +163,10 @@ class NnunetTraining:
         for case in self.held.test:
             label, affine = read_label(case.label, scheme)
             found, _ = read_label(self._segmentation(case), scheme)
-            voxel_ml = abs(float(np.linalg.det(affine[:3, :3]))) / 1000
             tested.append(
                 TestedCase.of(
-                    case.identifier, label, found, scheme, voxel_volume_ml=voxel_ml, structures=structures,
-                    structure=structure,
+                    case.identifier, label, found, scheme, voxel_volume_ml=voxel_volume_ml(affine),
+                    structures=structures, structure=structure,
                 )
             )  # fmt: skip
         return tuple(tested)

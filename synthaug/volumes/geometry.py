@@ -39,6 +39,11 @@ def spacing_of(affine: np.ndarray) -> np.ndarray:
     return np.sqrt((np.asarray(affine, dtype=np.float64)[:3, :3] ** 2).sum(axis=0))
 
 
+def voxel_volume_ml(affine: np.ndarray) -> float:
+    """Volume of a voxel in mL, sheared or not."""
+    return abs(float(np.linalg.det(np.asarray(affine, dtype=np.float64)[:3, :3]))) / 1000
+
+
 def check_same_grid(
     shape: tuple[int, ...], affine: np.ndarray, other_shape: tuple[int, ...], other_affine: np.ndarray, where: str
 ) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from synthaug.errors import GeometryError
+from synthaug.volumes.geometry import voxel_volume_ml
 
 LARGEST_SHARE_OUTSIDE = 0.05
 """Of a label map's volume, at most this may lie outside the grid that it is placed on."""
@@ -110,7 +111,7 @@ def check_field_of_view(label: np.ndarray, affine: np.ndarray, placed: np.ndarra
     Raises:
         GeometryError: more than `LARGEST_SHARE_OUTSIDE` of the labelled volume is lost.
     """
-    before_ml = float((label > 0).sum()) * abs(np.linalg.det(affine[:3, :3])) / 1000
+    before_ml = float((label > 0).sum()) * voxel_volume_ml(affine)
     after_ml = float((placed > 0).sum()) * grid.voxel_volume_ml
     if after_ml < (1 - LARGEST_SHARE_OUTSIDE) * before_ml:
         raise GeometryError(

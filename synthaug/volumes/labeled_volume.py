@@ -9,7 +9,7 @@ import numpy as np
 
 from synthaug.errors import GeometryError
 from synthaug.labels import LabelScheme
-from synthaug.volumes.geometry import check_affine, spacing_of
+from synthaug.volumes.geometry import check_affine, spacing_of, voxel_volume_ml
 from synthaug.volumes.structure_volumes import structure_volumes_ml
 
 
@@ -70,7 +70,7 @@ class LabeledVolume:
     @property
     def voxel_volume_ml(self) -> float:
         """Volume of a voxel in mL."""
-        return abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000
+        return voxel_volume_ml(self.affine)
 
     def volumes_ml(self) -> dict[str, float]:
         """Volume in mL of every structure and group of the scheme; 0 for what is absent."""

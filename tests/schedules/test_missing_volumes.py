@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -46,6 +49,16 @@ def test_the_wish_is_read_where_real_cases_can_be_measured() -> None:
     wish = MissingVolumes(8.0, 90.0, "brain")
     assert parse_schedule_or_missing(wish.to_dict()) == parse_schedule_or_missing(wish) == wish
     assert parse_schedule_or_missing(" missing : 8:90") == MissingVolumes(8.0, 90.0)
+
+
+def test_a_file_holds_any_schedule_or_the_wish(tmp_path: Path) -> None:
+    path = tmp_path / "volumes.json"
+    for one in (MissingVolumes(8.0, 90.0, "brain"), Uniform(8.0, 90.0)):
+        path.write_text(json.dumps(one.to_dict()))
+        assert parse_schedule_or_missing(path) == parse_schedule_or_missing(str(path)) == one
+    path.write_text(json.dumps({"kind": "missing", "low_ml": 8}))
+    with pytest.raises(SynthAugError, match=r"volumes\.json: .*missing has low_ml, high_ml"):
+        parse_schedule_or_missing(path)
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,13 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-
 from synthaug.errors import ConfigurationError, LabelError
+from synthaug.integrations.nnunet.case_examination import READABLE
 from synthaug.integrations.nnunet.dataset import NnunetDataset
 from synthaug.labels import BACKGROUND, LabelMapping, count_labels
 from synthaug.schedules import HistogramMatching, MissingVolumes, MixSchedule
 from synthaug.volumes import read_label
-
-READABLE = (".nii", ".nii.gz")
+from synthaug.volumes.geometry import voxel_volume_ml
 
 
 def fill_missing(
@@ -90,8 +88,8 @@ def measure_real_cases(
         counts = count_labels(label)
         if dataset.scheme.ignore_id is not None and counts.get(dataset.scheme.ignore_id, 0) > 0:
             return None
-        voxel_ml = abs(float(np.linalg.det(affine[:3, :3]))) / 1000
-        return round(sum(counts.get(number, 0) for number in labels) * voxel_ml, 4)  # the same on every machine
+        volume_ml = sum(counts.get(number, 0) for number in labels) * voxel_volume_ml(affine)
+        return round(volume_ml, 4)  # the same on every machine
 
     # decompression runs outside the interpreter's lock
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
@@ -116,11 +114,16 @@ def labels_of(mapping: LabelMapping, structure: str) -> set[int]:
         reason = "a part of it is background there"
     elif shared:
         reason = f"it is {', '.join(sorted(labels))} there, as are {', '.join(shared)}"
-    elif structure in (*dataset.names, *dataset.groups) and set(dataset.resolve(structure)) != numbers:
-        more = sorted(
-            name for name in dataset.names if dataset.id_of(name) in set(dataset.resolve(structure)) - numbers
+    elif structure in (*dataset.names, *dataset.groups):
+        there = set(dataset.resolve(structure))
+        more, fewer = (
+            ", ".join(name for name in dataset.names if dataset.id_of(name) in ids)
+            for ids in (there - numbers, numbers - there)
         )
-        reason = f"it has {', '.join(more) or 'fewer labels'} there, too"
+        if more:
+            reason = f"there it has {more}, too"
+        elif fewer:
+            reason = f"there it is without {fewer}"
     if reason:
         raise LabelError(
             f"{structure} cannot be measured in {dataset.name}: {reason}; name another structure or group, or give a "

@@ -60,12 +60,15 @@ def test_a_structure_without_labels_of_its_own_is_refused(table: dict[str, str],
         labels_of(mapping(**table), structure)
 
 
-def test_a_structure_of_which_the_generator_knows_a_part_is_refused() -> None:
+def test_a_structure_that_is_another_one_in_the_dataset_is_refused() -> None:
     more = LabelScheme(
         "dataset", (*DATASET.structures, Structure("fifth", 6)), {"ventricles": ("lateral", "rest", "fifth")}
     )
-    with pytest.raises(LabelError, match="it has fifth there, too"):
+    with pytest.raises(LabelError, match="there it has fifth, too"):
         labels_of(LabelMapping(GENERATOR, more, mapping().table), "ventricles")
+    less = LabelScheme("dataset", DATASET.structures, {"ventricles": ("lateral",)})
+    with pytest.raises(LabelError, match="there it is without rest"):
+        labels_of(LabelMapping(GENERATOR, less, mapping().table), "ventricles")
     assert labels_of(LabelMapping(GENERATOR, more, mapping().table), "sides") == {2}
 
 
