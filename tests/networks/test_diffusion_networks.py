@@ -7,12 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from synthaug.errors import ConfigurationError
 from synthaug.networks.image_autoencoder import ImageAutoencoder, kl_divergence
 from synthaug.networks.image_diffusion import ImageDiffusionUNet
 from synthaug.networks.mask_detail import MaskDetailUNet
 from synthaug.networks.mask_diffusion import CAUTION, MaskDiffusionUNet
-from synthaug.networks.precision import autocast, choose_device, choose_dtype
 
 CLASSES = 4
 
@@ -159,19 +157,3 @@ def test_the_divergence_is_zero_for_a_standard_normal_alone() -> None:
     assert float(kl_divergence(mean, std)) == pytest.approx(0, abs=1e-6)
     assert float(kl_divergence(mean + 1, std)) > 0
     assert float(kl_divergence(mean, 2 * std)) > 0
-
-
-def test_a_device_that_is_not_there_is_one_clear_line() -> None:
-    with pytest.raises(ConfigurationError, match=r"device 'cuda:99'.*use 'auto'"):
-        choose_device("cuda:99")
-    with pytest.raises(ConfigurationError, match="device 'abacus'"):
-        choose_device("abacus")
-
-
-def test_float32_runs_without_autocast() -> None:
-    device = choose_device("cpu")
-    with autocast(device, torch.float32):
-        assert not torch.is_autocast_enabled("cpu")
-    with autocast(device, torch.bfloat16):
-        assert torch.is_autocast_enabled("cpu")
-    assert choose_dtype(device) in (torch.float32, torch.bfloat16)
