@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from synthaug.configuration import allowed
 from synthaug.errors import ConfigurationError, did_you_mean
-from synthaug.schedules import VolumeSchedule, parse_schedule
+from synthaug.schedules import MissingVolumes, VolumeSchedule, parse_schedule_or_missing
 from synthaug.study.segmenters import NnunetSegmenter, Segmenter, parse_segmenters
 
 Strategy = Literal["real", "synthetic", "mixed", "synthetic-then-real", "mixed-then-real"]
@@ -87,16 +87,16 @@ def _plain_path(dataset: int | str) -> int | str:
 _SCHEDULES_HELP = "a list of texts such as uniform:20:120, or an object of such texts by name"
 
 
-def _parse_schedules(value: Any) -> dict[str, VolumeSchedule]:
+def _parse_schedules(value: Any) -> dict[str, VolumeSchedule | MissingVolumes]:
     """Schedules by name; what stands in a file is read here, so that a study is of its content."""
     if isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value):
         _refuse_repeats("schedules", value)
         value = {one: one for one in value}
     if not isinstance(value, Mapping):
         raise ConfigurationError(_SCHEDULES_HELP)
-    found: dict[str, VolumeSchedule] = {}
+    found: dict[str, VolumeSchedule | MissingVolumes] = {}
     for name, one in value.items():
-        schedule = parse_schedule(one)
+        schedule = parse_schedule_or_missing(one)
         if same := [other for other, known in found.items() if known == schedule]:
             raise ConfigurationError(f"{same[0]} and {name} are the same schedule; give it once")
         found[str(name)] = schedule
@@ -150,7 +150,7 @@ class StudyConfig:
         metadata=allowed(parse=parse_segmenters, help="a list of names, or an object of sizes by name"),
     )
     generators: Mapping[str, GeneratorChoice] = field(default_factory=dict)
-    schedules: Mapping[str, VolumeSchedule] = field(
+    schedules: Mapping[str, VolumeSchedule | MissingVolumes] = field(
         default_factory=dict, metadata=allowed(parse=_parse_schedules, help=_SCHEDULES_HELP)
     )
     ratios: tuple[float, ...] = field(default=(0.5,), metadata=allowed(above=0, below=1))

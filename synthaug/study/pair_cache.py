@@ -31,7 +31,7 @@ from synthaug.precomputing import ProgressLine, plan_requests, precompute
 from synthaug.precomputing.factory import load_named_generator
 from synthaug.precomputing.processes import Share
 from synthaug.precomputing.requests import default_schedule
-from synthaug.schedules import VolumeSchedule
+from synthaug.schedules import MissingVolumes, VolumeSchedule
 from synthaug.sources.volume_index import VolumeIndex
 from synthaug.store import CaseEntry, Store, StoreInfo
 from synthaug.study.bookkeeping import read_kept
@@ -55,7 +55,8 @@ class PairCache:
     Attributes:
         name: of the generator in the study.
         choice: what makes them; no blend.
-        schedule: of the volumes, or None for all that the generator allows.
+        schedule: of the volumes, or None for all that the generator allows; where it is what real cases lack, pairs
+            of the whole range are made.
         schedule_name: what the study calls it.
         num: pairs asked for.
         seed: of the pairs.
@@ -66,7 +67,7 @@ class PairCache:
 
     name: str
     choice: GeneratorChoice
-    schedule: VolumeSchedule | None
+    schedule: VolumeSchedule | MissingVolumes | None
     schedule_name: str
     num: int
     seed: int
@@ -101,7 +102,7 @@ class PairCache:
         """Name by what determines the pairs."""
         described = {
             **config_to_dict(self.choice),
-            "schedule": None if self.schedule is None else self.schedule.to_dict(),
+            "schedule": None if self._made_by is None else self._made_by.to_dict(),
             "seed": self.seed,
             "cases": [one.identifier for one in self.cases],
         }
@@ -253,17 +254,16 @@ class PairCache:
         Raises:
             ConfigurationError: at some progress of the training, nothing of it.
         """
-        if self.choice.cache is None or self.schedule is None:
+        followed = self._made_by
+        if self.choice.cache is None or followed is None:
             return 1.0
-        index = VolumeIndex(
-            [one.name for one in entries], [one.realised_ml[self.schedule.structure] for one in entries]
-        )
-        share = min(index.coverage(self.schedule, progress) for progress in self.schedule.phases)
+        index = VolumeIndex([one.name for one in entries], [one.realised_ml[followed.structure] for one in entries])
+        share = min(index.coverage(followed, progress) for progress in followed.phases)
         if share < _NONE:
             low, high = self._range_ml(entries)
             raise ConfigurationError(
                 f"{self.where}: schedule {self.schedule_name} draws no volume of its pairs, {low:.4g} to {high:.4g} mL "
-                f"of {self.schedule.structure}; give a schedule within, or a cache of other volumes"
+                f"of {followed.structure}; give a schedule within, or a cache of other volumes"
             )
         return share
 
@@ -294,7 +294,12 @@ class PairCache:
         return load_named_generator(self.choice.generator, device=device, **drawn, **self.choice.options)
 
     def _requested(self, generator: PairGenerator) -> VolumeSchedule:
-        return self.schedule or default_schedule(generator)
+        return self._made_by or default_schedule(generator)
+
+    @property
+    def _made_by(self) -> VolumeSchedule | None:
+        """What is missing differs from run to run, and the pairs do not."""
+        return self.schedule.target if isinstance(self.schedule, MissingVolumes) else self.schedule
 
 
 def decided_mapping(

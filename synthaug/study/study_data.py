@@ -8,12 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from synthaug.errors import ConfigurationError, GeometryError, LabelError, did_you_mean
 from synthaug.files.canonical_json import canonical_json
 from synthaug.fitting.case_checks import check_count
 from synthaug.fitting.case_form import numbered
 from synthaug.generators.cases import CasePaths
+from synthaug.integrations.nnunet.real_volumes import labels_of
 from synthaug.labels import LabelMapping, LabelScheme
+from synthaug.schedules import MissingVolumes, MixSchedule, VolumeSchedule
 from synthaug.store import CaseEntry, Store
 from synthaug.study.arms import FROM_SCRATCH, Arm
 from synthaug.study.case_survey import CaseFacts, common_scales, plan_grid, refuse_cut, survey_cases
@@ -218,8 +222,10 @@ class SurveyedData:
         info = cache.head(device)
         seen = [_prefixed(one, self.data.first) if self._is_of_first(one) else one for one in info.training_cases]
         refuse_leaks({cache.where: seen}, self.test_records, self.data.last.dataset.name)
-        cache.mapping(info, self.data.scheme, self._decided)
+        mapping = cache.mapping(info, self.data.scheme, self._decided)
         cache.channel_order(info, self.data.first.dataset.channels)
+        if isinstance(cache.schedule, MissingVolumes):
+            labels_of(mapping, cache.schedule.structure)
 
     def _is_of_first(self, record: CaseRecord) -> bool:
         """Whether it is of a case of the first data set that is not tested on, though its name may be tested on."""
@@ -256,15 +262,27 @@ class SurveyedData:
         real: list[GridCase] = []
         if arm.strategy not in (FROM_SCRATCH, "synthetic"):
             real = [self.real_case(data.first, one) for one in data.first.subset(arm.real_cases, seed)]
-        pools = [(weight, self._pool(cache)) for weight, cache in self.caches(arm, seed)]
+        pools = [(weight, self._pool(cache, real, mix)) for weight, cache in self.caches(arm, seed)]
         return Lessons(real, pools, mix, seed, second, switch)
 
-    def _pool(self, cache: PairCache) -> PairPool:
+    def _pool(self, cache: PairCache, real: Sequence[GridCase], mix: MixSchedule) -> PairPool:
         read, names = self._reader(cache)
-        _, entries = cache.open()
+        store, entries = cache.open()
         schedule = cache.schedule
+        if isinstance(schedule, MissingVolumes):
+            labels = labels_of(cache.mapping(store.info, self.data.scheme, self._decided), schedule.structure)
+            schedule = self._filling(schedule, sorted(labels), real, mix)
         volumes = [one.realised_ml[schedule.structure] if schedule else 0.0 for one in entries]
         return PairPool(names, volumes, schedule, read)
+
+    def _filling(
+        self, wanted: MissingVolumes, labels: Sequence[int], real: Sequence[GridCase], mix: MixSchedule
+    ) -> VolumeSchedule:
+        """The volumes that the real cases of a run lack, all where it has none."""
+        if not real:
+            return wanted.target
+        voxels = [int(torch.isin(case.label, torch.tensor(labels)).sum()) for case in real]
+        return wanted.beside([round(count * self.grid.voxel_volume_ml, 4) for count in voxels], mix.mean_fraction)
 
     def _reader(self, cache: PairCache) -> tuple[Callable[[str], GridCase], list[str]]:
         """What gives a pair on the grid by its name, and the names."""

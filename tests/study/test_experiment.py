@@ -14,6 +14,7 @@ import pytest
 from synthaug.errors import ConfigurationError, GeometryError, LeakageError, SynthAugError
 from synthaug.store import Store, StoreInfo
 from synthaug.study.experiment import Experiment
+from synthaug.study.grid_case import GridCase
 from synthaug.study.results import StudyResults
 from synthaug.study.segmenter_stage import SegmenterStage
 from tests.stand_in_generator import StandInGenerator
@@ -134,6 +135,29 @@ def test_a_generator_that_draws_from_cases_is_given_training_cases_alone(dataset
     }
     assert {len(names) for names in drawn} == {1, 2}
     assert all(name.startswith("train") for names in drawn for name in names)
+
+
+def test_what_is_missing_is_what_the_real_cases_of_the_run_lack(tmp_path: Path) -> None:
+    raw = write_dataset(tmp_path / "Dataset900_Two", training_ml=[18.0, 70.0])
+    made = experiment(
+        raw, tmp_path / "out", schedules=["missing:15:80"], num_pairs=8, strategies=["synthetic", "mixed"],
+        real_cases=[1, 2],
+    )  # fmt: skip
+    made.check()
+    made.work()
+    assert len(list((tmp_path / "out" / "caches").glob("*/cache.json"))) == 1  # whoever draws from it
+    for run in made.runs:
+        lessons = made.data.lessons(run.arm, run.seed)
+        cases = [lessons.draw(step, 0, 0.5) for step in range(80)]
+        real = {ventricles_ml(one) > 47.5 for one in cases if one.name.startswith("train")}
+        pairs = {ventricles_ml(one) > 47.5 for one in cases if not one.name.startswith("train")}
+        # in two bins; one real case fills its own, and two of different size leave as much of both
+        assert pairs == ({not size for size in real} if run.arm.real_cases == 1 else {True, False})
+
+
+def ventricles_ml(case: GridCase) -> float:
+    """On the grid of 8 mm: labels 3 to 6."""
+    return int(((case.label >= 3) & (case.label <= 6)).sum()) * 0.512
 
 
 def test_given_caches_and_blends_of_them(dataset: Path, tmp_path: Path) -> None:
@@ -341,6 +365,8 @@ def test_a_folder_with_other_files_is_refused(dataset: Path, tmp_path: Path) -> 
         ({"generators": {"a": {"generator": STAND_IN, "options": {"device": "cpu"}}}}, "generators.a: option 'device'"),
         ({"generators": {"a": {"generator": "counterfactual", "options": {"fil": 1}}}}, "generators.a: "),
         ({"schedules": ["liver=uniform:20:30"]}, "liver"),
+        ({"schedules": ["liver=missing:20:30"]}, "liver"),
+        ({"schedules": ["missing:20"]}, "missing takes the lowest and the highest volume"),
         ({"generators": {"a": {"generator": STAND_IN, "mapping": {"thalamus": "brain"}}}}, "generators.a.mapping"),
     ],
 )

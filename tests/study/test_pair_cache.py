@@ -59,6 +59,16 @@ def test_each_schedule_and_option_has_a_folder_of_its_own(tmp_path: Path) -> Non
     assert len({one.folder for one in choices}) == 3
 
 
+def test_pairs_of_the_whole_range_are_made_where_missing_volumes_are_drawn(tmp_path: Path) -> None:
+    missing, uniform = (cache(tmp_path, {"generator": STAND_IN}, text) for text in ("missing:20:80", "uniform:20:80"))
+    assert missing.folder == uniform.folder
+    uniform.make("cpu", Share())
+    assert missing.open()[0].names() == uniform.open()[0].names()
+    assert given(tmp_path, "missing:20:80").notes() == ()
+    (note,) = given(tmp_path, "missing:20:140").notes()
+    assert "of schedule missing:20:140" in note
+
+
 def test_only_generators_that_draw_from_cases_are_told_them(tmp_path: Path) -> None:
     assert cache(tmp_path, {"generator": STAND_IN}).cases == ()
     drawing = cache(tmp_path, {"generator": "counterfactual"})
