@@ -75,7 +75,7 @@ def parse_schedule_or_missing(
     if len(numbers) != 2:
         raise ConfigurationError(f"schedule {value!r}: {kind} takes the lowest and the highest volume, missing:8:90")
     low_ml, high_ml = numbers
-    return MissingVolumes(low_ml, high_ml, **named)
+    return _missing_from_dict({"low_ml": low_ml, "high_ml": high_ml, **named}, f"schedule {value!r}")
 
 
 def _is_path(value: Any) -> TypeGuard[str | Path]:
@@ -91,6 +91,7 @@ def _missing_from_dict(content: Mapping[str, Any], where: str) -> MissingVolumes
     allowed = [field.name for field in dataclasses.fields(MissingVolumes)]
     if set(given) - set(allowed) or not {"low_ml", "high_ml"} <= set(given):
         raise ConfigurationError(f"{where}: {dict(content)!r}: {MissingVolumes.kind} has {', '.join(allowed)}")
+    _check_structure(given, where)
     return MissingVolumes(**given)
 
 
@@ -106,6 +107,7 @@ def _from_text(text: str) -> VolumeSchedule:
         raise ConfigurationError(
             f"schedule {text!r}: {kind} does not take {len(numbers)} numbers in a text; allowed: {FORMS}"
         )
+    _check_structure(named, f"schedule {text!r}")
     return schedule_class(*numbers, **named)
 
 
@@ -140,6 +142,7 @@ def _from_dict(content: Mapping[str, Any], where: str) -> VolumeSchedule:
         raise ConfigurationError(
             f"{where} ({schedule_class.kind}): {'; '.join(problems)}; allowed: {', '.join(fields)}"
         )
+    _check_structure(given, where)
     try:
         if schedule_class is HistogramMatching:
             given["target"] = parse_schedule(given["target"])
@@ -153,6 +156,12 @@ def _from_dict(content: Mapping[str, Any], where: str) -> VolumeSchedule:
             f"{where} ({schedule_class.kind}): an entry has a wrong form ({error!r}); allowed: numbers in mL, "
             "lists of them, stages as [{'until': 0.5, 'schedule': {...}}, ...]"
         ) from error
+
+
+def _check_structure(given: Mapping[str, Any], where: str) -> None:
+    structure = given.get("structure", "any")
+    if not isinstance(structure, str) or not structure:
+        raise ConfigurationError(f"{where}: structure {structure!r}; allowed: the name of a structure or group")
 
 
 def _class_of(kind: Any, where: str) -> type[VolumeSchedule]:

@@ -69,6 +69,15 @@ def test_wrong_numbers_are_refused(text: str) -> None:
         parse_schedule_or_missing(text)
 
 
+@pytest.mark.parametrize("structure", ["", 5, ["brain"], None])
+@pytest.mark.parametrize("kind", ["missing", "uniform"])
+def test_a_structure_is_a_name(kind: str, structure: object) -> None:
+    with pytest.raises(SynthAugError, match=r"structure .*; allowed: the name of a structure or group"):
+        parse_schedule_or_missing({"kind": kind, "low_ml": 8, "high_ml": 90, "structure": structure})
+    with pytest.raises(SynthAugError, match="structure ''; allowed"):
+        parse_schedule_or_missing(f"={kind}:8:90")
+
+
 def test_elsewhere_the_mend_is_named() -> None:
     for wish in ("missing:8:90", MissingVolumes(8.0, 90.0).to_dict()):
         with pytest.raises(SynthAugError, match=r"precompute --dataset .*histogram-matching"):
