@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from synthaug.integrations.nnunet.prepare import PreparedTraining, TrainingRequest
     from synthaug.integrations.nnunet.run_configuration import CaseHashes
     from synthaug.precomputing import PrecomputeSummary
-    from synthaug.schedules import MissingVolumes, MixSchedule, VolumeSchedule
+    from synthaug.schedules import MixSchedule, VolumeSchedule
     from synthaug.store import Store
     from synthaug.volumes import LabeledVolume
 
@@ -147,7 +147,7 @@ def precompute(
     from synthaug.precomputing import precompute as make_cases
     from synthaug.precomputing.batch_size import parse_batch_size
     from synthaug.precomputing.processes import left_at_the_end
-    from synthaug.precomputing.requests import default_schedule
+    from synthaug.precomputing.requests import check_ends, default_schedule
     from synthaug.quality import QualityConfig
     from synthaug.schedules import MissingVolumes, parse_schedule_or_missing
     from synthaug.store import Store, StoreInfo
@@ -195,8 +195,8 @@ def precompute(
             scheme=scheme,
         ).open()
         if isinstance(wanted, MissingVolumes):
-            _check_ends(opened, wanted, extrapolate)
             wanted = wanted.target  # no real case decides about a cache, which serves all folds
+            check_ends(opened, wanted, extrapolate=extrapolate)
         wanted_schedule = wanted or default_schedule(opened)
         _check_requests(opened, wanted_schedule, num, seed or 0, extrapolate)
         known = None if dataset is None else _check_training(opened, folder, dataset, training)
@@ -310,15 +310,6 @@ def _check_requests(generator: PairGenerator, schedule: VolumeSchedule, num: int
     from synthaug.precomputing import plan_requests
 
     plan_requests(generator, schedule, num=num, seed=seed, extrapolate=extrapolate)
-
-
-def _check_ends(generator: PairGenerator, wanted: MissingVolumes, extrapolate: bool) -> None:
-    """A range out of bounds is found before the real cases are read."""
-    from synthaug.conditions import Condition
-
-    generator.scheme.resolve(wanted.structure)
-    for end_ml in (wanted.low_ml, wanted.high_ml):
-        generator.bounds.check(Condition({wanted.structure: end_ml}, extrapolate=extrapolate))
 
 
 def _check_training(

@@ -14,7 +14,7 @@ from synthaug.conditions import Condition
 from synthaug.errors import ConfigurationError, shortened
 from synthaug.generators.protocol import PairGenerator
 from synthaug.quality import QualityConfig
-from synthaug.schedules import VolumeSchedule, parse_schedule
+from synthaug.schedules import Uniform, VolumeSchedule, parse_schedule
 from synthaug.store import case_name
 
 MOST_PAIRS = 1_000_000
@@ -70,6 +70,18 @@ def configuration_digest(options: Mapping[str, Any], quality: QualityConfig) -> 
     """sha256 (hex) of the generator's options and of the limits of quality control."""
     described = json.dumps([dict(options), quality.digest()], sort_keys=True, default=str)
     return hashlib.sha256(described.encode()).hexdigest()
+
+
+def check_ends(generator: PairGenerator, schedule: Uniform, *, extrapolate: bool = False) -> None:
+    """Refuse a range whose ends the generator does not allow, whatever is drawn of it.
+
+    Raises:
+        LabelError: the generator has no such structure.
+        BoundsError: an end is out of bounds.
+    """
+    generator.scheme.resolve(schedule.structure)
+    for end_ml in (schedule.low_ml, schedule.high_ml):
+        generator.bounds.check(Condition({schedule.structure: end_ml}, extrapolate=extrapolate))
 
 
 def plan_requests(

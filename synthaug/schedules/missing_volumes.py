@@ -41,6 +41,11 @@ class MissingVolumes:
     def __post_init__(self) -> None:
         check_volumes(self.kind, self.low_ml, self.high_ml)
         check_range(self.kind, self.low_ml, self.high_ml)
+        if not (np.diff(self._edges_ml(MOST_BINS)) > 0).all():
+            raise BoundsError(
+                f"schedule {self.kind}: {self.low_ml!r} to {self.high_ml!r} mL cannot be divided into {MOST_BINS} "
+                "bins; give a wider range"
+            )
 
     @property
     def target(self) -> Uniform:
@@ -67,5 +72,8 @@ class MissingVolumes:
                 "allowed: above 0, up to 1; choose another --ratio, --mix, or mix of the configuration"
             )
         bins = min(max(len(real_ml) // 2, 2), MOST_BINS)
-        edges = np.linspace(self.low_ml, self.high_ml, bins + 1).tolist()
-        return HistogramMatching(self.target, tuple(real_ml), fraction, tuple(edges), self.structure)
+        edges_ml = tuple(self._edges_ml(bins).tolist())
+        return HistogramMatching(self.target, tuple(real_ml), fraction, edges_ml, self.structure)
+
+    def _edges_ml(self, bins: int) -> np.ndarray:
+        return np.linspace(self.low_ml, self.high_ml, bins + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, TypeAlias
 
 from synthaug.errors import ConfigurationError, SynthAugError, did_you_mean
 from synthaug.files.json_object import read_json_object
@@ -22,6 +22,8 @@ KINDS: dict[str, type[VolumeSchedule]] = {
     one.kind: one for one in (Constant, Uniform, LogUniform, Normal, Empirical, HistogramMatching, Piecewise)
 }
 """Every schedule by the name that texts and JSON give it."""
+
+Kinds: TypeAlias = Mapping[str, type[Any]]
 
 FORMS = (
     "constant:40, uniform:20:120, log-uniform:8:120, normal:40:10 (then lowest and highest), empirical:12:30:55, "
@@ -43,15 +45,9 @@ def parse_schedule(value: VolumeSchedule | str | Path | Mapping[str, Any]) -> Vo
         BoundsError: numbers out of range.
         SynthAugError: the file is missing or unreadable.
     """
-    if isinstance(value, VolumeSchedule):
-        return value
-    if isinstance(value, Mapping):
-        return _from_dict(value, "schedule")
-    if _is_path(value):
-        return _from_dict(_content(Path(value)), str(value))
-    if isinstance(value, str):
-        return _from_text(value)
-    raise ConfigurationError(f"schedule: {value!r}; allowed: {FORMS}")
+    found = value if isinstance(value, VolumeSchedule) else _parsed(value, KINDS)
+    assert isinstance(found, VolumeSchedule)
+    return found
 
 
 def parse_schedule_or_missing(
@@ -62,76 +58,45 @@ def parse_schedule_or_missing(
     Raises:
         SynthAugError: as `parse_schedule`.
     """
-    if isinstance(value, MissingVolumes):
+    if isinstance(value, (VolumeSchedule, MissingVolumes)):
         return value
-    if isinstance(value, Mapping) or _is_path(value):
-        content, where = (value, "schedule") if isinstance(value, Mapping) else (_content(Path(value)), str(value))
-        missing = content.get("kind") == MissingVolumes.kind
-        return _missing_from_dict(content, where) if missing else _from_dict(content, where)
-    if not isinstance(value, str) or _parts(value)[1] != MissingVolumes.kind:
-        return parse_schedule(value)
-    named, kind, words = _parts(value)
-    numbers = _numbers(value, words)
-    if len(numbers) != 2:
-        raise ConfigurationError(f"schedule {value!r}: {kind} takes the lowest and the highest volume, missing:8:90")
-    low_ml, high_ml = numbers
-    return _missing_from_dict({"low_ml": low_ml, "high_ml": high_ml, **named}, f"schedule {value!r}")
+    return _parsed(value, {**KINDS, MissingVolumes.kind: MissingVolumes})
 
 
-def _is_path(value: Any) -> TypeGuard[str | Path]:
-    return isinstance(value, Path) or (isinstance(value, str) and value.endswith(".json"))
+def _parsed(value: str | Path | Mapping[str, Any], kinds: Kinds) -> VolumeSchedule | MissingVolumes:
+    if isinstance(value, Mapping):
+        return _from_dict(value, "schedule", kinds)
+    if isinstance(value, Path) or (isinstance(value, str) and value.endswith(".json")):
+        content = read_json_object(Path(value), mend="write one JSON object with a 'kind'")
+        return _from_dict(content, str(value), kinds)
+    if isinstance(value, str):
+        return _from_text(value, kinds)
+    raise ConfigurationError(f"schedule: {value!r}; allowed: {FORMS}")
 
 
-def _content(path: Path) -> dict[str, Any]:
-    return read_json_object(path, mend="write one JSON object with a 'kind'")
-
-
-def _missing_from_dict(content: Mapping[str, Any], where: str) -> MissingVolumes:
-    given = {key: value for key, value in content.items() if key != "kind"}
-    allowed = [field.name for field in dataclasses.fields(MissingVolumes)]
-    if set(given) - set(allowed) or not {"low_ml", "high_ml"} <= set(given):
-        raise ConfigurationError(f"{where}: {dict(content)!r}: {MissingVolumes.kind} has {', '.join(allowed)}")
-    _check_structure(given, where)
-    return MissingVolumes(**given)
-
-
-def _from_text(text: str) -> VolumeSchedule:
-    named, kind, words = _parts(text)
-    schedule_class = _class_of(kind, f"schedule {text!r}")
-    numbers = _numbers(text, words)
+def _from_text(text: str, kinds: Kinds) -> VolumeSchedule | MissingVolumes:
+    structure, separator, rest = text.rpartition("=")
+    named = {"structure": structure.strip()} if separator else {}
+    kind, *words = (part.strip() for part in rest.split(":"))
+    where = f"schedule {text!r}"
+    schedule_class = _class_of(kind, where, kinds)
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        raise ConfigurationError(f"{where}: volumes must be numbers; allowed: {FORMS}") from None
     if schedule_class is Empirical:
-        return _from_dict({"kind": kind, "volumes_ml": numbers, **named}, f"schedule {text!r}")
-    numeric = [field for field in _fields(schedule_class) if field.name != "structure"]
+        return _from_dict({"kind": kind, "volumes_ml": numbers, **named}, where, kinds)
+    numeric = [field for field in dataclasses.fields(schedule_class) if field.name != "structure"]
     due = [field for field in numeric if field.default is dataclasses.MISSING]
     if schedule_class in (HistogramMatching, Piecewise) or not len(due) <= len(numbers) <= len(numeric):
-        raise ConfigurationError(
-            f"schedule {text!r}: {kind} does not take {len(numbers)} numbers in a text; allowed: {FORMS}"
-        )
-    _check_structure(named, f"schedule {text!r}")
-    return schedule_class(*numbers, **named)
+        raise ConfigurationError(f"{where}: {kind} does not take {len(numbers)} numbers in a text; allowed: {FORMS}")
+    given = {field.name: number for field, number in zip(numeric, numbers, strict=False)}
+    return _from_dict({"kind": kind, **given, **named}, where, kinds)
 
 
-def _parts(text: str) -> tuple[dict[str, str], str, list[str]]:
-    """The structure, if it is named, the kind, and what follows it."""
-    structure, separator, rest = text.rpartition("=")
-    kind, *words = (part.strip() for part in rest.split(":"))
-    return ({"structure": structure.strip()} if separator else {}), kind, words
-
-
-def _numbers(text: str, words: list[str]) -> list[float]:
-    try:
-        return [float(word) for word in words]
-    except ValueError:
-        raise ConfigurationError(f"schedule {text!r}: volumes must be numbers; allowed: {FORMS}") from None
-
-
-def _fields(schedule_class: type[Any]) -> tuple[dataclasses.Field[Any], ...]:
-    return dataclasses.fields(schedule_class)
-
-
-def _from_dict(content: Mapping[str, Any], where: str) -> VolumeSchedule:
-    schedule_class = _class_of(content.get("kind"), where)
-    fields = {field.name: field for field in _fields(schedule_class)}
+def _from_dict(content: Mapping[str, Any], where: str, kinds: Kinds) -> VolumeSchedule | MissingVolumes:
+    schedule_class = _class_of(content.get("kind"), where, kinds)
+    fields = {field.name: field for field in dataclasses.fields(schedule_class)}
     given = {key: value for key, value in content.items() if key != "kind"}
     problems = [f"unknown entry {key!r}{did_you_mean(str(key), fields)}" for key in given if key not in fields] + [
         f"{name!r} is missing"
@@ -164,16 +129,15 @@ def _check_structure(given: Mapping[str, Any], where: str) -> None:
         raise ConfigurationError(f"{where}: structure {structure!r}; allowed: the name of a structure or group")
 
 
-def _class_of(kind: Any, where: str) -> type[VolumeSchedule]:
+def _class_of(kind: Any, where: str, kinds: Kinds) -> type[Any]:
+    if isinstance(kind, str) and kind in kinds:
+        return kinds[kind]
     if kind == MissingVolumes.kind:
         raise ConfigurationError(
-            f"{where}: what is missing depends on the real cases, which are not known here; let precompute --dataset "
-            f"measure them, or give a JSON file of kind {HistogramMatching.kind} with their volumes"
+            f"{where}: what is missing depends on the real cases, which are not known here; name it for precompute "
+            f"--dataset or a study, alone, or give a JSON file of kind {HistogramMatching.kind} with their volumes"
         )
-    found = KINDS.get(kind) if isinstance(kind, str) else None
-    if found is None:
-        raise ConfigurationError(
-            f"{where}: kind {kind!r}{did_you_mean(str(kind), (*KINDS, MissingVolumes.kind))}; "
-            f"allowed kinds: {', '.join(KINDS)}; as text: {FORMS}"
-        )
-    return found
+    raise ConfigurationError(
+        f"{where}: kind {kind!r}{did_you_mean(str(kind), (*KINDS, MissingVolumes.kind))}; "
+        f"allowed kinds: {', '.join(kinds)}; as text: {FORMS}"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -86,10 +87,18 @@ def check_volumes(where: str, *volumes_ml: float, positive: bool = False) -> Non
         BoundsError: negative, NaN or infinite, or 0 where a logarithm is taken of it.
     """
     for volume_ml in volumes_ml:
-        is_number = isinstance(volume_ml, (int, float, np.number)) and not isinstance(volume_ml, bool)
-        if not is_number or not np.isfinite(volume_ml) or volume_ml < 0 or (positive and volume_ml == 0):
+        if not _is_volume(volume_ml) or (positive and volume_ml == 0):
             allowed = "more than 0" if positive else "0 or more"
             raise BoundsError(f"schedule {where}: {volume_ml!r} mL; allowed: a volume in mL, {allowed}")
+
+
+def _is_volume(value: Any) -> bool:
+    if not isinstance(value, (int, float, np.number)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value) and bool(value >= 0)
+    except OverflowError:  # an integer beyond all floats
+        return False
 
 
 def check_range(where: str, low_ml: float, high_ml: float) -> None:

@@ -167,15 +167,15 @@ class Experiment:
         return result.is_short and had is not None and (budget is None or budget > had)
 
     def _caches(self, runs: Iterable[Run]) -> list[PairCache]:
-        """Every cache that runs draw from, once."""
-        found = {cache.folder: cache for run in runs for _, cache in self.data.caches(run.arm, run.seed)}
-        return list(found.values())
+        """Every cache that runs draw from, once for each schedule that they draw by."""
+        drawn = (cache for run in runs for _, cache in self.data.caches(run.arm, run.seed))
+        return list({(cache.folder, cache.drawn): cache for cache in drawn}.values())
 
     def _make_pairs(self, runs: Sequence[Run], share: Share) -> None:
         """Pairs that are due, and on the grid where a network of the study draws from them."""
         on_grid = [run for run in runs if isinstance(self.config.segmenters[run.arm.segmenter], NetworkSegmenter)]
         needed = {cache.folder for cache in self._caches(on_grid)}
-        for cache in self._caches(runs):
+        for cache in {one.folder: one for one in self._caches(runs)}.values():
             cache.make(self._device, share)
             if cache.folder in needed - self._prepared:
                 self.data.prepare_pairs(cache)

@@ -196,7 +196,7 @@ class NnunetTraining:
         configuration = RunConfiguration(
             cache=str(store.folder.resolve()),
             mix=self.mix,
-            schedule=self.cache.schedule,
+            schedule=self.cache.drawn,
             mapping=dict(mapping.table),
             allow_missing_labels=self.cache.choice.allow_missing,
             seed=self.seed,

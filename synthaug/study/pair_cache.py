@@ -30,8 +30,8 @@ from synthaug.labels import LabelMapping, LabelScheme, propose_mapping
 from synthaug.precomputing import ProgressLine, plan_requests, precompute
 from synthaug.precomputing.factory import load_named_generator
 from synthaug.precomputing.processes import Share
-from synthaug.precomputing.requests import default_schedule
-from synthaug.schedules import MissingVolumes, VolumeSchedule
+from synthaug.precomputing.requests import check_ends, default_schedule
+from synthaug.schedules import MissingVolumes, Uniform, VolumeSchedule
 from synthaug.sources.volume_index import VolumeIndex
 from synthaug.store import CaseEntry, Store, StoreInfo
 from synthaug.study.bookkeeping import read_kept
@@ -55,8 +55,9 @@ class PairCache:
     Attributes:
         name: of the generator in the study.
         choice: what makes them; no blend.
-        schedule: of the volumes, or None for all that the generator allows; where it is what real cases lack, pairs
-            of the whole range are made.
+        schedule: that pairs are made by, or None for all that the generator allows; where runs draw what their real
+            cases lack, pairs of the whole range.
+        drawn: schedule that a run draws by.
         schedule_name: what the study calls it.
         num: pairs asked for.
         seed: of the pairs.
@@ -67,7 +68,8 @@ class PairCache:
 
     name: str
     choice: GeneratorChoice
-    schedule: VolumeSchedule | MissingVolumes | None
+    schedule: VolumeSchedule | None
+    drawn: VolumeSchedule | None
     schedule_name: str
     num: int
     seed: int
@@ -84,13 +86,19 @@ class PairCache:
         dataset: NnunetDataset,
         cases: tuple[CasePaths, ...],
         parent: Path,
+        *,
+        drawn: VolumeSchedule | None = None,
     ) -> PairCache:
-        """The cache of a generator of the study."""
+        """The cache of a generator of the study; without ``drawn``, runs draw by what pairs are made by."""
         choice = config.generators[name]
-        drawn = cases if choice.generator and draws_from_cases(choice.generator, choice.options) else ()
-        followed = None if schedule is None else config.schedules[schedule]
+        drawn_from = cases if choice.generator and draws_from_cases(choice.generator, choice.options) else ()
+        wanted = None if schedule is None else config.schedules[schedule]
+        made_by = wanted.target if isinstance(wanted, MissingVolumes) else wanted
         words = schedule or "all volumes"
-        return cls(name, choice, followed, words, config.num_pairs, config.pair_seed, dataset, drawn, parent)
+        return cls(
+            name, choice, made_by, drawn or made_by, words, config.num_pairs, config.pair_seed, dataset, drawn_from,
+            parent,
+        )  # fmt: skip
 
     @cached_property
     def folder(self) -> Path:
@@ -102,7 +110,7 @@ class PairCache:
         """Name by what determines the pairs."""
         described = {
             **config_to_dict(self.choice),
-            "schedule": None if self._made_by is None else self._made_by.to_dict(),
+            "schedule": None if self.schedule is None else self.schedule.to_dict(),
             "seed": self.seed,
             "cases": [one.identifier for one in self.cases],
         }
@@ -127,6 +135,8 @@ class PairCache:
                 return store.info
             generator = self._load(device)
             extrapolate = self.choice.extrapolate
+            if isinstance(self.schedule, Uniform):
+                check_ends(generator, self.schedule, extrapolate=extrapolate)
             plan_requests(generator, self._requested(generator), num=self.num, seed=self.seed, extrapolate=extrapolate)
             return StoreInfo.of(generator)
 
@@ -254,16 +264,15 @@ class PairCache:
         Raises:
             ConfigurationError: at some progress of the training, nothing of it.
         """
-        followed = self._made_by
-        if self.choice.cache is None or followed is None:
+        if self.choice.cache is None or self.drawn is None:
             return 1.0
-        index = VolumeIndex([one.name for one in entries], [one.realised_ml[followed.structure] for one in entries])
-        share = min(index.coverage(followed, progress) for progress in followed.phases)
+        index = VolumeIndex([one.name for one in entries], [one.realised_ml[self.drawn.structure] for one in entries])
+        share = min(index.coverage(self.drawn, progress) for progress in self.drawn.phases)
         if share < _NONE:
             low, high = self._range_ml(entries)
             raise ConfigurationError(
                 f"{self.where}: schedule {self.schedule_name} draws no volume of its pairs, {low:.4g} to {high:.4g} mL "
-                f"of {followed.structure}; give a schedule within, or a cache of other volumes"
+                f"of {self.drawn.structure}; give a schedule within, or a cache of other volumes"
             )
         return share
 
@@ -294,12 +303,7 @@ class PairCache:
         return load_named_generator(self.choice.generator, device=device, **drawn, **self.choice.options)
 
     def _requested(self, generator: PairGenerator) -> VolumeSchedule:
-        return self._made_by or default_schedule(generator)
-
-    @property
-    def _made_by(self) -> VolumeSchedule | None:
-        """What is missing differs from run to run, and the pairs do not."""
-        return self.schedule.target if isinstance(self.schedule, MissingVolumes) else self.schedule
+        return self.schedule or default_schedule(generator)
 
 
 def decided_mapping(

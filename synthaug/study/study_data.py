@@ -8,8 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from synthaug.errors import ConfigurationError, GeometryError, LabelError, did_you_mean
 from synthaug.files.canonical_json import canonical_json
 from synthaug.fitting.case_checks import check_count
@@ -17,7 +15,7 @@ from synthaug.fitting.case_form import numbered
 from synthaug.generators.cases import CasePaths
 from synthaug.integrations.nnunet.real_volumes import labels_of
 from synthaug.labels import LabelMapping, LabelScheme
-from synthaug.schedules import MissingVolumes, MixSchedule, VolumeSchedule
+from synthaug.schedules import MissingVolumes, VolumeSchedule
 from synthaug.store import CaseEntry, Store
 from synthaug.study.arms import FROM_SCRATCH, Arm
 from synthaug.study.case_survey import CaseFacts, common_scales, plan_grid, refuse_cut, survey_cases
@@ -27,7 +25,8 @@ from synthaug.study.held_out import HeldOut, refuse_leaks, refuse_repeated_tests
 from synthaug.study.lessons import Lessons, PairPool
 from synthaug.study.pair_cache import PairCache, decided_mapping
 from synthaug.study.workspace import SURVEY_FILES
-from synthaug.volumes import CaseRecord, LabeledVolume, read_pair
+from synthaug.volumes import CaseRecord, LabeledVolume, read_label, read_pair, structure_volumes_ml
+from synthaug.volumes.geometry import voxel_volume_ml
 from synthaug.volumes.grid import Grid
 
 
@@ -207,10 +206,42 @@ class SurveyedData:
         config, first = self.data.config, self.data.first
         cases = first.subset(arm.real_cases, seed)
         parent = self.data.folder / "caches"
+        drawn = self._drawn(arm, seed)
         return [
-            (weight, PairCache.of(config, name, arm.schedule, first.dataset, cases, parent))
+            (weight, PairCache.of(config, name, arm.schedule, first.dataset, cases, parent, drawn=drawn))
             for name, weight in config.members(arm.generator).items()
         ]
+
+    def _drawn(self, arm: Arm, seed: int) -> VolumeSchedule | None:
+        """What the pairs of a run are drawn by: what is missing is told from the real cases that it trains on.
+
+        Raises:
+            LabelError: the first data set does not have the structure.
+        """
+        wanted = None if arm.schedule is None else self.data.config.schedules[arm.schedule]
+        if not isinstance(wanted, MissingVolumes):
+            return wanted
+        if arm.strategy == "synthetic":  # no real case that anything could be missing beside
+            return wanted.target
+        cases = self.data.first.subset(arm.real_cases, seed)
+        real_ml = [self._volume_ml(one, wanted.structure) for one in cases]
+        return wanted.beside(real_ml, arm.mix(self.data.config.switch).mean_fraction)
+
+    def _volume_ml(self, case: CasePaths, structure: str) -> float:
+        """Of a real case of the first data set, in its own voxels."""
+        key = case.identifier, structure
+        if key not in self._volumes_ml:
+            scheme = self.data.first.dataset.scheme
+            scheme.resolve(structure)
+            label, affine = read_label(case.label, scheme)
+            volumes_ml = structure_volumes_ml(label, scheme, voxel_volume_ml(affine))
+            self._volumes_ml[key] = round(volumes_ml[structure], 4)  # the same on every machine
+        return self._volumes_ml[key]
+
+    @cached_property
+    def _volumes_ml(self) -> dict[tuple[str, str], float]:
+        """What was measured, by case and structure."""
+        return {}
 
     def check_pairs(self, cache: PairCache, device: str) -> None:
         """Refuse pairs that stem from a test case, or that do not fit the labels and channels that are learned.
@@ -224,8 +255,11 @@ class SurveyedData:
         refuse_leaks({cache.where: seen}, self.test_records, self.data.last.dataset.name)
         mapping = cache.mapping(info, self.data.scheme, self._decided)
         cache.channel_order(info, self.data.first.dataset.channels)
-        if isinstance(cache.schedule, MissingVolumes):
-            labels_of(mapping, cache.schedule.structure)
+        if cache.drawn is not None and cache.drawn != cache.schedule:
+            try:
+                labels_of(mapping, cache.drawn.structure)
+            except LabelError as error:
+                raise LabelError(f"{cache.where}: {error}") from None
 
     def _is_of_first(self, record: CaseRecord) -> bool:
         """Whether it is of a case of the first data set that is not tested on, though its name may be tested on."""
@@ -262,27 +296,15 @@ class SurveyedData:
         real: list[GridCase] = []
         if arm.strategy not in (FROM_SCRATCH, "synthetic"):
             real = [self.real_case(data.first, one) for one in data.first.subset(arm.real_cases, seed)]
-        pools = [(weight, self._pool(cache, real, mix)) for weight, cache in self.caches(arm, seed)]
+        pools = [(weight, self._pool(cache)) for weight, cache in self.caches(arm, seed)]
         return Lessons(real, pools, mix, seed, second, switch)
 
-    def _pool(self, cache: PairCache, real: Sequence[GridCase], mix: MixSchedule) -> PairPool:
+    def _pool(self, cache: PairCache) -> PairPool:
         read, names = self._reader(cache)
-        store, entries = cache.open()
-        schedule = cache.schedule
-        if isinstance(schedule, MissingVolumes):
-            labels = labels_of(cache.mapping(store.info, self.data.scheme, self._decided), schedule.structure)
-            schedule = self._filling(schedule, sorted(labels), real, mix)
+        _, entries = cache.open()
+        schedule = cache.drawn
         volumes = [one.realised_ml[schedule.structure] if schedule else 0.0 for one in entries]
         return PairPool(names, volumes, schedule, read)
-
-    def _filling(
-        self, wanted: MissingVolumes, labels: Sequence[int], real: Sequence[GridCase], mix: MixSchedule
-    ) -> VolumeSchedule:
-        """The volumes that the real cases of a run lack, all where it has none."""
-        if not real:
-            return wanted.target
-        voxels = [int(torch.isin(case.label, torch.tensor(labels)).sum()) for case in real]
-        return wanted.beside([round(count * self.grid.voxel_volume_ml, 4) for count in voxels], mix.mean_fraction)
 
     def _reader(self, cache: PairCache) -> tuple[Callable[[str], GridCase], list[str]]:
         """What gives a pair on the grid by its name, and the names."""

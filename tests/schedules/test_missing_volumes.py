@@ -57,12 +57,21 @@ def test_a_file_holds_any_schedule_or_the_wish(tmp_path: Path) -> None:
         path.write_text(json.dumps(one.to_dict()))
         assert parse_schedule_or_missing(path) == parse_schedule_or_missing(str(path)) == one
     path.write_text(json.dumps({"kind": "missing", "low_ml": 8}))
-    with pytest.raises(SynthAugError, match=r"volumes\.json: .*missing has low_ml, high_ml"):
+    with pytest.raises(SynthAugError, match=r"volumes\.json \(missing\): .high_ml. is missing"):
         parse_schedule_or_missing(path)
 
 
 @pytest.mark.parametrize(
-    "text", ["missing:8", "missing:8:90:3", "missing:a:b", "missing:90:8", "missing:-1:8", "missing"]
+    "text",
+    [
+        "missing:8",
+        "missing:8:90:3",
+        "missing:a:b",
+        "missing:90:8",
+        "missing:-1:8",
+        "missing",
+        "missing:20:20.000000000000004",
+    ],
 )
 def test_wrong_numbers_are_refused(text: str) -> None:
     with pytest.raises(SynthAugError, match="missing"):
@@ -78,13 +87,20 @@ def test_a_structure_is_a_name(kind: str, structure: object) -> None:
         parse_schedule_or_missing(f"={kind}:8:90")
 
 
+@pytest.mark.parametrize("kind", ["missing", "uniform"])
+@pytest.mark.parametrize("volume_ml", [10**400, float("inf"), "90", None, True, [90]])
+def test_what_is_no_volume_is_refused_by_any_kind(kind: str, volume_ml: object) -> None:
+    with pytest.raises(SynthAugError, match="allowed: a volume in mL"):
+        parse_schedule_or_missing({"kind": kind, "low_ml": 8, "high_ml": volume_ml})
+
+
 def test_elsewhere_the_mend_is_named() -> None:
     for wish in ("missing:8:90", MissingVolumes(8.0, 90.0).to_dict()):
         with pytest.raises(SynthAugError, match=r"precompute --dataset .*histogram-matching"):
             parse_schedule(wish)
     with pytest.raises(SynthAugError, match=r"did you mean 'missing'.*missing:8:120"):
         parse_schedule_or_missing("mising:8:90")
-    with pytest.raises(SynthAugError, match="missing has low_ml, high_ml, structure"):
+    with pytest.raises(SynthAugError, match=r"unknown entry .upper.; .high_ml. is missing"):
         parse_schedule_or_missing({"kind": "missing", "low_ml": 8, "upper": 90})
 
 

@@ -11,12 +11,14 @@ import nibabel
 import numpy as np
 import pytest
 
-from synthaug.errors import ConfigurationError, GeometryError, LeakageError, SynthAugError
+from synthaug.errors import ConfigurationError, GeometryError, LabelError, LeakageError, SynthAugError
+from synthaug.schedules import HistogramMatching
 from synthaug.store import Store, StoreInfo
 from synthaug.study.experiment import Experiment
 from synthaug.study.grid_case import GridCase
 from synthaug.study.results import StudyResults
 from synthaug.study.segmenter_stage import SegmenterStage
+from synthaug.volumes import read_label, write_label
 from tests.stand_in_generator import StandInGenerator
 from tests.stand_in_store import fill
 from tests.study.small_study import STAND_IN, small_config, write_dataset
@@ -153,6 +155,58 @@ def test_what_is_missing_is_what_the_real_cases_of_the_run_lack(tmp_path: Path) 
         pairs = {ventricles_ml(one) > 47.5 for one in cases if not one.name.startswith("train")}
         # in two bins; one real case fills its own, and two of different size leave as much of both
         assert pairs == ({not size for size in real} if run.arm.real_cases == 1 else {True, False})
+
+
+def given_cache(folder: Path, volumes_ml: tuple[float, ...]) -> dict[str, Any]:
+    generator = StandInGenerator()
+    fill(Store.create(folder, StoreInfo.of(generator)), generator, volumes_ml)
+    return {"given": {"cache": str(folder)}}
+
+
+def test_given_pairs_are_compared_with_what_each_run_draws_of_them(dataset: Path, tmp_path: Path) -> None:
+    """The real cases have 15 to 25 mL: what they lack of 14 to 90 mL begins at 52 mL."""
+    few = given_cache(tmp_path / "few", (16.0, 20.0, 30.0))
+    with pytest.raises(ConfigurationError, match=r"given: schedule missing:14:90 draws no volume of its pairs"):
+        experiment(dataset, tmp_path / "out", generators=few, schedules=["missing:14:90", "uniform:15:30"]).check()
+    some = given_cache(tmp_path / "some", (20.0, 58.0, 62.0))
+    made = experiment(
+        dataset, tmp_path / "out", generators=some, schedules=["missing:14:90"], strategies=["mixed"], seeds=[0]
+    )
+    made.check()
+    made.work()
+    (note,) = made.workspace.results(made.runs)[made.runs[0]].notes
+    assert "3" in note.split("%")[0]  # a third of 52 to 90 mL
+    assert "of schedule missing:14:90 lies within the volumes of its pairs" in note
+
+
+def test_every_schedule_is_checked_where_several_share_their_pairs(tmp_path: Path) -> None:
+    raw = write_dataset(tmp_path / "Dataset900_Merged")
+    described = json.loads((raw / "dataset.json").read_text())
+    described["labels"] = {"background": 0, "tissue": 1, "ventricles": 2}
+    (raw / "dataset.json").write_text(json.dumps(described))
+    for path in (raw / "labelsTr").iterdir():
+        found, affine = read_label(path, StandInGenerator().scheme)
+        merged = np.where(np.isin(found, (3, 4, 5, 6, 13)), 2, found > 0).astype(np.int16)
+        write_label(path, merged, affine)
+    scheme = StandInGenerator().scheme
+    inner = (*scheme.groups["ventricles"], "csf")
+    table = {name: "ventricles" if name in inner else "tissue" for name in scheme.names}
+    generators = {"a": {"generator": STAND_IN, "mapping": table}}
+    for schedules in (["missing:20:80", "uniform:20:80"], ["uniform:20:80", "missing:20:80"]):
+        with pytest.raises(LabelError, match=r"generators\.a: ventricles cannot be measured .* as are csf"):
+            experiment(raw, tmp_path / "out", generators=generators, schedules=schedules).check()
+
+
+def test_what_is_missing_in_a_transfer_is_of_the_first_data_set_alone(dataset: Path, tmp_path: Path) -> None:
+    second = write_dataset(tmp_path / "Dataset901_Second", training_ml=[70.0], test_ml=[50.0], first_seed=300)
+    transfer: dict[str, Any] = {"dataset": str(second), "test_cases": ["test_0"]}
+    for more in ({}, {"mapping": {"csf": "third_ventricle"}, "allow_missing": ["csf"]}):
+        made = experiment(dataset, tmp_path / "out", transfer=transfer | more, schedules=["missing:15:90"])
+        drawn = {cache.drawn for run in made.runs for _, cache in made.data.caches(run.arm, run.seed)}
+        (schedule,) = drawn
+        assert isinstance(schedule, HistogramMatching)
+        # whatever the network is to call them
+        assert sorted(schedule.real_ml) == pytest.approx([15, 20, 25], rel=0.02)
 
 
 def ventricles_ml(case: GridCase) -> float:
@@ -366,7 +420,8 @@ def test_a_folder_with_other_files_is_refused(dataset: Path, tmp_path: Path) -> 
         ({"generators": {"a": {"generator": "counterfactual", "options": {"fil": 1}}}}, "generators.a: "),
         ({"schedules": ["liver=uniform:20:30"]}, "liver"),
         ({"schedules": ["liver=missing:20:30"]}, "liver"),
-        ({"schedules": ["missing:20"]}, "missing takes the lowest and the highest volume"),
+        ({"schedules": ["missing:20:151"]}, 'set "extrapolate": true under generators.stand-in'),
+        ({"schedules": ["missing:20"]}, "missing does not take 1 numbers"),
         ({"generators": {"a": {"generator": STAND_IN, "mapping": {"thalamus": "brain"}}}}, "generators.a.mapping"),
     ],
 )
