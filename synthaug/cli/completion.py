@@ -13,7 +13,8 @@ from pathlib import Path
 DEVICES = ("auto", "cpu", "cuda", "cuda:0", "cuda:1")
 FOLDS = ("0", "1", "2", "3", "4", "all")
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres")
-SCHEDULES = ("uniform:20:120", "log-uniform:8:120", "constant:40", "normal:40:10", "missing:8:120")
+SCHEDULES = ("uniform:20:120", "log-uniform:8:120", "constant:40", "normal:40:10")
+MISSING = "missing:8:120"
 MIXES = ("mixed:0.5", "real", "synthetic", "synthetic-then-real", "mixed-then-real")
 
 Completer = Callable[[str], list[str]]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from synthaug.cli.completion import CONFIGURATIONS, FOLDS, MIXES, SCHEDULES, complete_dataset, one_of
+from synthaug.cli.completion import CONFIGURATIONS, FOLDS, MISSING, MIXES, SCHEDULES, complete_dataset, one_of
 from synthaug.cli.generator_options import (
     DEFAULT_FOLD,
     DEFAULT_GENERATOR,
@@ -51,7 +51,7 @@ def precompute(
             help="Volumes in mL: uniform:20:120, log-uniform:8:120, constant:40, normal:40:10, missing:8:120 (with "
             "--dataset: what its training cases lack), or a JSON file; default: uniform over all that the "
             "generator allows.",
-            autocompletion=one_of(SCHEDULES),
+            autocompletion=one_of((*SCHEDULES, MISSING)),
         ),
     ] = None,
     seed: Annotated[

@@ -14,7 +14,7 @@ from synthaug.conditions import Condition
 from synthaug.errors import ConfigurationError, shortened
 from synthaug.generators.protocol import PairGenerator
 from synthaug.quality import QualityConfig
-from synthaug.schedules import Uniform, VolumeSchedule, parse_schedule
+from synthaug.schedules import Constant, LogUniform, Uniform, VolumeSchedule
 from synthaug.store import case_name
 
 MOST_PAIRS = 1_000_000
@@ -167,16 +167,20 @@ def default_schedule(generator: PairGenerator) -> VolumeSchedule:
     control. Large ones, which training sets lack, are as many as small ones.
     """
     structure, low, high = _allowed_range(generator)
-    return parse_schedule(f"{structure}=uniform:{low}:{high}")
+    return Uniform(low, high, structure) if low < high else Constant(low, structure)
 
 
 def control_schedule(generator: PairGenerator) -> VolumeSchedule:
     """For measuring control: log-uniform over the same range, since errors are relative to the volume."""
     structure, low, high = _allowed_range(generator)
-    return parse_schedule(f"{structure}={'log-uniform' if low > 0 else 'uniform'}:{low}:{high}")
+    return LogUniform(low, high, structure) if 0 < low < high else default_schedule(generator)
 
 
 def _allowed_range(generator: PairGenerator) -> tuple[str, float, float]:
     limits = generator.bounds.limits_ml
+    if not limits:
+        raise ConfigurationError(
+            f"{generator.name}: states no volume that can be asked for, so that none can be chosen; give a schedule"
+        )
     structure = "ventricles" if "ventricles" in limits else next(iter(limits))
     return structure, *limits[structure]

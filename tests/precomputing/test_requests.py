@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from synthaug.conditions import VolumeBounds
@@ -71,6 +72,16 @@ def test_control_is_measured_over_orders_of_magnitude() -> None:
     generator = StandInGenerator()
     generator.bounds = VolumeBounds({"thalamus": (0.0, 20.0)})
     assert control_schedule(generator).cdf(10.0, 0.0) == pytest.approx(0.5)  # 0 has no logarithm
+
+
+def test_a_generator_of_one_volume_or_none_has_a_default_all_the_same() -> None:
+    generator = StandInGenerator()
+    generator.bounds = VolumeBounds({"thalamus": (20.0, 20.0)})
+    for schedule in (default_schedule(generator), control_schedule(generator)):
+        assert (schedule.structure, schedule.draw(0.0, np.random.default_rng(0))) == ("thalamus", 20.0)
+    generator.bounds = VolumeBounds({})
+    with pytest.raises(ConfigurationError, match=r"stand-in: states no volume .*; give a schedule"):
+        default_schedule(generator)
 
 
 def test_without_ventricles_the_default_schedule_is_that_of_the_first_control() -> None:

@@ -9,6 +9,7 @@ from synthaug.errors import ConfigurationError, SynthAugError
 from synthaug.integrations.nnunet.channels import match_channels
 from synthaug.integrations.nnunet.dataset import NnunetDataset
 from synthaug.integrations.nnunet.label_mapping import map_labels
+from synthaug.integrations.nnunet.real_volumes import labels_of
 from synthaug.integrations.nnunet.run_configuration import FILE_NAME, RunConfiguration
 from synthaug.schedules import MissingVolumes
 from synthaug.store import Store, StoreInfo
@@ -36,7 +37,7 @@ def make_automatic_cache(
     """
     from synthaug.generators import load_generator
     from synthaug.precomputing import ProgressLine, precompute
-    from synthaug.precomputing.requests import default_schedule
+    from synthaug.precomputing.requests import check_ends, default_schedule, plan_requests
 
     where = dataset.preprocessed / FILE_NAME
     folder = configuration.cache_folder(dataset.preprocessed)
@@ -44,9 +45,13 @@ def make_automatic_cache(
         generator = load_generator(configuration.generator)
         match_channels(dataset.channels, generator.channels, configuration.channels)
         allow_missing = configuration.allow_missing_labels
-        map_labels(generator.scheme, dataset.scheme, configuration.mapping, allow_missing, where=str(where))
+        mapping = map_labels(generator.scheme, dataset.scheme, configuration.mapping, allow_missing, where=str(where))
         wanted = configuration.schedule
         schedule = wanted.target if isinstance(wanted, MissingVolumes) else wanted or default_schedule(generator)
+        if isinstance(wanted, MissingVolumes):
+            labels_of(mapping, wanted.structure)
+            check_ends(generator, wanted.target)
+        plan_requests(generator, schedule, num=configuration.automatic_cases, seed=configuration.seed)
     except SynthAugError as error:
         raise ConfigurationError(
             f"{dataset.name}: no training was prepared, and the default generator {configuration.generator} does not "

@@ -22,6 +22,7 @@ from synthaug.integrations.nnunet.orientation import dataset_orientations
 from synthaug.integrations.nnunet.real_volumes import fill_missing
 from synthaug.integrations.nnunet.run_configuration import DEFAULT_CACHE, FILE_NAME, RunConfiguration
 from synthaug.integrations.nnunet.view import PlansForm, PlansView, ViewSpec, build_view, prepare_view, view_of
+from synthaug.labels import LabelMapping
 from synthaug.leakage import Leak, find_leaks, name_leaks
 from synthaug.live import LiveSource
 from synthaug.precomputing.factory import PREFIX, load_named_generator
@@ -77,6 +78,7 @@ class TrainingRun:
             "cases": 0 if cache is None else len(cache),
             "view": self.spec.key,
             "mapping": dict(self.spec.mapping.table),
+            "schedule": None if self.source.schedule is None else self.source.schedule.to_dict(),
             "leakage": [str(leak) for leak in self.leaks],
         }
 
@@ -130,16 +132,13 @@ def open_training(
     )
     order = match_channels(dataset.channels, made_by.channels, configuration.channels)
     leaks = guard(made_by)
-    wanted = configuration.schedule
-    if isinstance(wanted, MissingVolumes):  # told from this fold's training cases, whatever fold was prepared
-        is_real = configuration.mix.is_real
-        schedule = None if is_real else fill_missing(dataset, wanted, configuration.mix, training, mapping, announce)
-        configuration = replace(configuration, schedule=schedule)
+    schedule = _drawn_by(configuration, dataset, training, mapping, announce)
     orientations = dataset_orientations(dataset, str(plans["image_reader_writer"]))
     spec = ViewSpec(plans, configuration_name, dataset.dataset_json, mapping, order, orientations)
     announce(f"synthaug: labels: {describe_mapping(mapping)}")
     if live:
-        made = open_live_source(configuration, store, PlansForm(spec), epochs=epochs, pool=pool, writes=build)
+        form = PlansForm(spec)
+        made = open_live_source(configuration, schedule, store, form, epochs=epochs, pool=pool, writes=build)
         announce(
             f"synthaug: pairs are made by {made_by.generator} ({made_by.fingerprint[:12]}) on "
             f"{configuration.device} while the training runs, a share of {configuration.live.duty:g} of the time"
@@ -151,7 +150,7 @@ def open_training(
     assert store is not None
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", UserWarning)
-        source = StoreSource(store, _drawn_by(configuration))
+        source = StoreSource(store, schedule)
     for warning in told:
         announce(f"synthaug: {warning.message}")
     elsewhere = dataset.preprocessed / DEFAULT_CACHE.parent / VIEWS
@@ -215,6 +214,7 @@ def check_leakage(
 
 def open_live_source(
     configuration: RunConfiguration,
+    schedule: VolumeSchedule | None,
     cache: Store | None,
     form: PlansForm,
     *,
@@ -225,7 +225,7 @@ def open_live_source(
     """The source of a training whose pairs are made while it runs; not started yet."""
     return LiveSource(
         registered(configuration.generator),
-        _drawn_by(configuration),
+        schedule,
         options=configuration.live,
         device=configuration.device,
         folder=pool,
@@ -237,9 +237,20 @@ def open_live_source(
     )
 
 
-def _drawn_by(configuration: RunConfiguration) -> VolumeSchedule | None:
-    assert not isinstance(configuration.schedule, MissingVolumes), "what is missing was told before"
-    return configuration.schedule
+def _drawn_by(
+    configuration: RunConfiguration,
+    dataset: NnunetDataset,
+    training: Sequence[str],
+    mapping: LabelMapping,
+    announce: Callable[[str], None],
+) -> VolumeSchedule | None:
+    """What is missing is told from this fold's training cases, whatever fold was prepared."""
+    wanted = configuration.schedule
+    if not isinstance(wanted, MissingVolumes):
+        return wanted
+    if configuration.mix.is_real:
+        return None
+    return fill_missing(dataset, wanted, configuration.mix, training, mapping, announce)
 
 
 def registered(generator: str) -> str:

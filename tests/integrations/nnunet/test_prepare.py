@@ -18,7 +18,7 @@ from synthaug.integrations.nnunet.dataset import NnunetDataset
 from synthaug.integrations.nnunet.prepare import TrainingRequest, prepare_training
 from synthaug.integrations.nnunet.run_configuration import read_configuration
 from synthaug.labels import LabelScheme
-from synthaug.schedules import HistogramMatching
+from synthaug.schedules import HistogramMatching, MissingVolumes
 from synthaug.store import Store, StoreInfo
 from synthaug.volumes import CaseRecord, write_label
 from tests import stand_in_generator
@@ -253,6 +253,8 @@ def test_what_a_fold_lacks_is_told_from_its_own_training_cases(
             build=False,
         )
         schedule = run_of_fold.source.schedule
+        # a copy of what the training leaves serves any fold
+        assert run_of_fold.configuration.schedule == MissingVolumes(20.0, 120.0)
         if expected is None:
             assert schedule is None  # nothing is drawn, and nothing has to be told
         else:
