@@ -30,8 +30,8 @@ from synthaug.labels import LabelMapping, LabelScheme, propose_mapping
 from synthaug.precomputing import ProgressLine, plan_requests, precompute
 from synthaug.precomputing.factory import load_named_generator
 from synthaug.precomputing.processes import Share
-from synthaug.precomputing.requests import check_ends, default_schedule
-from synthaug.schedules import MissingVolumes, Uniform, VolumeSchedule
+from synthaug.precomputing.requests import default_schedule
+from synthaug.schedules import MissingVolumes, VolumeSchedule
 from synthaug.sources.volume_index import VolumeIndex
 from synthaug.store import CaseEntry, Store, StoreInfo
 from synthaug.study.bookkeeping import read_kept
@@ -135,8 +135,6 @@ class PairCache:
                 return store.info
             generator = self._load(device)
             extrapolate = self.choice.extrapolate
-            if isinstance(self.schedule, Uniform):
-                check_ends(generator, self.schedule, extrapolate=extrapolate)
             plan_requests(generator, self._requested(generator), num=self.num, seed=self.seed, extrapolate=extrapolate)
             return StoreInfo.of(generator)
 

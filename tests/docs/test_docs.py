@@ -92,7 +92,7 @@ def test_json_in_the_docs_is_valid(page: Path) -> None:
 
 def test_schedules_in_the_docs_are_read() -> None:
     texts = blocks(ROOT / "docs/concepts/schedules.md", "json")
-    assert [type(parse_schedule(json.loads(text))).__name__ for text in texts] == ["Piecewise"]
+    assert [type(parse_schedule(json.loads(text))).__name__ for text in texts] == ["HistogramMatching", "Piecewise"]
 
 
 def test_the_citation_names_this_version() -> None:
