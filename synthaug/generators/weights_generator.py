@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ from synthaug.networks.precision import choose_device, choose_dtype
 from synthaug.volumes import LabeledVolume
 
 EVERYWHERE = (slice(None), slice(None), slice(None))
+
+Made = TypeVar("Made")
 
 IMAGE_STREAM = 0x5EED
 """Keeps the noise of an image apart from that of its label map, so that either can be made without the other."""
@@ -108,14 +110,23 @@ class WeightsGenerator(ABC):
         return self._kept.get(conditions, seeds)
 
     def _make_for(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> list[MadeLabel]:
-        return self._make_labels([condition.targets_ml for condition in conditions], seeds)
+        targets_ml = [condition.targets_ml for condition in conditions]
+        return self._in_batches(len(seeds), lambda batch: self._make_labels(targets_ml[batch], seeds[batch]))
+
+    def _in_batches(self, size: int, make: Callable[[slice], list[Made]]) -> list[Made]:
+        """What ``make`` makes of batches: on a GPU of all at once, on a CPU of one item each.
+
+        A CPU gains nothing by larger ones, and its float32 convolutions round otherwise in a batch than alone.
+        """
+        at_once = 1 if self.device.type == "cpu" else max(1, size)
+        return [one for first in range(0, size, at_once) for one in make(slice(first, first + at_once))]
 
     def _generate(
         self, conditions: Sequence[Condition], seeds: Sequence[int], patch: tuple[slice, slice, slice]
     ) -> list[LabeledVolume]:
         made = self._labels(conditions, seeds)
         started = time.perf_counter()
-        images = self._images_for(made, seeds, patch)
+        images = self._in_batches(len(made), lambda batch: self._images_for(made[batch], seeds[batch], patch))
         seconds = (time.perf_counter() - started) / max(len(images), 1)
         affine = self.affine.copy()
         affine[:3, 3] += affine[:3, :3] @ [one.indices(size)[0] for one, size in zip(patch, self.shape, strict=True)]
@@ -175,4 +186,4 @@ class TwoStageGenerator(WeightsGenerator):
                     f"label map of shape {label.shape}; {self.name} takes {self.shape}: place it on that grid"
                 )
             replace(self.scheme, ignore_id=None).check(label, "label map")  # the networks know no such class
-        return self._make_images(labels, seeds, EVERYWHERE)
+        return self._in_batches(len(labels), lambda batch: self._make_images(labels[batch], seeds[batch], EVERYWHERE))

@@ -121,7 +121,11 @@ def test_a_fitted_generator_loads_and_makes_pairs_with_its_contract(fitted: Path
     assert [case.identifier for case in generator.training_cases] == ["case_0", "case_1"]
 
 
-def test_the_same_seed_gives_the_same_pair_and_another_seed_another(fitted: Path) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_same_seed_gives_the_same_pair_and_another_seed_another(
+    fitted: Path, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("synthaug.generators.weights_generator.choose_dtype", lambda _: dtype)
     generator = GuidedLDM.load(fitted, device="cpu", steps=2)
     condition = Condition({"ventricles": 25.0})
     first, second = generator.generate([condition, condition], [7, 8])
@@ -129,6 +133,9 @@ def test_the_same_seed_gives_the_same_pair_and_another_seed_another(fitted: Path
     np.testing.assert_array_equal(first.image, again.image)
     np.testing.assert_array_equal(first.label, again.label)
     assert not np.array_equal(first.image, second.image)
+    images = generator.generate_images([first.label, second.label], [7, 8])
+    np.testing.assert_array_equal(images[0], first.image)
+    np.testing.assert_array_equal(images[1], second.image)
 
 
 def test_the_range_of_the_training_heads_is_kept_where_they_are_enough(
