@@ -121,12 +121,18 @@ def _check_leakage(
     form: PairForm, dataset: NnunetDataset, configuration: RunConfiguration, fold: int | str, number: str, fit: str
 ) -> Check:
     from synthaug.integrations.nnunet.held_out import held_out_records
+    from synthaug.integrations.nnunet.leakage import find_shared
     from synthaug.leakage import find_leaks, name_leaks
 
     try:
         training, validation = dataset.split(fold)
     except SynthAugError as mistake:
         return Check("leakage", "failed", str(mistake), "give another --fold, or plan the data set")
+    status: Status = "warning" if configuration.allow_leakage else "failed"
+    shared = find_shared(configuration, fold, training, validation)
+    if shared:
+        found = f"fold {fold} trains on {len(shared)} of its validation cases: {name_leaks(shared)}"
+        return Check("leakage", status, found, "mend splits_final.json, or choose fold all, which holds nothing out")
     if not form.made_by.training_cases:
         return Check("leakage", "ok", f"{form.what} was fitted on no real case")
     notes: list[str] = []
@@ -137,7 +143,6 @@ def _check_leakage(
     if leaks:
         named = name_leaks(leaks)
         found = f"{form.what} was fitted on {len(leaks)} of {count} validation cases of fold {fold}: {named}"
-        status: Status = "warning" if configuration.allow_leakage else "failed"
         mend = f"{fit}; synthaug precompute --generator my-generator --dataset {number} --fold {fold}"
         return Check("leakage", status, found, mend)
     return Check("leakage", "ok", f"{form.what} has seen none of {count} validation cases of fold {fold}")

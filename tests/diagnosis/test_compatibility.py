@@ -89,6 +89,15 @@ def test_a_generator_that_has_seen_a_validation_case_fails_for_that_fold_alone(
     assert found(sound, dataset, "all")["leakage"][0] == "ok"
 
 
+def test_a_fold_that_trains_on_a_validation_case_fails(form: PairForm, dataset: NnunetDataset) -> None:
+    training, validation = dataset.split(0)
+    splits = [{"train": [*training, validation[0]], "val": validation}]
+    (dataset.preprocessed / "splits_final.json").write_text(json.dumps(splits))
+    status, mend = found(form, dataset)["leakage"]
+    assert status == "failed"
+    assert "splits_final.json" in mend
+
+
 def test_a_cache_of_other_weights_cannot_be_continued(form: PairForm, tmp_path: Path) -> None:
     other = StandInGenerator(version=2)
     store = Store.create(tmp_path / "cache", StoreInfo.of(other))

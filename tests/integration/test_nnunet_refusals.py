@@ -177,6 +177,22 @@ def test_a_generator_that_has_seen_a_validation_case(
     assert "allow_leakage" in "".join(path.read_text() for path in dataset.output().glob("training_log_*.txt"))
 
 
+def test_a_fold_that_trains_on_a_validation_case(dataset: TinyDataset, tmp_path: Path) -> None:
+    prepare(dataset, make_cache(tmp_path / "cache", num=2))
+    path = dataset.preprocessed / "splits_final.json"
+    training, validation = NnunetDataset.find("901").split(0)
+    path.write_text(json.dumps([{"train": [*training, validation[0]], "val": validation}]))
+    message = refusal(dataset)
+    assert f"trains on 1 of its validation cases: {validation[0]}" in message
+
+    settings(dataset, allow_leakage=True)
+    trainer = make_trainer(dataset)
+    trainer.initialize()
+    trainer.get_tr_and_val_datasets()
+    recorded = json.loads((dataset.output() / "synthaug.json").read_text())
+    assert recorded["run"]["leakage"] == [validation[0]]
+
+
 def test_fold_all_holds_nothing_out(dataset: TinyDataset, tmp_path: Path) -> None:
     seen = [CaseRecord(name, None, None) for name in NnunetDataset.find("901").cases]
     prepare(dataset, make_cache(tmp_path / "cache", num=2, training_cases=seen), fold="all")

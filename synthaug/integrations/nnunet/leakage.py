@@ -1,12 +1,46 @@
-"""How a training is refused whose generator has seen validation cases."""
+"""How a training is refused that has seen validation cases, or whose generator has."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from synthaug.errors import LeakageError
-from synthaug.leakage import Leak, name_leaks
+from synthaug.integrations.nnunet.run_configuration import RunConfiguration
+from synthaug.leakage import Leak, find_leaks, name_leaks
+from synthaug.volumes import CaseRecord
+
+
+def find_shared(
+    configuration: RunConfiguration, fold: int | str, training: Collection[str], validation: Collection[str]
+) -> list[Leak]:
+    """Validation cases of a fold that are among its training cases: the same case, or one with the same image.
+
+    Images are those that were recorded when the training was prepared. Label maps are not compared: those of two
+    subjects may both be empty. Fold ``all`` validates on what it trains on, and nobody takes that for held-out data.
+    """
+    if fold == "all":
+        return []
+
+    def records(names: Collection[str]) -> list[CaseRecord]:
+        found = ((name, configuration.record_of(name)) for name in names)
+        return [CaseRecord(name, None if known is None else known.image_sha256, None) for name, known in found]
+
+    return find_leaks(records(training), records(validation))
+
+
+def refuse_shared(leaks: Sequence[Leak], *, dataset: str, fold: int | str, where: Path) -> None:
+    """Raise if a fold trains on what it validates on; arguments are those of :func:`refuse_leaks`.
+
+    Raises:
+        LeakageError: Names the cases.
+    """
+    if leaks:
+        raise LeakageError(
+            f"fold {fold} of {dataset} trains on {len(leaks)} of its validation cases: {name_leaks(leaks)}; mend "
+            'splits_final.json, choose fold all, which holds nothing out, or set "allow_leakage": true in '
+            f"{where} and report no figure of this validation"
+        )
 
 
 def refuse_leaks(

@@ -71,7 +71,8 @@ class RunConfiguration:
         epochs: Number of epochs in place of the trainer's own.
         iterations: Training iterations in an epoch, likewise.
         validation_iterations: Validation iterations in an epoch, likewise.
-        allow_leakage: Train although the generator has seen validation cases; recorded in the output folder.
+        allow_leakage: Train although the generator, or the fold itself, has seen validation cases; recorded in the
+            output folder.
         source: ``cache`` draws from a cache that stays as it is; ``live`` has pairs made while the training runs, and
             begins with those of the cache if there is one.
         live: How pairs are made while the training runs.

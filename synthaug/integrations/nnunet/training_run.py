@@ -17,7 +17,7 @@ from synthaug.integrations.nnunet.channels import match_channels
 from synthaug.integrations.nnunet.dataset import Fold, NnunetDataset
 from synthaug.integrations.nnunet.held_out import held_out_records
 from synthaug.integrations.nnunet.label_mapping import describe_mapping, map_labels
-from synthaug.integrations.nnunet.leakage import refuse_leaks
+from synthaug.integrations.nnunet.leakage import find_shared, refuse_leaks, refuse_shared
 from synthaug.integrations.nnunet.orientation import dataset_orientations
 from synthaug.integrations.nnunet.real_volumes import fill_missing
 from synthaug.integrations.nnunet.run_configuration import DEFAULT_CACHE, FILE_NAME, RunConfiguration
@@ -31,6 +31,8 @@ from synthaug.sources import StoreSource
 from synthaug.store import Store, StoreInfo
 from synthaug.store.views import VIEWS
 
+NOT_HELD_OUT = "no figure of this validation is one of held-out data"
+
 
 @dataclass(frozen=True)
 class TrainingRun:
@@ -42,7 +44,7 @@ class TrainingRun:
         view: Its cases, preprocessed for the plans and the configuration.
         spec: What the view was made for.
         source: Draws cases from it.
-        leaks: Validation cases that the generator has seen, where the user allowed it.
+        leaks: Validation cases that the generator has seen, or the training, where the user allowed it.
     """
 
     configuration: RunConfiguration
@@ -174,14 +176,14 @@ def check_leakage(
     validation: Sequence[str],
     announce: Callable[[str], None],
 ) -> tuple[Leak, ...]:
-    """Compare what a generator was fitted on with the cases that a fold validates on.
+    """Compare what a fold, and a generator that it draws from, have learned with the cases that it validates on.
 
     Args:
         dataset: The dataset.
         configuration: Its configuration, which may allow leaks.
         made_by: The head of the cache.
         fold: The fold.
-        training: Identifiers of its training cases.
+        training: Identifiers of its training cases; none may be validated on.
         validation: Identifiers of its validation cases.
         announce: Told what could not be compared, and of leaks that are allowed.
 
@@ -191,25 +193,34 @@ def check_leakage(
     Raises:
         LeakageError: There are leaks and the configuration does not allow them.
     """
+    where = dataset.preprocessed / FILE_NAME
+    shared = find_shared(configuration, fold, training, validation)
+    if not configuration.allow_leakage:
+        refuse_shared(shared, dataset=dataset.name, fold=fold, where=where)
+    elif shared:
+        announce(
+            f'synthaug: "allow_leakage" is set: fold {fold} trains on {len(shared)} of its validation cases '
+            f"({name_leaks(shared)}); {NOT_HELD_OUT}"
+        )
     if not made_by.training_cases:
-        return ()
+        return tuple(shared)
     held_out = held_out_records(dataset, configuration, training, validation, announce)
     leaks = find_leaks(made_by.training_cases, held_out)
-    if leaks and configuration.allow_leakage:
+    if not configuration.allow_leakage:
+        refuse_leaks(
+            leaks,
+            generator=made_by.generators,
+            cache=configuration.cache_folder(dataset.preprocessed),
+            dataset=dataset.name,
+            fold=fold,
+            where=where,
+        )
+    elif leaks:
         announce(
             f'synthaug: "allow_leakage" is set: {made_by.generators} was fitted on {len(leaks)} validation case(s) '
-            f"({name_leaks(leaks)}); no figure of this validation is one of held-out data"
+            f"({name_leaks(leaks)}); {NOT_HELD_OUT}"
         )
-        return tuple(leaks)
-    refuse_leaks(
-        leaks,
-        generator=made_by.generators,
-        cache=configuration.cache_folder(dataset.preprocessed),
-        dataset=dataset.name,
-        fold=fold,
-        where=dataset.preprocessed / FILE_NAME,
-    )
-    return ()
+    return (*shared, *leaks)
 
 
 def open_live_source(

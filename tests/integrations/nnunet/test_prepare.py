@@ -65,6 +65,10 @@ def with_a_case_that_was_seen(folder: Path) -> None:
     write(folder / "splits_final.json", [{"train": ["a", "b"], "val": ["seen"]}])
 
 
+def with_a_case_in_both_parts(folder: Path) -> None:
+    write(folder / "splits_final.json", [{"train": ["a", "b"], "val": ["c", "b"]}])
+
+
 def read_as_pictures(folder: Path) -> None:
     plans = json.loads((folder / "nnUNetPlans.json").read_text())
     write(folder / "nnUNetPlans.json", {**plans, "image_reader_writer": "NaturalImage2DIO"})
@@ -84,6 +88,7 @@ def unchanged(folder: Path) -> None:
         (unchanged, ["--fold", "9"], "fold 9"),
         (with_another_channel, [], "CT"),
         (with_a_case_that_was_seen, [], "seen"),
+        (with_a_case_in_both_parts, [], "fold 0 of Dataset007_Same trains on 1 of its validation cases: b"),
         (read_as_pictures, [], "NaturalImage2DIO"),
     ],
 )
