@@ -26,18 +26,15 @@ from synthaug.cli.generator_options import (
 )
 from synthaug.cli.label_table import read_label_table
 from synthaug.cli.verbosity import JsonOption, PreviewOption, is_quiet, print_json, tell
-from synthaug.errors import ConfigurationError, StoreError
+from synthaug.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from synthaug.generators.protocol import PairGenerator
-    from synthaug.integrations.nnunet.prepare import PreparedTraining, TrainingRequest
-    from synthaug.integrations.nnunet.run_configuration import CaseHashes
+    from synthaug.integrations.nnunet.prepare import PreparedTraining
     from synthaug.precomputing import PrecomputeSummary
-    from synthaug.schedules import MixSchedule, VolumeSchedule
-    from synthaug.store import Store
-    from synthaug.volumes import LabeledVolume
+    from synthaug.schedules import MissingVolumes, VolumeSchedule
 
 EXIT_INCOMPLETE = 1
 
@@ -141,20 +138,20 @@ def precompute(
     Example: synthaug precompute --generator ventricles-t1-1mm --num 16 --schedule uniform:20:120 --seed 0 --out CACHE
     """
     from synthaug.cli.interruption import sigterm_is_interrupt
+    from synthaug.cli.served_training import ServedTraining, refuse_without_dataset, share_of_synthetic
     from synthaug.generators.registry import draws_from_cases
-    from synthaug.integrations.nnunet.prepare import DEFAULT_PLANS, TrainingRequest, prepare_training
+    from synthaug.integrations.nnunet.prepare import DEFAULT_PLANS, TrainingRequest
     from synthaug.precomputing import ProgressLine, current_share
     from synthaug.precomputing import precompute as make_cases
     from synthaug.precomputing.batch_size import parse_batch_size
     from synthaug.precomputing.processes import left_at_the_end
-    from synthaug.precomputing.requests import check_ends, default_schedule
     from synthaug.quality import QualityConfig
     from synthaug.schedules import MissingVolumes, parse_schedule_or_missing
     from synthaug.store import Store, StoreInfo
 
-    share_of_synthetic = _share_of_synthetic(ratio, mix)
+    mix_of_training = share_of_synthetic(ratio, mix)
     if dataset is None:
-        _refuse_of_training(
+        refuse_without_dataset(
             {
                 "--fold": fold,
                 "--configuration": configuration or None,
@@ -172,16 +169,18 @@ def precompute(
     folder = _cache_folder(out, dataset)
     quality = QualityConfig(volume_tolerance=volume_tolerance, max_attempts=attempts)
     options = sampling_options(option, steps=steps, guidance_scale=guidance_scale, tolerance=tolerance)
-
-    training = TrainingRequest(
-        configurations=tuple(configuration) if configuration else None,
-        fold=_fold(fold or DEFAULT_FOLD),
-        mix=share_of_synthetic,
-        schedule=wanted,
-        mapping=label_table,
-        seed=seed,
-        plans=plans or DEFAULT_PLANS,
-    )
+    training = None
+    if dataset is not None:
+        request = TrainingRequest(
+            configurations=tuple(configuration) if configuration else None,
+            fold=_fold(fold or DEFAULT_FOLD),
+            mix=mix_of_training,
+            schedule=wanted,
+            mapping=label_table,
+            seed=seed,
+            plans=plans or DEFAULT_PLANS,
+        )
+        training = ServedTraining(folder, dataset, request)
     share = current_share(device)
     with sigterm_is_interrupt(), left_at_the_end():
         draws_from_dataset = draws_from_cases(generator, options) and not cases
@@ -194,19 +193,14 @@ def precompute(
             cases=cases or (),
             scheme=scheme,
         ).open()
-        if isinstance(wanted, MissingVolumes):
-            wanted = wanted.target  # no real case decides about a cache, which serves all folds
-            check_ends(opened, wanted, extrapolate=extrapolate)
-        wanted_schedule = wanted or default_schedule(opened)
-        _check_requests(opened, wanted_schedule, num, seed or 0, extrapolate)
-        known = None if dataset is None else _check_training(opened, folder, dataset, training)
+        schedule_of_pairs = _schedule_of_pairs(opened, wanted, num=num, seed=seed or 0, extrapolate=extrapolate)
+        known = training.check(opened) if training else {}
         store = Store.open_or_create(folder, StoreInfo.of(opened))
-        on_stored = None if dataset is None else _preprocessing(store, dataset, training)
         summary = make_cases(
             opened,
             store,
             num=num,
-            schedule=wanted_schedule,
+            schedule=schedule_of_pairs,
             seed=seed or 0,
             quality=quality,
             options=options,
@@ -215,43 +209,45 @@ def precompute(
             batch_size=cases_at_once,
             claim_expiry_s=claim_expiry,
             on_progress=ProgressLine() if share.reports and not is_quiet() and not as_json else None,
-            on_stored=on_stored,
+            on_stored=training.preprocessing(store) if training else None,
             announce=tell,
         )
     if share.reports:
-        prepare = None
-        if not (share.is_main and summary.stored > 0):
-            preview = None
-        elif dataset is not None:
-            prepare = partial(prepare_training, folder, dataset, training, cases=known, announce=tell)
-        _tell(summary, folder, preview=preview, prepare=prepare, as_json=as_json)
-    _leave_with(summary)
+        ends = share.is_main and summary.stored > 0
+        _tell(
+            summary,
+            folder,
+            preview=preview if ends else None,
+            prepare=partial(training.prepare, known) if training and ends else None,
+            as_json=as_json,
+        )
+    if not summary.complete:
+        raise typer.Exit(EXIT_INCOMPLETE)
 
 
-def _share_of_synthetic(ratio: float | None, mix: str | None) -> MixSchedule | float | None:
-    """What ``--ratio`` or ``--mix`` says; None for neither.
-
-    Raises:
-        ConfigurationError: both, or a ratio out of range.
-    """
-    from synthaug.schedules import parse_mix
-
-    if ratio is not None and mix is not None:
-        raise ConfigurationError("--ratio and --mix: both say how much is synthetic; give one of them")
-    if ratio is not None and not 0 <= ratio <= 1:
-        raise ConfigurationError(f"--ratio {ratio}: it must be between 0 and 1")
-    return parse_mix(mix) if mix is not None else ratio
-
-
-def _refuse_of_training(options: Mapping[str, Any]) -> None:
-    """Refuse what belongs to a training where there is none.
+def _schedule_of_pairs(
+    generator: PairGenerator,
+    wanted: VolumeSchedule | MissingVolumes | None,
+    *,
+    num: int,
+    seed: int,
+    extrapolate: bool,
+) -> VolumeSchedule:
+    """The volumes that pairs are made with; no real case decides about a cache, which serves all folds.
 
     Raises:
-        ConfigurationError: names the first option that was given.
+        SynthAugError: A volume that the generator cannot make: found before the cache's folder is made.
     """
-    for text, given in options.items():
-        if given is not None:
-            raise ConfigurationError(f"{text}: belongs to a training; give --dataset too")
+    from synthaug.precomputing import plan_requests
+    from synthaug.precomputing.requests import check_ends, default_schedule
+    from synthaug.schedules import MissingVolumes
+
+    if isinstance(wanted, MissingVolumes):
+        wanted = wanted.target
+        check_ends(generator, wanted, extrapolate=extrapolate)
+    schedule = wanted or default_schedule(generator)
+    plan_requests(generator, schedule, num=num, seed=seed, extrapolate=extrapolate)
+    return schedule
 
 
 def _tell(
@@ -279,47 +275,6 @@ def _tell(
         print_json(facts)
     else:
         typer.echo("\n".join(lines))
-
-
-def _leave_with(summary: PrecomputeSummary) -> None:
-    if not summary.complete:
-        raise typer.Exit(EXIT_INCOMPLETE)
-
-
-def _preprocessing(store: Store, dataset: str, training: TrainingRequest) -> Callable[[str, LabeledVolume], None]:
-    """Brings each case into nnU-Net's form while the next ones are generated; what a kill left out is made up for."""
-    from synthaug.integrations.nnunet.prepare import plans_forms
-
-    forms = plans_forms(store.info, store.folder, dataset, training)
-
-    def add(name: str, pair: LabeledVolume) -> None:
-        try:
-            for form in forms:
-                form.add(store, name, pair)
-        except OSError as error:
-            raise StoreError(
-                f"{store.folder}: case {name} is stored, but cannot be preprocessed ({error.strerror or error}); free "
-                "space or mend the permissions and run again"
-            ) from None
-
-    return add
-
-
-def _check_requests(generator: PairGenerator, schedule: VolumeSchedule, num: int, seed: int, extrapolate: bool) -> None:
-    """A target out of bounds is found before the cache's folder is made."""
-    from synthaug.precomputing import plan_requests
-
-    plan_requests(generator, schedule, num=num, seed=seed, extrapolate=extrapolate)
-
-
-def _check_training(
-    generator: PairGenerator, folder: Path, dataset: str, training: TrainingRequest
-) -> dict[str, CaseHashes]:
-    """Whatever does not fit is found before hours of generation, not after; returns the data set's cases."""
-    from synthaug.integrations.nnunet.prepare import check_training
-    from synthaug.store import StoreInfo
-
-    return check_training(StoreInfo.expected(folder, generator), folder, dataset, training, announce=tell)
 
 
 def _cache_folder(out: Path | None, dataset: str | None) -> Path:
