@@ -241,11 +241,13 @@ def test_a_fit_takes_cases_of_different_spacing(raw: Path, tmp_path: Path, monke
 def test_a_cache_is_made_for_whatever_nnunet_trains_on(
     raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Path], None]
 ) -> None:
-    from synthaug.integrations.nnunet import prepare
+    from synthaug.cli import served_training
 
     prepared: list[dict[str, Any]] = []
-    monkeypatch.setattr(prepare, "prepare_training", lambda *where, **named: prepared.append(named))
-    monkeypatch.setattr(prepare, "plans_forms", lambda *where, **named: [])  # the plans here are no complete ones
+    monkeypatch.setattr(served_training, "prepare_training", lambda *where, **named: prepared.append(named))
+    monkeypatch.setattr(
+        served_training, "plans_forms", lambda *where, **named: []
+    )  # the plans here are no complete ones
     spoil(raw)
     assert run([*PRECOMPUTE, *STAND_IN]) == 0
     (named,) = prepared

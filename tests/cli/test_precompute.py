@@ -10,14 +10,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from synthaug.cli import precompute as command
+from synthaug.cli import served_training
 from synthaug.cli.app import run
 from synthaug.integrations.nnunet import prepare
-from synthaug.store import Store
+from synthaug.store import Store, StoreInfo
 from synthaug.volumes import LabeledVolume
 from tests import stand_in_generator
 from tests.stand_in_generator import StandInGenerator
@@ -133,16 +134,17 @@ def test_with_a_dataset_the_trainers_configuration_is_prepared(
         calls.append((folder, dataset, request, arguments))
         return "prepared"
 
-    monkeypatch.setattr(prepare, "prepare_training", record)
+    monkeypatch.setattr(served_training, "prepare_training", record)
     checked: list[tuple[Any, ...]] = []
 
-    def check(_: Any, *where: Any) -> dict[str, Any]:
+    def check(made_by: StoreInfo, *where: Any, announce: Any) -> dict[str, Any]:
         checked.append(where)
         return {"a": "content"}
 
-    monkeypatch.setattr(command, "_check_training", check)
+    monkeypatch.setattr(served_training, "check_training", check)
     preprocessed: list[str] = []
-    monkeypatch.setattr(command, "_preprocessing", lambda *_: lambda name, _: preprocessed.append(name))
+    form = SimpleNamespace(add=lambda store, name, pair: preprocessed.append(name))
+    monkeypatch.setattr(served_training, "plans_forms", lambda *_: [form])
     table = tmp_path / "mapping.json"
     table.write_text('{"thalamus": "brain"}')
     more = [

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from synthaug.cli import precompute as command
+from synthaug.cli import served_training
 from synthaug.cli.app import run
 from synthaug.errors import ConfigurationError
 from synthaug.integrations.nnunet import prepare, training_run
@@ -183,7 +183,7 @@ def test_no_real_case_decides_which_pairs_a_cache_holds(
     preprocessed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, fold: int
 ) -> None:
     """One cache serves all folds: volumes of one fold's training cases are another fold's validation cases'."""
-    monkeypatch.setattr(command, "_preprocessing", lambda *_: None)
+    monkeypatch.setattr(served_training, "plans_forms", lambda *_: [])
     write(preprocessed / "splits_final.json", SPLITS)
     (preprocessed / "gt_segmentations").mkdir()
     with_label_maps(preprocessed, {"a": 22, "b": 25, "c": 110})
