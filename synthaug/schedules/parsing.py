@@ -68,7 +68,10 @@ def _parsed(value: str | Path | Mapping[str, Any], kinds: Kinds) -> VolumeSchedu
         return _from_dict(value, "schedule", kinds)
     if isinstance(value, Path) or (isinstance(value, str) and value.endswith(".json")):
         content = read_json_object(Path(value), mend="write one JSON object with a 'kind'")
-        return _from_dict(content, str(value), kinds)
+        try:
+            return _from_dict(content, "schedule", kinds)
+        except SynthAugError as error:
+            raise type(error)(f"{value}: {error}") from error
     if isinstance(value, str):
         return _from_text(value, kinds)
     raise ConfigurationError(f"schedule: {value!r}; allowed: {FORMS}")

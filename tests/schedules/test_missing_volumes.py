@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synthaug.errors import SynthAugError
+from synthaug.errors import BoundsError, SynthAugError
 from synthaug.schedules import (
     HistogramMatching,
     MissingVolumes,
@@ -57,7 +57,10 @@ def test_a_file_holds_any_schedule_or_the_wish(tmp_path: Path) -> None:
         path.write_text(json.dumps(one.to_dict()))
         assert parse_schedule_or_missing(path) == parse_schedule_or_missing(str(path)) == one
     path.write_text(json.dumps({"kind": "missing", "low_ml": 8}))
-    with pytest.raises(SynthAugError, match=r"volumes\.json \(missing\): .high_ml. is missing"):
+    with pytest.raises(SynthAugError, match=r"volumes\.json: schedule \(missing\): .high_ml. is missing"):
+        parse_schedule_or_missing(path)
+    path.write_text(json.dumps({"kind": "uniform", "low_ml": 90, "high_ml": 8}))
+    with pytest.raises(BoundsError, match=r"volumes\.json: schedule uniform"):
         parse_schedule_or_missing(path)
 
 

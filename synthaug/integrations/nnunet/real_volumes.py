@@ -34,9 +34,9 @@ def fill_missing(
         announce: Told what was measured.
 
     Raises:
-        SynthAugError: As `measure_real_cases`; or no case can be measured, or the share is 0.
+        SynthAugError: As `measure_volumes_ml`; or no case can be measured, or the share is 0.
     """
-    measured = measure_real_cases(dataset, training, mapping, wanted.structure)
+    measured = measure_volumes_ml(dataset, training, mapping, wanted.structure)
     real_ml = [volume_ml for volume_ml in measured if volume_ml is not None]
     if not real_ml:
         raise ConfigurationError(
@@ -53,7 +53,7 @@ def fill_missing(
     return schedule
 
 
-def measure_real_cases(
+def measure_volumes_ml(
     dataset: NnunetDataset, names: Sequence[str], mapping: LabelMapping, structure: str
 ) -> list[float | None]:
     """Volume in mL of a structure or group of the generator in real cases; None for one with ignored voxels.

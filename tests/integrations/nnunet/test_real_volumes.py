@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from synthaug.errors import ConfigurationError, LabelError
-from synthaug.integrations.nnunet.real_volumes import fill_missing, labels_of, measure_real_cases
+from synthaug.integrations.nnunet.real_volumes import fill_missing, labels_of, measure_volumes_ml
 from synthaug.labels import LabelMapping, LabelScheme, Structure
 from synthaug.schedules import MissingVolumes, parse_mix
 from synthaug.volumes import read_label, write_label
@@ -40,7 +40,7 @@ def dataset(tmp_path: Path) -> Any:
 
 def test_labels_are_measured_in_ml_of_their_own_voxels(dataset: Any) -> None:
     for structure, numbers in (("ventricles", [2, 5]), ("sides", [2]), ("third", [5]), ("tissue", [1])):
-        found = measure_real_cases(dataset, ["b", "a"], mapping(), structure)
+        found = measure_volumes_ml(dataset, ["b", "a"], mapping(), structure)
         voxels = [read_label(dataset.label_files()[name])[0] for name in ("b", "a")]
         assert found == pytest.approx([np.isin(label, numbers).sum() * 0.009 for label in voxels])
         assert found[0] != found[1]
@@ -74,13 +74,13 @@ def test_a_structure_that_is_another_one_in_the_dataset_is_refused() -> None:
 
 def test_a_case_without_a_label_map_is_named(dataset: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"training case c has no label map .*splits_final.json"):
-        measure_real_cases(dataset, ["a", "c"], mapping(), "sides")
+        measure_volumes_ml(dataset, ["a", "c"], mapping(), "sides")
 
 
 def test_other_files_than_nifti_have_a_mend(dataset: Any) -> None:
     dataset.label_files = lambda: {"a": Path("a.nrrd")}
     with pytest.raises(ConfigurationError, match=r"a.nrrd: only NIfTI .*histogram-matching"):
-        measure_real_cases(dataset, ["a"], mapping(), "sides")
+        measure_volumes_ml(dataset, ["a"], mapping(), "sides")
 
 
 def test_cases_with_ignored_voxels_are_left_out(dataset: Any) -> None:
