@@ -211,7 +211,9 @@ class Experiment:
             self.accelerator.free_memory()
         skipped = stage.skipped_steps
         notes = (f"Run {run.name}: {skipped} step(s) had no finite gradient and were left out.",) if skipped else ()
-        return RunResult(self.config.steps, False, stage.spent_seconds, budget, 0, tested, notes)
+        device = self.accelerator.device
+        trained_on = f"{device.type} in {str(choose_dtype(device)).removeprefix('torch.')}"
+        return RunResult(self.config.steps, False, stage.spent_seconds, budget, 0, tested, notes, trained_on)
 
     def _train_nnunet(self, run: Run, segmenter: NnunetSegmenter, folder: Path, share: Share) -> RunResult:
         caches = self._caches([run]) or self._caches(self.runs)[:1]  # the trainer opens one whatever its share

@@ -98,6 +98,10 @@ def _state(results: StudyResults) -> str:
             f" {len(results.short)} run(s) spent their budget before that and are not compared: "
             f"{', '.join(run.name for run in results.short)}."
         )
+    devices = results.trained_on
+    if devices:
+        named = ", ".join(f"{device} ({count})" if len(devices) > 1 else device for device, count in devices.items())
+        text += f" Trained on {named}."
     return " ".join([text, *results.notes])
 
 

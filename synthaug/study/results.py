@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -66,6 +67,12 @@ class StudyResults:
         """What is to be known of the pairs of complete runs, each once."""
         return list(dict.fromkeys(note for run in self.complete for note in self.results[run].notes))
 
+    @property
+    def trained_on(self) -> dict[str, int]:
+        """Complete runs by what they were trained on: one more reason why figures differ."""
+        found = Counter(self.results[run].trained_on for run in self.complete)
+        return {device: count for device, count in sorted(found.items()) if device}
+
     def figures(self, arm: Arm, within: SizeBin) -> dict[str, Any]:
         """Figures of an arm over the cases of a size; see `arm_figures`.
 
@@ -110,6 +117,7 @@ class StudyResults:
             "missing": [run.name for run in self.missing],
             "short": [run.name for run in self.short],
             "notes": self.notes,
+            "trained_on": self.trained_on,
             "steps": self.config.steps,
             "structure": self.config.structure,
             "arms": [self._described(arm) for arm in self.by_arm],

@@ -34,6 +34,8 @@ class RunResult:
         pairs: number of synthetic pairs that it could draw from.
         tested: figures of the test cases.
         notes: what readers of the results are to know of the pairs.
+        trained_on: kind of device and floating-point type, such as ``cpu in bfloat16``; of a training that moved, the
+            last ones. Empty where nnU-Net decided.
     """
 
     steps: int
@@ -43,6 +45,7 @@ class RunResult:
     pairs: int
     tested: tuple[TestedCase, ...]
     notes: tuple[str, ...] = ()
+    trained_on: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form; `from_dict` reads it back."""
@@ -53,7 +56,8 @@ class RunResult:
         """The inverse of `to_dict`."""
         tested = tuple(TestedCase.from_dict(one) for one in found["tested"])
         plain = {key: found[key] for key in ("steps", "is_short", "seconds", "budget_seconds", "pairs")}
-        return cls(**plain, tested=tested, notes=tuple(found["notes"]))
+        trained_on = found.get("trained_on", "")  # folders of earlier versions lack it
+        return cls(**plain, tested=tested, notes=tuple(found["notes"]), trained_on=trained_on)
 
 
 class Workspace:

@@ -59,6 +59,17 @@ def test_several_networks_stand_side_by_side() -> None:
     assert "| real | 0.830 | 0.830 |" in text
 
 
+def test_devices_that_differ_are_told() -> None:
+    results = made_up(by_strategy)
+    assert "Trained on" not in to_markdown(results)  # as earlier versions left them
+    alike = {run: replace(result, trained_on="cpu in float32") for run, result in results.results.items()}
+    assert "Trained on cpu in float32." in to_markdown(replace(results, results=alike))
+    differing = {**alike, results.runs[0]: replace(alike[results.runs[0]], trained_on="cuda in bfloat16")}
+    found = replace(results, results=differing)
+    assert "Trained on cpu in float32 (3), cuda in bfloat16 (1)." in to_markdown(found)
+    assert found.to_dict()["trained_on"] == {"cpu in float32": 3, "cuda in bfloat16": 1}
+
+
 def test_missing_and_short_runs_are_told_and_do_not_count() -> None:
     results = made_up(lambda arm, seed: None if (arm.strategy, seed) == ("mixed", 1) else by_strategy(arm, seed))
     (missing,) = results.missing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from synthaug.study.tested_case import TestedCase
 from synthaug.study.workspace import RunResult, Workspace
 
 RUN = Run(Arm("dynunet", "real"), 0, {"seed": 0})
-RESULT = RunResult(3, False, 1.5, None, 0, (TestedCase("a", {"x": 0.5, "y": None}, 10.0, 12.0),), ("half",))
+RESULT = RunResult(
+    3, False, 1.5, None, 0, (TestedCase("a", {"x": 0.5, "y": None}, 10.0, 12.0),), ("half",), "cpu in float32"
+)
 
 
 def test_a_result_survives_writing_and_reading(tmp_path: Path) -> None:
@@ -22,6 +25,11 @@ def test_a_result_survives_writing_and_reading(tmp_path: Path) -> None:
     workspace.finish_run(RUN, RESULT)
     assert workspace.result(RUN) == RESULT
     assert workspace.results([RUN]) == {RUN: RESULT}
+
+
+def test_a_result_of_an_earlier_version_is_read() -> None:
+    earlier = {key: value for key, value in RESULT.to_dict().items() if key != "trained_on"}
+    assert RunResult.from_dict(earlier) == replace(RESULT, trained_on="")
 
 
 def test_a_run_is_not_gone_on_with_for_other_pairs(tmp_path: Path) -> None:
