@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import product
 from typing import Any
 
 from synthaug.configuration import config_to_dict
@@ -32,6 +33,7 @@ class Arm:
         schedule: name in the study of the schedule of volumes, or None for all that the generator allows.
         ratio: share of synthetic cases in a mixed phase, or None where there is none.
         real_cases: number of training cases, or None for all, or where none is used.
+        num_pairs: number of pairs of each generator, or None where the study has one number for all, or none is drawn.
     """
 
     segmenter: str
@@ -40,11 +42,13 @@ class Arm:
     schedule: str | None = None
     ratio: float | None = None
     real_cases: int | None = None
+    num_pairs: int | None = None
 
     @property
     def title(self) -> str:
         """The arm in words, without its segmenter."""
         parts = [self.strategy, self.generator, self.schedule, None if self.ratio is None else f"ratio {self.ratio:g}"]
+        parts.append(None if self.num_pairs is None else f"{self.num_pairs} pairs")
         parts.append(None if self.real_cases is None else f"{self.real_cases} real")
         return ", ".join(part for part in parts if part is not None)
 
@@ -83,13 +87,12 @@ class Run:
 def plan_arms(config: StudyConfig) -> list[Arm]:
     """The arms: ``real`` once, ``synthetic`` without ratios, and without sizes of a real set that it does not use."""
     strategies = (*([FROM_SCRATCH] if config.transfer else []), *config.strategies)
-    sizes = config.real_cases or (None,)
     arms = (
-        Arm(segmenter, strategy, generator, schedule, ratio, size if _uses_cases(config, strategy, generator) else None)
+        replace(arm, segmenter=segmenter, real_cases=size if _uses_cases(config, arm) else None)
         for segmenter in config.segmenters
-        for size in sizes
+        for size in config.real_cases or (None,)
         for strategy in strategies
-        for generator, schedule, ratio in _synthetic_axes(config, strategy)
+        for arm in _of_strategy(config, strategy)
     )
     return list(dict.fromkeys(arms))
 
@@ -100,23 +103,25 @@ def plan_runs(config: StudyConfig) -> list[Run]:
     return [Run(arm, seed, _identity(config, arm, seed)) for seed in config.seeds for arm in arms]
 
 
-def _synthetic_axes(config: StudyConfig, strategy: str) -> Iterator[tuple[str | None, str | None, float | None]]:
+def _of_strategy(config: StudyConfig, strategy: str) -> Iterator[Arm]:
+    """Arms by what is synthetic in them."""
+    arm = Arm("", strategy)
     if strategy in (FROM_SCRATCH, "real"):
-        yield None, None, None
+        yield arm
         return
-    for generator in config.generators:
-        for schedule in config.schedules or (None,):
-            for ratio in config.ratios if strategy.startswith("mixed") else (None,):
-                yield generator, schedule, ratio
+    ratios = config.ratios if strategy.startswith("mixed") else (None,)
+    counts = config.pair_counts if len(config.pair_counts) > 1 else (None,)
+    for generator, schedule, ratio, count in product(config.generators, config.schedules or (None,), ratios, counts):
+        yield replace(arm, generator=generator, schedule=schedule, ratio=ratio, num_pairs=count)
 
 
-def _uses_cases(config: StudyConfig, strategy: str, generator: str | None) -> bool:
+def _uses_cases(config: StudyConfig, arm: Arm) -> bool:
     """Whether the number of real cases of the first data set makes a difference."""
-    if strategy == FROM_SCRATCH:
+    if arm.strategy == FROM_SCRATCH:
         return False
-    if strategy != "synthetic":
+    if arm.strategy != "synthetic":
         return True
-    choices = [config.generators[one] for one in config.members(generator or "")]
+    choices = [config.generators[one] for one in config.members(arm.generator or "")]
     return any(one.generator and draws_from_cases(one.generator, one.options) for one in choices)
 
 
@@ -128,11 +133,12 @@ def _identity(config: StudyConfig, arm: Arm, seed: int) -> dict[str, Any]:
     )  # fmt: skip
     schedule = None if arm.schedule is None else config.schedules[arm.schedule].to_dict()
     described = {**asdict(arm), "schedule": schedule}  # its name may be that of a file, which changes
+    count = described.pop("num_pairs") or config.pair_counts[0]  # the same run, whether or not others have more
     identity = {"format": FORMAT, "seed": seed, "arm": described, **{name: whole[name] for name in shared}}
     identity["segmenter"] = whole["segmenters"][arm.segmenter]
     if arm.generator is not None:
         identity["mix"] = arm.mix(config.switch).to_dict()
-        identity["pairs"] = {"num": config.num_pairs, "seed": config.pair_seed}
+        identity["pairs"] = {"num": count, "seed": config.pair_seed}
         identity["members"] = [
             {"weight": weight, **whole["generators"][name]} for name, weight in config.members(arm.generator).items()
         ]

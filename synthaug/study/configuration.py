@@ -123,7 +123,8 @@ class StudyConfig:
             allows.
         ratios: axis; share of synthetic cases in mixed phases.
         switch: progress at which two-phase strategies go over to real cases.
-        num_pairs: pairs made by each generator for each schedule.
+        num_pairs: pairs made by each generator for each schedule; several numbers are an axis, fewer pairs within more
+            where volumes do not depend on how far the training is.
         pair_seed: seed of the pairs.
         real_cases: axis; how many training cases, drawn by seed, smaller sets within larger ones; empty: all.
         seeds: axis; of initial weights, draws and augmentation.
@@ -155,7 +156,7 @@ class StudyConfig:
     )
     ratios: tuple[float, ...] = field(default=(0.5,), metadata=allowed(above=0, below=1))
     switch: float = field(default=0.5, metadata=allowed(above=0, below=1))
-    num_pairs: int = field(default=32, metadata=allowed(low=1))
+    num_pairs: int | tuple[int, ...] = field(default=32, metadata=allowed(low=1))
     pair_seed: int = field(default=0, metadata=allowed(low=0))
     real_cases: tuple[int, ...] = field(default=(), metadata=allowed(low=1))
     seeds: tuple[int, ...] = field(default=(0,), metadata=allowed(low=0, high=2**31))
@@ -168,11 +169,12 @@ class StudyConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "dataset", _plain_path(self.dataset))
         check_held_out(self.fold, self.test_cases)
-        for name in ("strategies", "segmenters", "ratios", "seeds"):
+        for name in ("strategies", "segmenters", "ratios", "seeds", "num_pairs"):
             if not getattr(self, name):
                 raise ConfigurationError(f"{name} is empty; give at least one")
         for name in ("strategies", "ratios", "seeds", "real_cases", "structures", "test_cases"):
             _refuse_repeats(name, getattr(self, name) or ())
+        _refuse_repeats("num_pairs", self.pair_counts)
         if list(self.bin_edges_ml) != sorted(set(self.bin_edges_ml)):
             raise ConfigurationError(f"bin_edges_ml is {list(self.bin_edges_ml)}; give increasing volumes in mL")
         self._check_generators()
@@ -182,6 +184,11 @@ class StudyConfig:
     def grid_spacing_mm(self) -> tuple[float, float, float]:
         """Voxel edges in mm along x, y, z."""
         return (self.spacing_mm,) * 3 if isinstance(self.spacing_mm, (int, float)) else self.spacing_mm
+
+    @property
+    def pair_counts(self) -> tuple[int, ...]:
+        """Numbers of pairs."""
+        return (self.num_pairs,) if isinstance(self.num_pairs, int) else self.num_pairs
 
     @property
     def uses_pairs(self) -> bool:
@@ -206,6 +213,11 @@ class StudyConfig:
                 raise ConfigurationError(
                     "segmenter nnunet draws from one cache: it needs a generator and takes neither transfer nor "
                     "blend; leave it out, or them"
+                )
+            if len(self.pair_counts) > 1:
+                raise ConfigurationError(
+                    f"num_pairs is {list(self.pair_counts)}, and segmenter nnunet draws from whole caches; give one "
+                    "number, or leave nnunet out"
                 )
 
     def _check_generators(self) -> None:

@@ -57,7 +57,7 @@ class Experiment:
         self.runs = plan_runs(config)
         self._device = device
         self._checkpoint_seconds = checkpoint_seconds
-        self._prepared: set[Path] = set()
+        self._prepared: set[tuple[Path, int]] = set()
 
     @cached_property
     def accelerator(self) -> Accelerator:
@@ -167,19 +167,19 @@ class Experiment:
         return result.is_short and had is not None and (budget is None or budget > had)
 
     def _caches(self, runs: Iterable[Run]) -> list[PairCache]:
-        """Every cache that runs draw from, once for each schedule that they draw by."""
+        """Every cache that runs draw from, once for each schedule that they draw by and each number of pairs."""
         drawn = (cache for run in runs for _, cache in self.data.caches(run.arm, run.seed))
-        return list({(cache.folder, cache.drawn): cache for cache in drawn}.values())
+        return list({(cache.folder, cache.drawn, cache.num): cache for cache in drawn}.values())
 
     def _make_pairs(self, runs: Sequence[Run], share: Share) -> None:
         """Pairs that are due, and on the grid where a network of the study draws from them."""
         on_grid = [run for run in runs if isinstance(self.config.segmenters[run.arm.segmenter], NetworkSegmenter)]
-        needed = {cache.folder for cache in self._caches(on_grid)}
-        for cache in {one.folder: one for one in self._caches(runs)}.values():
+        needed = {(cache.folder, cache.num) for cache in self._caches(on_grid)}
+        for pairs, cache in {(one.folder, one.num): one for one in self._caches(runs)}.items():
             cache.make(self._device, share)
-            if cache.folder in needed - self._prepared:
+            if pairs in needed - self._prepared:
                 self.data.prepare_pairs(cache)
-                self._prepared.add(cache.folder)
+                self._prepared.add(pairs)
 
     def _make(self, run: Run, share: Share) -> None:
         self._make_pairs([run], share)

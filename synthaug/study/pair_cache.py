@@ -87,17 +87,21 @@ class PairCache:
         cases: tuple[CasePaths, ...],
         parent: Path,
         *,
+        num: int | None = None,
         drawn: VolumeSchedule | None = None,
     ) -> PairCache:
-        """The cache of a generator of the study; without ``drawn``, runs draw by what pairs are made by."""
+        """The cache of a generator of the study.
+
+        Without ``num``, it has the study's number of pairs; without ``drawn``, runs draw by what pairs are made by.
+        """
         choice = config.generators[name]
         drawn_from = cases if choice.generator and draws_from_cases(choice.generator, choice.options) else ()
         wanted = None if schedule is None else config.schedules[schedule]
         made_by = wanted.target if isinstance(wanted, MissingVolumes) else wanted
         words = schedule or "all volumes"
         return cls(
-            name, choice, made_by, drawn or made_by, words, config.num_pairs, config.pair_seed, dataset, drawn_from,
-            parent,
+            name, choice, made_by, drawn or made_by, words, num or config.pair_counts[0], config.pair_seed, dataset,
+            drawn_from, parent,
         )  # fmt: skip
 
     @cached_property
@@ -153,22 +157,22 @@ class PairCache:
         generator = self._load(device)
         store = Store.open_or_create(self.folder, StoreInfo.of(generator))
         logger.info("%s: %d pairs for %s", self.where, self.num, self.schedule_name)
-        summary = precompute(
-            generator,
-            store,
-            num=self.num,
-            schedule=self._requested(generator),
-            seed=self.seed,
-            options=self.choice.options,
-            extrapolate=self.choice.extrapolate,
-            share=share,
-            on_progress=ProgressLine() if share.is_main else None,
-        )
+        schedule = self._requested(generator)
+        wanted: dict[str, Any] = {
+            "num": self.num,
+            "seed": self.seed,
+            "options": self.choice.options,
+            "extrapolate": self.choice.extrapolate,
+        }
+        progress = ProgressLine() if share.is_main else None
+        summary = precompute(generator, store, schedule=schedule, share=share, on_progress=progress, **wanted)
         if not summary.stored:
             raise ConfigurationError(f"{self.where}: no pair passes quality control ({summary}); take other options")
         if not summary.complete:
             logger.warning("%s: %s", self.where, summary)
-        replace_file(self._marker, canonical_json({"pairs": store.names(), "summary": summary.to_dict()}).encode())
+        stored = set(store.names())
+        pairs = sorted(one.name for one in plan_requests(generator, schedule, **wanted) if one.name in stored)
+        replace_file(self._marker, canonical_json({"pairs": pairs, "summary": summary.to_dict()}).encode())
 
     def open(self) -> tuple[Store, list[CaseEntry]]:
         """The store, and those of its pairs that the study uses.
@@ -221,22 +225,28 @@ class PairCache:
 
     @property
     def _marker(self) -> Path:
-        return self.parent / f"{self.key}.json"
+        """Tells which pairs of the folder are those of this number: more may have been made, for other arms."""
+        return self.parent / f"{self.key}-{self.num}.json"
 
     @property
     def _is_made(self) -> bool:
-        made = read_kept(self._marker)
+        pairs = self._made_pairs()
         try:
-            is_enough, pairs = int(made["summary"]["requested"]) >= self.num, set(made["pairs"])
-        except (KeyError, TypeError, ValueError):  # not there, or damaged
-            return False
-        try:
-            return is_enough and pairs <= set(Store.open(self.folder).names())  # some may have been lost since
+            return bool(pairs) and pairs <= set(Store.open(self.folder).names())  # some may have been lost since
         except StoreError:
             return False
 
+    def _made_pairs(self) -> set[str]:
+        try:
+            return set(read_kept(self._marker)["pairs"])
+        except (KeyError, TypeError):  # not there, or damaged
+            return set()
+
     def _entries(self, store: Store) -> list[CaseEntry]:
         entries = store.entries()
+        if self.choice.cache is None:
+            made = self._made_pairs()
+            entries = [one for one in entries if one.name in made]
         if not entries:
             mend = (
                 "give a cache with pairs" if self.choice.cache is not None else "run the study again to have them made"
@@ -249,7 +259,7 @@ class PairCache:
             )
         if self.choice.cache is not None and len(entries) < self.num:
             logger.warning("%s: %s holds %d pairs of %d", self.where, self.folder, len(entries), self.num)
-        return entries[: self.num]  # names come from a hash: the first ones are any
+        return entries[: self.num]  # of a given cache: names come from a hash, the first ones are any
 
     def _range_ml(self, entries: Sequence[CaseEntry]) -> tuple[float, float]:
         assert self.schedule is not None

@@ -1,4 +1,4 @@
-"""Pictures of a study: errors by true volume, and utility against synthetic share and number of real cases."""
+"""Pictures of a study: errors by true volume, and utility against synthetic share, pairs and real cases."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -15,7 +16,11 @@ from synthaug.study.arms import Arm
 from synthaug.study.results import StudyResults
 from synthaug.study.statistics import EVERY_SIZE
 
-AXES = {"ratio": "share of synthetic cases", "real_cases": "real training cases"}
+AXES = {
+    "ratio": "share of synthetic cases",
+    "num_pairs": "pairs of each generator",
+    "real_cases": "real training cases",
+}
 """Field of an arm -> words below the picture."""
 
 Point = tuple[float, float, float]
@@ -56,11 +61,12 @@ def collect_curves(results: StudyResults, axis: str) -> dict[str, Curve]:
         value = getattr(arm, axis)
         if value is None:
             continue
-        shared = replace(arm, ratio=None) if axis == "ratio" else replace(arm, real_cases=None)
+        without_axis: dict[str, Any] = {axis: None}
+        shared = replace(arm, **without_axis)
         points = curves.setdefault(f"{arm.segmenter}: {shared.title}", set())
         points |= _points(results, arm, float(value))
         baseline = results.baseline_of(arm)
-        if axis == "ratio" and baseline is not None and baseline.real_cases == arm.real_cases:
+        if axis != "real_cases" and baseline is not None and baseline.real_cases == arm.real_cases:
             points |= _points(results, baseline, 0.0)  # real cases alone are where nothing is synthetic
     return {name: sorted(points) for name, points in curves.items()}
 

@@ -208,7 +208,10 @@ class SurveyedData:
         parent = self.data.folder / "caches"
         drawn = self._drawn(arm, seed)
         return [
-            (weight, PairCache.of(config, name, arm.schedule, first.dataset, cases, parent, drawn=drawn))
+            (
+                weight,
+                PairCache.of(config, name, arm.schedule, first.dataset, cases, parent, num=arm.num_pairs, drawn=drawn),
+            )
             for name, weight in config.members(arm.generator).items()
         ]
 

@@ -51,6 +51,7 @@ def shortened(study: Path, dataset: Path) -> StudyConfig:
             "generators": {name: stand_in(one) for name, one in found["generators"].items()},
             **({"real_cases": [1, 3]} if "real_cases" in found else {}),
             **SHORT,
+            **({"num_pairs": [1, 2]} if isinstance(found["num_pairs"], list) else {}),
         },
     )
 
@@ -69,8 +70,9 @@ def test_a_study_is_made_in_short(study: Path, dataset: Path, tmp_path: Path) ->
     results = StudyResults(config, tuple(made.runs), made.workspace.results(made.runs))
     assert results.complete == made.runs
     written = {path.name for path in write_report(tmp_path / "report", results)}
-    for axis, picture in (("ratios", "utility_by_ratio.png"), ("real_cases", "utility_by_real_cases.png")):
-        assert picture in written or len(content(study).get(axis, [])) < 2
+    for axis, picture in (("ratios", "ratio"), ("real_cases", "real_cases"), ("num_pairs", "num_pairs")):
+        values = content(study).get(axis)
+        assert f"utility_by_{picture}.png" in written or not isinstance(values, list) or len(values) < 2
     arms = (tmp_path / "report" / "arms.csv").read_text()
     assert all(name in arms for name in (*config.generators, *config.strategies, *config.segmenters))
 

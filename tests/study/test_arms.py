@@ -71,6 +71,20 @@ def test_what_concerns_pairs_leaves_the_name_of_the_real_arm() -> None:
     assert before[1].name != after[1].name
 
 
+def test_numbers_of_pairs_are_an_axis_of_what_draws_them() -> None:
+    found = arms(strategies=EVERY, num_pairs=[2, 5])
+    assert [count(found, one) for one in EVERY] == [1, 2, 2, 2, 2]
+    assert [one.num_pairs for one in found if one.strategy == "mixed"] == [2, 5]
+    assert next(one for one in found if one.num_pairs == 5).title.endswith("5 pairs")
+    assert [one.num_pairs for one in arms(strategies=EVERY, num_pairs=5)] == [None] * 5
+
+
+def test_an_arm_is_the_same_whether_or_not_others_have_more_pairs() -> None:
+    alone = {run.name for run in plan_runs(small_config(Path("x"), num_pairs=5))}
+    among = {run.name for run in plan_runs(small_config(Path("x"), num_pairs=[2, 5]))}
+    assert alone < among
+
+
 def test_strategies_are_the_schedules_of_medgen3d() -> None:
     config = small_config(Path("x"), strategies=EVERY, ratios=[0.25], switch=0.6)
     shares = {}

@@ -56,6 +56,11 @@ def test_all_mistakes_are_told_together_with_what_was_meant() -> None:
         ({"segmenters": {"unetr": {"hidden_size": 10, "heads": 3}}}, "no multiple of heads"),
         ({"segmenters": {"swin-unetr": {"feature_size": 16}}}, "no multiple of 12"),
         ({"bin_edges_ml": [40, 20]}, "increasing"),
+        ({"num_pairs": []}, "num_pairs is empty"),
+        ({"num_pairs": [3, 3]}, "num_pairs: 3 more than once"),
+        ({"num_pairs": [3, 0]}, "num_pairs[1]"),
+        ({"num_pairs": "many"}, "a whole number, 1 or more or a list"),
+        ({"num_pairs": [2, 3], "segmenters": ["nnunet"], "steps": 250}, "nnunet draws from whole caches"),
         ({"spacing_mm": 0}, "spacing_mm"),
         ({"transfer": {"dataset": 5}}, "neither is given"),
     ],
@@ -73,6 +78,11 @@ def test_segmenters_are_names_or_sizes() -> None:
 def test_spacing_is_one_number_or_three() -> None:
     assert small_config(Path("x"), spacing_mm=2).grid_spacing_mm == (2, 2, 2)
     assert small_config(Path("x"), spacing_mm=[1, 2, 3]).grid_spacing_mm == (1, 2, 3)
+
+
+def test_pairs_are_one_number_or_several() -> None:
+    assert small_config(Path("x")).pair_counts == (3,)
+    assert small_config(Path("x"), num_pairs=[2, 5]).pair_counts == (2, 5)
 
 
 def test_a_study_without_synthetic_strategies_needs_no_generator() -> None:

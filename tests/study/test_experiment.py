@@ -139,6 +139,25 @@ def test_a_generator_that_draws_from_cases_is_given_training_cases_alone(dataset
     assert all(name.startswith("train") for names in drawn for name in names)
 
 
+def test_numbers_of_pairs_are_drawn_from_one_cache(dataset: Path, tmp_path: Path) -> None:
+    alone = experiment(dataset, tmp_path / "out", num_pairs=3, seeds=[0])
+    alone.check()
+    alone.work()
+    made = experiment(dataset, tmp_path / "out", num_pairs=[1, 3], seeds=[0])
+    made.check()
+    assert len(made.workspace.results(made.runs)) == 2  # the arm of three pairs is done
+    made.work()
+    found = made.workspace.results(made.runs)
+    assert [found[run].pairs for run in made.runs] == [0, 1, 3]
+    drawn = [
+        {lessons.draw(step, 0, 0.5).name for step in range(60)} - {"train_0", "train_1", "train_2"}
+        for lessons in (made.data.lessons(run.arm, run.seed) for run in made.runs)
+    ]
+    assert [len(one) for one in drawn] == [0, 1, 3]
+    assert drawn[1] < drawn[2]
+    assert len(list((tmp_path / "out" / "caches").glob("*/cache.json"))) == 1
+
+
 def test_what_is_missing_is_what_the_real_cases_of_the_run_lack(tmp_path: Path) -> None:
     raw = write_dataset(tmp_path / "Dataset900_Two", training_ml=[18.0, 70.0])
     made = experiment(

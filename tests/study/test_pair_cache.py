@@ -21,14 +21,22 @@ from tests.stand_in_store import fill
 from tests.study.small_study import STAND_IN, small_config, write_dataset
 
 
-def cache(folder: Path, choice: dict[str, Any], schedule: str | None = "uniform:20:80") -> PairCache:
+def cache(
+    folder: Path,
+    choice: dict[str, Any],
+    schedule: str | None = "uniform:20:80",
+    *,
+    num: int = 3,
+    schedules: dict[str, Any] | None = None,
+) -> PairCache:
     raw = folder / "raw"
     if not raw.exists():
         write_dataset(raw)
     dataset = NnunetDataset("raw", raw, raw)
-    config = small_config(raw, generators={"made": choice}, schedules=[schedule] if schedule else [])
+    known = schedules or ([schedule] if schedule else [])
+    config = small_config(raw, generators={"made": choice}, schedules=known)
     training = tuple(paths for name, paths in dataset.cases.items() if name.startswith("train"))
-    return PairCache.of(config, "made", schedule, dataset, training, folder / "caches")
+    return PairCache.of(config, "made", schedule, dataset, training, folder / "caches", num=num)
 
 
 def test_pairs_are_made_once_and_the_generator_is_not_loaded_again(
@@ -128,6 +136,31 @@ def test_pairs_that_were_lost_are_made_again(tmp_path: Path) -> None:
     shutil.rmtree(made.folder)
     again.make("cpu", Share())
     assert Store.open(made.folder).names() == names
+
+
+@pytest.mark.parametrize(("moves", "stored"), [(False, 5), (True, 6)])
+def test_fewer_pairs_lie_within_more_unless_volumes_move_with_progress(
+    tmp_path: Path, moves: bool, stored: int
+) -> None:
+    stages = [
+        {"until": until, "schedule": {"kind": "uniform", "low_ml": low, "high_ml": low + 20}}
+        for until, low in ((0.5, 20), (1.0, 90))
+    ]
+    wanted = {"kind": "piecewise", "stages": stages} if moves else "uniform:20:120"
+    many, few = (
+        cache(tmp_path, {"generator": STAND_IN}, "wanted", schedules={"wanted": wanted}, num=num) for num in (5, 2)
+    )
+    many.make("cpu", Share())
+    with pytest.raises(ConfigurationError, match="run the study again"):
+        few.open()
+    few.make("cpu", Share())
+    store, drawn = few.open()
+    assert len(store) == stored
+    assert many.folder == few.folder
+    volumes = [one.requested_ml["ventricles"] for one in drawn]
+    assert len(volumes) == 2
+    assert {one.name for one in drawn} <= {one.name for one in many.open()[1]} or moves
+    assert not moves or (min(volumes) < 45 and max(volumes) > 85)  # of both stages
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"summary": 3, "pairs": []}', '{"summary": {"requested": 9}}'])

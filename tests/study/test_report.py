@@ -146,6 +146,9 @@ def test_points_of_a_curve_differ_in_its_axis_alone() -> None:
     real, *mixed = curve
     assert real == (0.0, 0.0, 1.0)  # real cases alone: nothing is synthetic
     assert mixed == [(0.25, pytest.approx(2.5), pytest.approx(0.95)), (0.5, pytest.approx(5), pytest.approx(0.9))]
+    counted = made_up(lambda arm, seed: float(arm.num_pairs or 0), num_pairs=[2, 5], seeds=[0])
+    (curve,) = collect_curves(counted, "num_pairs").values()
+    assert [(point[0], point[1]) for point in curve] == [(0, 0), (2, pytest.approx(2)), (5, pytest.approx(5))]
 
 
 def test_arms_are_compared_with_as_many_real_cases_in_the_same_network() -> None:
