@@ -78,7 +78,8 @@ def _by_size(results: StudyResults) -> Iterator[StudyTable]:
         return
     bins = results.bins[1:]
     first = next(iter(results.by_arm))
-    head = (f"{one.name} ({results.figures(first, one)['cases']} cases)" for one in bins)
+    counts = [results.figures(first, one)["cases"] for one in bins]
+    head = (f"{one.name} ({count} case{'' if count == 1 else 's'})" for one, count in zip(bins, counts, strict=True))
     rows = []
     for arm in results.by_arm:
         found = [results.figures(arm, one) for one in bins]
