@@ -22,14 +22,18 @@ DATASET = "dataset"
 def seeded(words: list[int]) -> Iterator[int]:
     """Seed Python's, NumPy's and torch's global generators for a block, and put them back as they were.
 
-    Transforms draw from whichever they like; workers share or split these generators in their own ways.
+    Transforms draw from whichever they like; workers share or split these generators in their own ways. Those of GPUs
+    are left alone where torch has not begun to use any.
     """
     seed = int(np.random.SeedSequence(words).generate_state(1)[0])
     python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices=[]):
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=devices):
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
+        if devices:
+            torch.cuda.manual_seed_all(seed)
         try:
             yield seed
         finally:

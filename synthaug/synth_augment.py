@@ -30,7 +30,7 @@ from synthaug.labels import LabelMapping
 from synthaug.leakage import check_leakage
 from synthaug.sample_form import SampleForm
 from synthaug.sample_transform import SampleTransform
-from synthaug.schedules import MixSchedule, VolumeSchedule, parse_mix
+from synthaug.schedules import MixSchedule, VolumeSchedule, parse_mix, progress_of_epoch
 from synthaug.shared_progress import SharedProgress
 from synthaug.sources import Draw, Source, Stream, as_source, describe_draws
 from synthaug.store import Store
@@ -280,7 +280,7 @@ class SynthAugment(Dataset[Any]):
         told = self.place.progress
         if told is not None:
             return told
-        return min(1.0, (epoch + 0.5) / self.epochs) if self.epochs is not None else 0.0
+        return progress_of_epoch(epoch, self.epochs) if self.epochs is not None else 0.0
 
     def set_epoch(self, epoch: int, progress: float | None = None) -> None:
         """Begin an epoch; call it in the main process, persistent workers see it.
@@ -306,13 +306,13 @@ class SynthAugment(Dataset[Any]):
         return {"epoch": self.epoch, "progress": self.place.progress, "seed": self.seed, "rank": self.rank}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint.
+        """Go on from a checkpoint; the rank stays that of this process, since loops save one process's state for all.
 
         Raises:
             ConfigurationError: it is no ``state_dict`` of a SynthAugment.
         """
         check_state(state)
-        self.seed, self.rank = int(state["seed"]), int(state["rank"])
+        self.seed = int(state["seed"])
         self.set_epoch(int(state["epoch"]), state["progress"])
 
     def stats(self) -> dict[str, Any]:

@@ -316,6 +316,16 @@ def test_it_can_be_pickled_and_its_state_restored(cache: Path) -> None:
     assert [flatten(other[index]) for index in range(20)] == [flatten(mixed[index]) for index in range(20)]
 
 
+def test_a_state_of_the_first_process_serves_all(cache: Path) -> None:
+    first, second = (SynthAugment(RealCases(), cache, ratio=1.0, rank=rank, seed=4) for rank in (0, 1))
+    first.set_epoch(2)
+    second.load_state_dict(first.state_dict())
+    assert (second.rank, second.seed, second.epoch) == (1, 4, 2)
+    assert [first[index]["synthaug"]["name"] for index in range(10)] != [
+        second[index]["synthaug"]["name"] for index in range(10)
+    ]
+
+
 def test_ranks_draw_apart(cache: Path) -> None:
     names = [
         [SynthAugment(RealCases(), cache, ratio=1.0, rank=rank)[index]["synthaug"]["name"] for index in range(10)]

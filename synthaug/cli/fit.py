@@ -205,12 +205,13 @@ def _run(
     work: GeneratorFit[Any, Any], out: Path, deadline: float | None, facts: dict[str, Any], *, as_json: bool
 ) -> None:
     """Fit until the generator is there or the deadline comes, and say what to do next."""
+    from synthaug.fitting.stage import DeadlineReached
     from synthaug.generators.config_file import CONFIG_NAME, read_config_file
 
     was_complete = (out / CONFIG_NAME).exists()
     try:
         work.run(deadline=deadline, progress=_log_progress("augmentation bank, variants"))
-    except TimeoutError as stopped:
+    except DeadlineReached as stopped:
         if as_json:
             print_json({**facts, "complete": False})
         else:

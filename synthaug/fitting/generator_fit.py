@@ -162,7 +162,7 @@ class GeneratorFit(ABC, Generic[Config, Settings]):
             The generator's folder.
 
         Raises:
-            TimeoutError: the deadline came first; run again to go on.
+            DeadlineReached: the deadline came first; run again to go on.
         """
         identity = canonical_json(self._identity())
         refuse_other_work(self._work / "fit.json", identity, "the work of a fit with other cases or settings")

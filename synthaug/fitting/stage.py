@@ -38,6 +38,10 @@ Network = TypeVar("Network", bound=nn.Module)
 Loss = Callable[[Network, torch.Generator], tuple[torch.Tensor, dict[str, float]]]
 
 
+class DeadlineReached(TimeoutError):
+    """A training stopped at its deadline, with a checkpoint to go on from; no time-out of a file system is one."""
+
+
 @dataclass(frozen=True)
 class Turn(Generic[Network]):
     """What is minimised in a step, over some of a network's children: adversaries learn in turns.
@@ -171,7 +175,7 @@ class Stage(Generic[Network]):
                 checkpoint.
 
         Raises:
-            TimeoutError: the deadline came first; run again to go on.
+            DeadlineReached: the deadline came first; run again to go on.
             SynthAugError: `MOST_SKIPPED` steps in a row had no finite gradient.
         """
         if self.result_path.exists():
@@ -208,7 +212,7 @@ class Stage(Generic[Network]):
                     on_checkpoint(self._ema, writer, self._step)
                 last_saved = tick = time.perf_counter()
             if stopping:
-                raise TimeoutError(
+                raise DeadlineReached(
                     f"{self.name} stopped at step {self._step}, {self._spent:.0f} of {self._budget:.0f} s"
                 )
         if self._accelerator.is_main_process:

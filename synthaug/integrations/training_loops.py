@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from synthaug.errors import ConfigurationError
+from synthaug.schedules import progress_of_epoch
 from synthaug.synth_augment import SynthAugment
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class IgniteHandler:
 
     def _tell(self, engine: Engine, epoch: int) -> None:
         """Tell the epoch from 0; ignite counts from 1."""
-        self._data.set_epoch(epoch, epoch / engine.state.max_epochs if engine.state.max_epochs else None)
+        epochs = engine.state.max_epochs
+        self._data.set_epoch(epoch, progress_of_epoch(epoch, epochs) if epochs else None)
 
     def _fail(self, engine: Engine, error: BaseException) -> None:
         self._data.shutdown()
@@ -97,7 +99,7 @@ def _callback_class() -> Any:
         def _tell(self, trainer: Any, ahead: int = 0) -> None:
             epoch = trainer.current_epoch + ahead
             last = trainer.max_epochs
-            self._data.set_epoch(epoch, min(1.0, epoch / last) if last and last > 0 else None)
+            self._data.set_epoch(epoch, progress_of_epoch(epoch, last) if last and last > 0 else None)
 
         def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
             if stage == "fit":

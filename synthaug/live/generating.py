@@ -26,8 +26,9 @@ from synthaug.live.pool import PooledCase, PoolWriter, sole_writer
 from synthaug.live.shared_pool_state import SharedPoolState
 from synthaug.live.volume_bins import VolumeBins
 from synthaug.quality import QualityConfig, generate_checked
-from synthaug.schedules import VolumeSchedule
+from synthaug.schedules import VolumeSchedule, progress_of_epoch
 from synthaug.shared_progress import SharedProgress
+from synthaug.sources.streams import Stream, stream
 from synthaug.store import Store, case_name
 
 PARENT_CHECK_S = 1.0
@@ -78,7 +79,7 @@ class LiveTask:
         told = place.progress
         if told is not None:
             return told
-        return min(1.0, (place.epoch + 0.5) / self.epochs) if self.epochs else 0.0
+        return progress_of_epoch(place.epoch, self.epochs) if self.epochs else 0.0
 
     def open_pool(self) -> PoolWriter:
         """The pool, to write to it."""
@@ -94,7 +95,8 @@ def run_generator(task: LiveTask, state: SharedPoolState, place: SharedProgress,
         state: shared with the training.
         place: where the training stands.
         parent: process id of the training: when it is gone, this process ends too.
-        start: how often the process was started before: no seed is used twice.
+        start: how often the process was started before: with the epoch, it keeps seeds from being used twice, by this
+            process or that of a training that goes on.
     """
     os.nice(task.options.niceness)  # before there is any thread that would keep the old one
     leaves_behind = task.folder if task.remove_folder else None
@@ -105,7 +107,7 @@ def run_generator(task: LiveTask, state: SharedPoolState, place: SharedProgress,
     torch.set_num_threads(task.options.threads)
     try:
         with sole_writer(task.folder):
-            _generate(task, state, place, np.random.default_rng([task.seed, start]))
+            _generate(task, state, place, stream(Stream.LIVE, task.seed, place.epoch, start))
     except Exception as error:
         with contextlib.suppress(OSError):  # the disk may be what is wrong
             (task.folder / ERROR_NAME).write_text(f"{type(error).__name__}: {error}")

@@ -26,7 +26,8 @@ class LiveOptions:
         patience_s: longest wait for them.
         look_ahead: how far ahead of the training the pool is balanced, as a share of the training.
         most_restarts: starts of the process, without one new case between them, after which the pool is frozen.
-        most_failures: crashes at one volume after which it is asked for no more.
+        most_failures: crashes at one volume, or requests for it rejected one after the other, after which it is asked
+            for no more.
         longest_silence_s: without a sign of life after which the process is replaced.
 
     Raises:

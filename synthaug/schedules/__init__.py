@@ -8,6 +8,7 @@ from synthaug.schedules.mix_schedule import PRESETS, MixSchedule, parse_mix
 from synthaug.schedules.normal import Normal
 from synthaug.schedules.parsing import FORMS, KINDS, parse_schedule, parse_schedule_or_missing
 from synthaug.schedules.piecewise import Piecewise
+from synthaug.schedules.progress import progress_of_epoch
 from synthaug.schedules.uniform import LogUniform, Uniform
 from synthaug.schedules.volume_schedule import VolumeSchedule
 
@@ -28,4 +29,5 @@ __all__ = [
     "parse_mix",
     "parse_schedule",
     "parse_schedule_or_missing",
+    "progress_of_epoch",
 ]

@@ -24,7 +24,7 @@ REDRAWS = 20
 """How often a case that is gone is drawn anew before the cache is looked at again."""
 
 KEEP_GB = 0.5
-"""Twenty pairs of 160 x 192 x 160 voxels."""
+"""Eighteen pairs of 160 x 192 x 160 voxels with one channel, 30 MB each."""
 
 
 class StoreSource:

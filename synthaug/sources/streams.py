@@ -18,6 +18,7 @@ class Stream(IntEnum):
     DRAW = 0x64726177
     DISTINCT = 0x64697374
     TRANSFORM = 0x7472616E
+    LIVE = 0x6C697665
 
 
 def stream(use: Stream, *place: int) -> np.random.Generator:

@@ -17,6 +17,7 @@ from torch import nn
 
 from synthaug.configuration import config_to_dict
 from synthaug.errors import ConfigurationError
+from synthaug.fitting.stage import DeadlineReached
 from synthaug.networks.precision import autocast, choose_device, choose_dtype
 from synthaug.precomputing.processes import Share
 from synthaug.store.claims import Claims
@@ -205,7 +206,7 @@ class Experiment:
         deadline = None if budget is None else time.time() + max(0.0, budget - stage.spent_seconds)
         try:
             tested = self._test(stage.run(deadline=deadline))
-        except TimeoutError:
+        except DeadlineReached:
             return RunResult(stage.step, True, stage.spent_seconds, budget, 0, ())
         finally:
             self.accelerator.free_memory()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,25 +137,16 @@ class NnunetTraining:
             command.append("--c")
         log = self.folder / "train.log"
         before, began = self.spent_seconds, time.monotonic()
-        with open(log, "ab") as printed:
-            try:
-                done = subprocess.run(
-                    command,
-                    env=self._environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=printed,
-                    stderr=subprocess.STDOUT,
-                    timeout=left,
-                    check=False,
-                )
-            except subprocess.TimeoutExpired:
-                return False
-            finally:
-                spent = {"seconds": before + time.monotonic() - began}
-                replace_file(self.folder / SPENT_FILE, json.dumps(spent).encode())
-        if done.returncode or not self._is_validated:
+        try:
+            code = _call(command, self._environment(), log, left)
+        finally:
+            spent = {"seconds": before + time.monotonic() - began}
+            replace_file(self.folder / SPENT_FILE, json.dumps(spent).encode())
+        if code is None:
+            return False
+        if code or not self._is_validated:
             last = " / ".join(log.read_text(errors="replace").split("\n")[-LAST_LINES - 1 :]).strip(" /")
-            raise SynthAugError(f"nnUNetv2_train ended with exit code {done.returncode}; {log} ends: {last}")
+            raise SynthAugError(f"nnUNetv2_train ended with exit code {code}; {log} ends: {last}")
         return True
 
     def test(self, structures: Sequence[str], structure: str) -> tuple[TestedCase, ...]:
@@ -203,6 +196,7 @@ class NnunetTraining:
             epochs=self.steps // self.segmenter.iterations,
             iterations=self.segmenter.iterations,
             validation_iterations=self.segmenter.validation_iterations,
+            save_every=1,  # a run that is stopped loses one epoch at most
         )
         write_configuration(configuration, own / FILE_NAME)
 
@@ -217,6 +211,27 @@ class NnunetTraining:
             names = visible.split(",") if visible else None
             own["CUDA_VISIBLE_DEVICES"] = names[self.device.index] if names else str(self.device.index)
         return {**kept, "nnUNet_raw": str(raw.parent.resolve()), **own}
+
+
+def _call(command: Sequence[str], environment: Mapping[str, str], log: Path, seconds: float | None) -> int | None:
+    """Exit code of a command, or None where its time was up; its processes, such as data loaders, end with it."""
+    with open(log, "ab") as printed:
+        called = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a group of its own
+        )
+    try:
+        return called.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # none is left
+            os.killpg(called.pid, signal.SIGKILL)
+        called.wait()
 
 
 def _console_script(name: str) -> list[str]:

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from synthaug import SynthAugment
 from synthaug.live import LiveOptions, LiveSource
+from synthaug.store import Store
 
 STAND_IN = "python:tests.stand_in_generator:make"
 
@@ -46,6 +47,18 @@ def test_cases_come_are_drawn_and_nothing_is_left(tmp_path: Path) -> None:
     assert not folder.exists()
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
+
+
+def test_a_training_that_goes_on_gets_other_pairs_than_it_began_with(tmp_path: Path) -> None:
+    names = []
+    for epoch in (0, 5):
+        options = LiveOptions(capacity=6, first=6, niceness=0)
+        source = LiveSource(STAND_IN, "constant:40", options=options, folder=tmp_path / str(epoch), epochs=10, seed=3)
+        source.set_epoch(epoch)
+        with source:
+            names.append(set(Store.open(source.folder).names()))
+    assert min(map(len, names)) >= 6
+    assert not names[0] & names[1]
 
 
 def test_a_killed_generator_is_replaced(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from synthaug.quality import QualityConfig
 from synthaug.schedules import parse_schedule
 from synthaug.sources import GeneratorSource, Source, StoreSource, describe_draws
 from synthaug.store import Store, StoreInfo
+from synthaug.volumes import LabeledVolume
 from tests.stand_in_generator import StandInGenerator
 from tests.stand_in_store import fill
 
@@ -36,6 +37,21 @@ def source(request: pytest.FixtureRequest, store: Store) -> Source:
 def drawn(source: Source, **place: int) -> list[str]:
     where = {"seed": 1, "epoch": 2, "rank": 0, **place}
     return [draw.name for index in range(20) if (draw := source.draw(index, **where)) is not None]
+
+
+def test_pairs_that_are_kept_cannot_be_changed_by_whoever_draws_them() -> None:
+    source = GeneratorSource(StandInGenerator(), UNIFORM, distinct=1, capacity=1)
+
+    def drawn() -> LabeledVolume:
+        draw = source.draw(0, seed=0, epoch=0)
+        pair = draw.read()
+        assert pair is not None
+        return pair
+
+    with pytest.raises(ValueError, match="read-only"):
+        drawn().image[:] = 0.5
+    with pytest.raises(ValueError, match="read-only"):
+        drawn().label[:] = 0
 
 
 def test_draws_repeat_and_each_coordinate_changes_them(source: Source) -> None:

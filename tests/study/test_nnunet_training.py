@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -120,6 +121,22 @@ def test_a_command_that_fails_is_told_with_its_last_lines(tmp_path: Path, monkey
 def test_a_command_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls(monkeypatch, "import threading; threading.Event().wait()")
     assert not training(tmp_path).train(0.2)
+
+
+WITH_A_LOADER = """
+import subprocess, sys, time
+loader = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+open("{file}", "w").write(str(loader.pid))
+time.sleep(600)
+"""
+
+
+def test_what_a_command_started_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "loader"
+    calls(monkeypatch, WITH_A_LOADER.format(file=file))
+    assert not training(tmp_path).train(3.0)
+    number = int(file.read_text())
+    assert not psutil.pid_exists(number) or psutil.Process(number).status() == psutil.STATUS_ZOMBIE
 
 
 def test_an_interrupted_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthaug.errors import ConfigurationError
 from synthaug.integrations.nnunet.refusal import CASCADE_REFUSED, refuses
+from synthaug.schedules import progress_of_epoch
 
 if TYPE_CHECKING:
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer as Trainer
@@ -131,7 +132,7 @@ class SynthAugMixin(Trainer):
         return mixed, validation
 
     def _synthaug_tell_live(self, live: LiveSource) -> None:
-        live.set_epoch(self.current_epoch, min(1.0, self.current_epoch / max(1, self.num_epochs)))
+        live.set_epoch(self.current_epoch, progress_of_epoch(self.current_epoch, self.num_epochs))
 
     def on_train_epoch_start(self) -> None:
         """Tell the workers, and who makes pairs, which epoch it is."""
@@ -161,7 +162,7 @@ class SynthAugMixin(Trainer):
         """Write what the epoch drew."""
         super().on_train_epoch_end(train_outputs)
         counts, drawn = self._synthaug_state.drawn_since(self._synthaug_counted)
-        progress = min(1.0, self.current_epoch / max(1, self.num_epochs))
+        progress = progress_of_epoch(self.current_epoch, self.num_epochs)
         entry = self._synthaug_metrics.describe(
             self.current_epoch, progress, counts.since(self._synthaug_counted), drawn
         )
@@ -180,7 +181,10 @@ class SynthAugMixin(Trainer):
             )
 
     def save_checkpoint(self, filename: str) -> None:
-        """Save a checkpoint that ``nnUNetv2_predict`` opens where synthaug is not installed."""
+        """Save a checkpoint that ``nnUNetv2_predict`` opens where synthaug is not installed.
+
+        It takes the place of the one before once it is whole, whatever ends the training meanwhile.
+        """
         from synthaug.integrations.nnunet import checkpoints
 
         provenance: dict[str, Any] = {"trainer": type(self).__name__}
@@ -188,7 +192,9 @@ class SynthAugMixin(Trainer):
             provenance.update(self._synthaug_run.provenance())
         name = checkpoints.network_trainer_name(type(self), SynthAugMixin)
         with checkpoints.checkpoint_contents({"trainer_name": name, checkpoints.PROVENANCE_KEY: provenance}):
-            super().save_checkpoint(filename)
+            super().save_checkpoint(f"{filename}.part")
+        if self.local_rank == 0 and not self.disable_checkpointing:
+            os.replace(f"{filename}.part", filename)
 
     def _synthaug_configure(self) -> RunConfiguration:
         from synthaug.integrations.nnunet.run_configuration import read_configuration
@@ -200,6 +206,7 @@ class SynthAugMixin(Trainer):
             ("epochs", "num_epochs"),
             ("iterations", "num_iterations_per_epoch"),
             ("validation_iterations", "num_val_iterations_per_epoch"),
+            ("save_every", "save_every"),
         ):
             if getattr(configuration, setting) is not None:
                 setattr(self, attribute, getattr(configuration, setting))
@@ -209,6 +216,7 @@ class SynthAugMixin(Trainer):
             epochs=self.num_epochs,
             iterations=self.num_iterations_per_epoch,
             validation_iterations=self.num_val_iterations_per_epoch,
+            save_every=self.save_every,
         )
 
     def _synthaug_open(self, training: list[str], validation: list[str]) -> TrainingRun:

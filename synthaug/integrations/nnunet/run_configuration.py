@@ -71,6 +71,7 @@ class RunConfiguration:
         epochs: Number of epochs in place of the trainer's own.
         iterations: Training iterations in an epoch, likewise.
         validation_iterations: Validation iterations in an epoch, likewise.
+        save_every: Epochs from one checkpoint to the next, likewise; nnU-Net has 50.
         allow_leakage: Train although the generator, or the fold itself, has seen validation cases; recorded in the
             output folder.
         source: ``cache`` draws from a cache that stays as it is; ``live`` has pairs made while the training runs, and
@@ -97,6 +98,7 @@ class RunConfiguration:
     epochs: int | None = field(default=None, metadata=allowed(low=1))
     iterations: int | None = field(default=None, metadata=allowed(low=1))
     validation_iterations: int | None = field(default=None, metadata=allowed(low=1))
+    save_every: int | None = field(default=None, metadata=allowed(low=1))
     allow_leakage: bool = False
     source: Literal["cache", "live"] = "cache"
     live: LiveOptions = field(default_factory=LiveOptions)

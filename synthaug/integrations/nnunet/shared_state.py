@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from synthaug.schedules import progress_of_epoch
+
 _EPOCH, _INDEX, _REAL, _EMPTY, _UNREADABLE, _SYNTHETIC = range(6)
 
 LOG_LENGTH = 1 << 16
@@ -93,7 +95,7 @@ class SharedState:
             if self._integers[_EPOCH] != epoch:
                 self._integers[_EPOCH] = epoch
                 self._integers[_INDEX] = 0
-            self._progress[0] = min(1.0, epoch / max(1, num_epochs))
+            self._progress[0] = progress_of_epoch(epoch, num_epochs)
 
     def next_draw(self) -> DrawTicket:
         """Take the next number."""

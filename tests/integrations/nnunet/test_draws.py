@@ -80,7 +80,7 @@ def test_workers_share_numbers_and_counts(start_method: str, monkeypatch: pytest
     for worker in workers:
         worker.join()
     assert sorted(index for _, index, _ in drawn) == list(range(100))
-    assert {(epoch, progress) for epoch, _, progress in drawn} == {(5, 0.25)}
+    assert {(epoch, progress) for epoch, _, progress in drawn} == {(5, 0.275)}
     nothing = DrawCounts(0, 0, 0, 0)
     counts, cases = state.drawn_since(nothing)
     assert counts.synthetic == 100
@@ -96,7 +96,7 @@ def test_an_epoch_that_is_set_again_does_not_repeat_its_draws() -> None:
     assert state.next_draw().index == 3
     state.set_epoch(1, 10)
     ticket = state.next_draw()
-    assert (ticket.epoch, ticket.index, ticket.progress) == (1, 0, 0.1)
+    assert (ticket.epoch, ticket.index, ticket.progress) == (1, 0, 0.15)
 
 
 def test_counts_since_an_earlier_moment() -> None:
@@ -191,7 +191,7 @@ def test_a_source_is_asked_with_seed_epoch_rank_and_progress() -> None:
     source = Source("s", "t")
     dataset = mixed(source, rank=3)
     assert [dataset.load_case("a")[0] for _ in range(3)] == ["s", "t", "s"]
-    assert source.asked == [(0, 11, 2, 3, 0.25), (1, 11, 2, 3, 0.25), (2, 11, 2, 3, 0.25)]
+    assert source.asked == [(0, 11, 2, 3, 0.3125), (1, 11, 2, 3, 0.3125), (2, 11, 2, 3, 0.3125)]
     counts, drawn = dataset.state.drawn_since(DrawCounts(0, 0, 0, 0))
     assert counts.synthetic == 3
     assert sorted(Counter(drawn.cases.tolist()).values()) == [1, 2]
