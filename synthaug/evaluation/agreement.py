@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from synthaug.evaluation.dice import dice
 from synthaug.labels import LabelScheme
 
 SIZES_ML = {"small": (0.0, 20.0), "middle": (20.0, 50.0), "large": (50.0, np.inf)}
@@ -37,7 +38,7 @@ class Agreement:
         return cls(
             name,
             float(ventricles),
-            float(np.mean([_dice(label == one, found == one) for one in scheme.resolve("lateral_ventricles")])),
+            float(np.nanmean([dice(label == one, found == one) for one in scheme.resolve("lateral_ventricles")])),
         )
 
 
@@ -86,11 +87,6 @@ class AgreementReport:
                 f"{one['samples']}, {_shown(one['sample_dice'])} | {_shown(one['share'])} |"
             )
         return "\n".join(lines) + "\n"
-
-
-def _dice(one: np.ndarray, other: np.ndarray) -> float:
-    size = int(one.sum()) + int(other.sum())
-    return 2 * float((one & other).sum()) / size if size else 1.0
 
 
 def _mean(cases: Sequence[Agreement]) -> float | None:

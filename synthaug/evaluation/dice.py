@@ -1,10 +1,16 @@
-"""Dice of a case as one figure."""
+"""Dice overlap: of two masks, and of a case as one figure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import numpy as np
+
+
+def dice(first: np.ndarray, second: np.ndarray) -> float:
+    """Dice overlap of two boolean masks of one shape; 0 where one of them is empty, NaN where both are."""
+    sizes = int(np.count_nonzero(first)) + int(np.count_nonzero(second))
+    return 2 * int(np.count_nonzero(first & second)) / sizes if sizes else float("nan")
 
 
 def mean_dice(dice: Mapping[str, float | None]) -> float | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from synthaug.evaluation.dice import dice
 from synthaug.evaluation.intervals import Interval, mean_interval, ratio_interval
 
 if TYPE_CHECKING:
@@ -161,12 +162,6 @@ def reconstruct(
 def summarise(scheme: LabelScheme, trips: Sequence[RoundTrip]) -> RoundTripReport:
     """The report on some round trips."""
     return RoundTripReport(_names(scheme), len(scheme.names), tuple(trips))
-
-
-def dice(first: np.ndarray, second: np.ndarray) -> float:
-    """Dice overlap of two boolean masks; NaN where both are empty."""
-    sizes = int(np.count_nonzero(first)) + int(np.count_nonzero(second))
-    return 2 * int(np.count_nonzero(first & second)) / sizes if sizes else float("nan")
 
 
 def _names(scheme: LabelScheme) -> tuple[str, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from synthaug.evaluation.dice import mean_dice
+from synthaug.evaluation.dice import dice, mean_dice
 from synthaug.labels import LabelScheme
 
 
@@ -18,7 +19,7 @@ class TestedCase:
 
     Attributes:
         identifier: of the case.
-        dice: by structure or group; None where the case has none of it.
+        dice: by structure or group; 0 where only the label map or the segmentation has it, None where neither has.
         volume_ml: of the measured structure in the label map.
         predicted_ml: of the same in the segmentation.
     """
@@ -57,7 +58,7 @@ class TestedCase:
         return cls(
             identifier,
             {
-                one: _dice(np.isin(label, scheme.resolve(one)), np.isin(found, scheme.resolve(one)))
+                one: _known(dice(np.isin(label, scheme.resolve(one)), np.isin(found, scheme.resolve(one))))
                 for one in structures
             },
             float(np.isin(label, measured).sum() * voxel_volume_ml),
@@ -66,7 +67,7 @@ class TestedCase:
 
     @property
     def mean_dice(self) -> float | None:
-        """Over the structures that the case has."""
+        """Over the structures that the label map or the segmentation has."""
         return mean_dice(self.dice)
 
     @property
@@ -84,7 +85,5 @@ class TestedCase:
         return cls(found["identifier"], found["dice"], float(found["volume_ml"]), float(found["predicted_ml"]))
 
 
-def _dice(one: np.ndarray, other: np.ndarray) -> float | None:
-    if not one.any():
-        return None
-    return 2 * float((one & other).sum()) / (int(one.sum()) + int(other.sum()))
+def _known(dice: float) -> float | None:
+    return None if math.isnan(dice) else dice

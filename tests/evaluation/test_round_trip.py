@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from synthaug.conditions import Condition
-from synthaug.evaluation.round_trip import dice, reconstruct, summarise
+from synthaug.evaluation.round_trip import reconstruct, summarise
 from synthaug.labels import LabelMapping, LabelScheme, Structure
 from synthaug.volumes import CaseRecord, fingerprint_array, write_label
 from synthaug.volumes.grid import Grid
@@ -86,10 +86,3 @@ def test_a_map_of_another_scheme_is_mapped_first_and_recognised_by_either_form(
     assert mapped.held_out
     fitted = Eroding((CaseRecord("mapped_copy", None, fingerprint_array(label)),))
     assert not reconstruct(fitted, other, GRID, mapping).held_out
-
-
-def test_dice_of_two_empty_masks_is_no_number() -> None:
-    empty, full = np.zeros((2, 2), bool), np.ones((2, 2), bool)
-    assert np.isnan(dice(empty, empty))
-    assert dice(full, full) == 1
-    assert dice(full, empty) == 0

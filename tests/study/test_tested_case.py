@@ -27,8 +27,11 @@ def test_overlap_and_volumes_by_hand() -> None:
     assert (found.volume_ml, found.predicted_ml, found.error_ml) == (2.0, 2.5, 0.5)
 
 
-def test_a_structure_that_the_case_lacks_has_no_overlap() -> None:
-    found = compared([1, 2, 0], [1, 2, 3])
+def test_a_structure_that_neither_has_does_not_count_and_one_that_is_made_up_does() -> None:
+    found = compared([1, 2, 0], [1, 2, 0])
     assert found.dice["rest"] is None
     assert found.mean_dice == 1.0
+    made_up = compared([1, 2, 0], [1, 2, 3])
+    assert made_up.dice["rest"] == 0
+    assert made_up.mean_dice == pytest.approx(3 / 4)
     assert TestedCase.from_dict(found.to_dict()) == found
