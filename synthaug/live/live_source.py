@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from synthaug.argument_checks import check_progress_told, check_whole
-from synthaug.errors import BoundsError, ConfigurationError, StoreError
+from synthaug.errors import ConfigurationError, StoreError
 from synthaug.labels import LabelScheme
 from synthaug.live.case_form import CaseForm
 from synthaug.live.generating import LiveTask
@@ -317,18 +317,7 @@ def _remove(folder: Path, owner: int) -> None:
 
 
 def _limits(limits_ml: Mapping[str, tuple[float, float]], schedule: VolumeSchedule) -> tuple[float, float]:
-    if schedule.structure not in limits_ml:
-        raise BoundsError(
-            f"schedule ({schedule.kind}): the generator takes no target for {schedule.structure!r}; allowed are "
-            f"{', '.join(limits_ml)}"
-        )
-    low_ml, high_ml = limits_ml[schedule.structure]
-    outside = max(schedule.share_outside(low_ml, high_ml, progress) for progress in schedule.phases)
-    if outside > 1e-9:
-        raise BoundsError(
-            f"schedule ({schedule.kind}): a share of {outside:.2g} of its volumes is out of bounds; allowed: "
-            f"{schedule.structure} {low_ml:g} to {high_ml:g} mL; choose a schedule that ends there"
-        )
+    low_ml, high_ml = schedule.limits_within(limits_ml)
     if not low_ml > 0:
         raise ConfigurationError(f"live: {schedule.structure} begins at {low_ml:g} mL; a volume above 0 is needed")
     return low_ml, high_ml

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from synthaug.errors import BoundsError
+
+ROUNDING = 1e-9
+"""Share of the draws out of bounds that is none."""
 
 
 class VolumeSchedule(ABC):
@@ -57,6 +60,30 @@ class VolumeSchedule(ABC):
         """Probability of a draw below ``low_ml`` or above ``high_ml``."""
         below = self.cdf(float(np.nextafter(low_ml, -np.inf)), progress)
         return below + 1.0 - self.cdf(float(high_ml), progress)
+
+    def limits_within(self, limits_ml: Mapping[str, tuple[float, float]]) -> tuple[float, float]:
+        """What a generator allows of the structure that is drawn, lowest and highest mL, if it allows all draws.
+
+        Args:
+            limits_ml: of the generator, by structure or group.
+
+        Raises:
+            BoundsError: the structure takes no target, or a share of the volumes is out of bounds.
+        """
+        if self.structure not in limits_ml:
+            known = ", ".join(f"{name} {low:g} to {high:g} mL" for name, (low, high) in limits_ml.items()) or "none"
+            raise BoundsError(
+                f"schedule ({self.kind}): the generator takes no target for {self.structure!r}; allowed: {known}"
+            )
+        low_ml, high_ml = limits_ml[self.structure]
+        outside = max(self.share_outside(low_ml, high_ml, progress) for progress in self.phases)
+        if outside > ROUNDING:
+            raise BoundsError(
+                f"schedule ({self.kind}): a share of {outside:.2g} of its volumes is out of bounds; allowed: "
+                f"{self.structure} {low_ml:g} to {high_ml:g} mL; choose a schedule that ends there "
+                "(uniform:LOW:HIGH, normal:MEAN:SD:LOW:HIGH)"
+            )
+        return low_ml, high_ml
 
     def bin_weights(self, edges_ml: Sequence[float] | np.ndarray, progress: float) -> np.ndarray:
         """Probability of each bin.

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from typing import Any
 
 from synthaug.conditions import Condition
-from synthaug.errors import BoundsError, ConfigurationError
+from synthaug.errors import ConfigurationError
 from synthaug.generators.protocol import PairGenerator
 from synthaug.labels import LabelScheme
 from synthaug.precomputing.requests import default_schedule
@@ -18,8 +18,6 @@ from synthaug.sources.source import Draw
 from synthaug.sources.streams import Stream, stream
 from synthaug.store import case_name
 from synthaug.volumes import CaseRecord, LabeledVolume
-
-_ROUNDING = 1e-9
 
 
 class GeneratorSource:
@@ -66,20 +64,7 @@ class GeneratorSource:
     def _check_schedule(self) -> None:
         """A volume out of bounds would end the training at whatever item first draws it."""
         self.generator.scheme.resolve(self.structure)
-        bounds = self.generator.bounds
-        if self.structure not in bounds.limits_ml:
-            raise BoundsError(
-                f"schedule ({self.schedule.kind}): the generator takes no target for {self.structure!r}; "
-                f"allowed: {bounds.describe()}"
-            )
-        low_ml, high_ml = bounds.limits_ml[self.structure]
-        outside = max(self.schedule.share_outside(low_ml, high_ml, progress) for progress in self.schedule.phases)
-        if outside > _ROUNDING:
-            raise BoundsError(
-                f"schedule ({self.schedule.kind}): a share of {outside:.2g} of its volumes is out of bounds; "
-                f"allowed: {self.structure} {low_ml:g} to {high_ml:g} mL; choose a schedule that ends there "
-                "(uniform:LOW:HIGH, normal:MEAN:SD:LOW:HIGH)"
-            )
+        self.schedule.limits_within(self.generator.bounds.limits_ml)
 
     @property
     def scheme(self) -> LabelScheme:

@@ -91,7 +91,7 @@ def test_plan_precompute_train_continue_and_predict(tmp_path: Path) -> None:
     continued = dataset.run([*TRAIN, "3d_fullres", "0", *DEVICE, "--c"], **SHORT, SYNTHAUG_EPOCHS="2")
     assert "Epoch 1" in continued.stdout
     assert "Epoch 0" not in continued.stdout
-    assert [(line["epoch"], line["progress"]) for line in metrics(output)] == [(0, 0.0), (1, 0.5)]
+    assert [(line["epoch"], line["progress"]) for line in metrics(output)] == [(0, 0.5), (1, 0.75)]
 
     (tmp_path / "absent").mkdir()
     (tmp_path / "absent" / "sitecustomize.py").write_text(WITHOUT_SYNTHAUG)
@@ -123,7 +123,7 @@ def test_workers_of_either_start_method_draw_and_are_counted(
     assert first["synthetic"] >= 6
     # workers draw ahead, so that the second epoch may begin with draws that were made in the first
     assert second["real"] > 0
-    assert second["progress"] == 0.5
+    assert second["progress"] == 0.75
 
 
 def test_a_refusal_is_one_line_and_exit_code_2(dataset: TinyDataset) -> None:

@@ -28,7 +28,7 @@ def test_training_mixes_and_says_what_it_drew(dataset: TinyDataset, tmp_path: Pa
 
     lines = metrics(dataset.output())
     assert [line["epoch"] for line in lines] == [0, 1]
-    assert [line["progress"] for line in lines] == [0.0, 0.5]
+    assert [line["progress"] for line in lines] == [0.25, 0.75]
     # 3 iterations of 2 cases; nnU-Net draws one more batch before the first epoch
     assert [line["draws"] for line in lines] == [8, 6]
     assert [line["synthetic"] for line in lines] == [4, pytest.approx(3, abs=2)]
