@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from synthaug.labels import LabelMapping, LabelScheme, propose_mapping
     from synthaug.leakage import check_leakage
     from synthaug.live import LiveOptions, LiveSource
+    from synthaug.mixing import SynthAugment
     from synthaug.precomputing import precompute
     from synthaug.quality import QualityConfig, generate_checked
     from synthaug.schedules import MixSchedule, VolumeSchedule, parse_mix, parse_schedule
     from synthaug.sources import GeneratorSource, StoreSource
     from synthaug.store import Store, StoreInfo
-    from synthaug.synth_augment import SynthAugment
     from synthaug.volumes import LabeledVolume, read_image, read_label, read_pair, write_image, write_label
 
 _HOMES = {
-    "SynthAugment": "synthaug.synth_augment",
+    "SynthAugment": "synthaug.mixing",
     "CasePaths": "synthaug.generators",
     "PairGenerator": "synthaug.generators",
     "list_generators": "synthaug.generators",

@@ -18,8 +18,6 @@ def documented_order() -> dict[str, int]:
     for place, row in enumerate(rows):
         for name in re.findall(r"`([\w/.]+)`", row):
             places[name.strip("/").removesuffix(".py").split("/")[0]] = place
-    companions = ("argument_checks", "epoch_plan", "sample_form", "sample_transform", "shared_progress")
-    places.update(dict.fromkeys(companions, places["synth_augment"]))
     return places
 
 

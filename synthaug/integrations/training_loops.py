@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from synthaug.errors import ConfigurationError
+from synthaug.mixing import SynthAugment
 from synthaug.schedules import progress_of_epoch
-from synthaug.synth_augment import SynthAugment
 
 if TYPE_CHECKING:
     from ignite.engine import Engine

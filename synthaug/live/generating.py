@@ -25,9 +25,9 @@ from synthaug.live.pacer import Pacer
 from synthaug.live.pool import PooledCase, PoolWriter, sole_writer
 from synthaug.live.shared_pool_state import SharedPoolState
 from synthaug.live.volume_bins import VolumeBins
+from synthaug.mixing.shared_progress import SharedProgress
 from synthaug.quality import QualityConfig, generate_checked
 from synthaug.schedules import VolumeSchedule, progress_of_epoch
-from synthaug.shared_progress import SharedProgress
 from synthaug.sources.streams import Stream, stream
 from synthaug.store import Store, case_name
 

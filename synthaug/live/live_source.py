@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from synthaug.argument_checks import check_progress_told, check_whole
 from synthaug.errors import ConfigurationError, StoreError
 from synthaug.labels import LabelScheme
 from synthaug.live.case_form import CaseForm
@@ -26,9 +25,10 @@ from synthaug.live.pool_folder import new_pool_folder
 from synthaug.live.shared_pool_state import SharedPoolState
 from synthaug.live.supervisor import Supervisor
 from synthaug.live.volume_bins import VolumeBins
+from synthaug.mixing.argument_checks import check_progress_told, check_whole
+from synthaug.mixing.shared_progress import SharedProgress
 from synthaug.quality import QualityConfig
 from synthaug.schedules import VolumeSchedule, parse_schedule
-from synthaug.shared_progress import SharedProgress
 from synthaug.sources.source import Draw
 from synthaug.sources.streams import Stream, stream
 from synthaug.store import Store, StoreInfo

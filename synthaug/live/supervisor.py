@@ -15,7 +15,7 @@ from typing import Any
 from synthaug.errors import ConfigurationError
 from synthaug.live.generating import ERROR_NAME, LiveTask, run_generator
 from synthaug.live.shared_pool_state import SharedPoolState
-from synthaug.shared_progress import SharedProgress
+from synthaug.mixing.shared_progress import SharedProgress
 
 WATCH_S = 0.25
 FIRST_BACK_OFF_S = 1.0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.sample_transform import seeded
+from synthaug.mixing.sample_transform import seeded
 
 
 def draws() -> tuple[float, float, float]:

@@ -12,7 +12,7 @@ import pytest
 from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
 
 from synthaug import SynthAugment
-from synthaug.epoch_plan import EpochPlan
+from synthaug.mixing.epoch_plan import EpochPlan
 from synthaug.schedules import parse_mix
 from tests.real_samples import RealCases, make_mixed_cache
 
@@ -84,7 +84,7 @@ def test_items_of_two_epochs_in_turn_draw_each_plan_once(monkeypatch: pytest.Mon
         drawn.append(words)
         return np.random.default_rng(0)
 
-    monkeypatch.setattr("synthaug.epoch_plan.stream", draw)
+    monkeypatch.setattr("synthaug.mixing.epoch_plan.stream", draw)
     for _ in range(3):
         for epoch in (0, 1):
             plan.planned(0, 0, epoch, 0.0)

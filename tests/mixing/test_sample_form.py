@@ -13,7 +13,7 @@ from monai.data import MetaTensor
 from synthaug.conditions import Condition
 from synthaug.errors import ConfigurationError, GeometryError
 from synthaug.labels import LabelMapping, LabelScheme, Structure
-from synthaug.sample_form import SampleForm
+from synthaug.mixing.sample_form import SampleForm
 from synthaug.volumes import LabeledVolume
 from tests.stand_in_generator import StandInGenerator
 

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch.utils.data import Dataset
 
-from synthaug.argument_checks import (
+from synthaug.errors import ConfigurationError
+from synthaug.labels import LabelMapping
+from synthaug.leakage import check_leakage
+from synthaug.mixing.argument_checks import (
     check_companions,
     check_countable,
     check_dataset,
@@ -24,14 +27,11 @@ from synthaug.argument_checks import (
     warn_of_shared_items,
     what_moves,
 )
-from synthaug.epoch_plan import EpochPlan
-from synthaug.errors import ConfigurationError
-from synthaug.labels import LabelMapping
-from synthaug.leakage import check_leakage
-from synthaug.sample_form import SampleForm
-from synthaug.sample_transform import SampleTransform
+from synthaug.mixing.epoch_plan import EpochPlan
+from synthaug.mixing.sample_form import SampleForm
+from synthaug.mixing.sample_transform import SampleTransform
+from synthaug.mixing.shared_progress import SharedProgress
 from synthaug.schedules import MixSchedule, VolumeSchedule, parse_mix, progress_of_epoch
-from synthaug.shared_progress import SharedProgress
 from synthaug.sources import Draw, Source, Stream, as_source, describe_draws
 from synthaug.store import Store
 from synthaug.volumes import LabeledVolume
