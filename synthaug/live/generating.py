@@ -26,6 +26,7 @@ from synthaug.live.pool import PooledCase, PoolWriter, sole_writer
 from synthaug.live.shared_pool_state import SharedPoolState
 from synthaug.live.volume_bins import VolumeBins
 from synthaug.mixing.shared_progress import SharedProgress
+from synthaug.precomputing.requests import SEED_BITS, configuration_digest
 from synthaug.quality import QualityConfig, generate_checked
 from synthaug.schedules import VolumeSchedule, progress_of_epoch
 from synthaug.sources.streams import Stream, stream
@@ -189,6 +190,7 @@ class LiveWork:
 
     def __post_init__(self) -> None:
         self._failures: Counter[int] = Counter()
+        self._configuration = configuration_digest(self.task.generator_options, self.task.quality)
 
     def make_one(self, rng: np.random.Generator) -> bool:
         """Make what the pool lacks most; False where there is nothing to make.
@@ -205,11 +207,11 @@ class LiveWork:
             task.schedule, task.progress(self.place), task.options.look_ahead, fresh, wanted, rng
         )
         self.state.bin_in_work = number
-        condition, seed = Condition({task.schedule.structure: volume_ml}), int(rng.integers(1 << 53))
+        condition, seed = Condition({task.schedule.structure: volume_ml}), int(rng.integers(1 << SEED_BITS))
         made = generate_checked(self.generator, condition, seed, task.quality)
         self.writer.rejects.update(made.rejects)
         if made.pair is not None:
-            name = case_name(self.generator.fingerprint, task.quality.digest(), condition, seed)
+            name = case_name(self.generator.fingerprint, self._configuration, condition, seed)
             realised_ml = made.pair.volumes_ml()[task.schedule.structure]
             full = len(cases) >= self.writer.capacity
             leave = self._least_needed(cases, wanted) if full else None

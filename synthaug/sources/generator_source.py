@@ -11,7 +11,7 @@ from synthaug.conditions import Condition
 from synthaug.errors import ConfigurationError
 from synthaug.generators.protocol import PairGenerator
 from synthaug.labels import LabelScheme
-from synthaug.precomputing.requests import default_schedule
+from synthaug.precomputing.requests import SEED_BITS, configuration_digest, default_schedule
 from synthaug.quality import QualityConfig, generate_checked
 from synthaug.schedules import VolumeSchedule
 from synthaug.sources.source import Draw
@@ -57,6 +57,7 @@ class GeneratorSource:
         self.schedule = schedule if schedule is not None else default_schedule(generator)
         self._check_schedule()
         self.quality = quality or QualityConfig()
+        self._configuration = configuration_digest({}, self.quality)
         self.distinct = distinct
         self.capacity = capacity
         self._made: OrderedDict[str, LabeledVolume | None] = OrderedDict()
@@ -99,8 +100,8 @@ class GeneratorSource:
             rng = stream(Stream.DISTINCT, seed, int(rng.integers(self.distinct)))
         volume_ml = float(self.schedule.draw(progress, rng))
         condition = Condition({self.structure: volume_ml})
-        request_seed = int(rng.integers(1 << 53))
-        name = case_name(self.generator.fingerprint, self.quality.digest(), condition, request_seed)
+        request_seed = int(rng.integers(1 << SEED_BITS))
+        name = case_name(self.generator.fingerprint, self._configuration, condition, request_seed)
         read = functools.partial(self._pair, name, condition, request_seed)
         return Draw(name, condition.targets_ml, request_seed, read)
 

@@ -7,15 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from synthaug.conditions import Condition
 from synthaug.live import LiveOptions
 from synthaug.live.generating import LiveTask, LiveWork
 from synthaug.live.live_source import LiveSource
 from synthaug.live.pool import PoolWriter
 from synthaug.live.volume_bins import VolumeBins
+from synthaug.precomputing.requests import configuration_digest
 from synthaug.quality import QualityConfig
 from synthaug.schedules import parse_schedule
 from synthaug.sources.statistics import ks_distance
-from synthaug.store import Store
+from synthaug.store import Store, case_name
 from tests.stand_in_generator import StandInGenerator
 
 STAND_IN = "python:tests.stand_in_generator:make"
@@ -101,3 +103,14 @@ def test_a_pool_that_lacks_what_is_banned_rests(source_and_work: tuple[LiveSourc
     while work.make_one(rng):
         made += 1
         assert made <= 3 * source.options.capacity
+
+
+def test_a_pair_has_the_name_that_a_cache_would_give_it(source_and_work: tuple[LiveSource, LiveWork]) -> None:
+    _, work = source_and_work
+    assert work.make_one(np.random.default_rng(0))
+    store = work.writer.store
+    (name,) = store.names()
+    asked = store.provenance(name)
+    configuration = configuration_digest(work.task.generator_options, work.task.quality)
+    condition = Condition(asked["requested_ml"])
+    assert name == case_name(work.generator.fingerprint, configuration, condition, asked["seed"])

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from synthaug.conditions import Condition
 from synthaug.errors import ConfigurationError, StoreError
+from synthaug.precomputing.requests import configuration_digest
 from synthaug.quality import QualityConfig
 from synthaug.schedules import parse_schedule
 from synthaug.sources import GeneratorSource, Source, StoreSource, describe_draws
-from synthaug.store import Store, StoreInfo
+from synthaug.store import Store, StoreInfo, case_name
 from synthaug.volumes import LabeledVolume
 from tests.stand_in_generator import StandInGenerator
 from tests.stand_in_store import fill
@@ -143,6 +145,13 @@ def test_a_request_that_never_passes_gives_no_pair() -> None:
     impossible = QualityConfig(min_structure_voxels=10**6, max_attempts=2)
     source = GeneratorSource(StandInGenerator(), UNIFORM, quality=impossible)
     assert source.draw(0, seed=0, epoch=0).read() is None
+
+
+def test_a_pair_has_the_name_that_a_cache_would_give_it() -> None:
+    generator, quality = StandInGenerator(), QualityConfig(max_attempts=3)
+    draw = GeneratorSource(generator, UNIFORM, quality=quality).draw(4, seed=0, epoch=1)
+    configuration = configuration_digest({}, quality)
+    assert draw.name == case_name(generator.fingerprint, configuration, Condition(draw.volumes_ml), draw.seed)
 
 
 def test_numbers_out_of_range_are_refused() -> None:
