@@ -24,7 +24,6 @@ from synthaug.cli.generator_options import (
     ToleranceOption,
     sampling_options,
 )
-from synthaug.cli.label_table import read_label_table
 from synthaug.cli.verbosity import JsonOption, PreviewOption, is_quiet, print_json, tell
 from synthaug.errors import ConfigurationError
 
@@ -138,61 +137,25 @@ def precompute(
     Example: synthaug precompute --generator ventricles-t1-1mm --num 16 --schedule uniform:20:120 --seed 0 --out CACHE
     """
     from synthaug.cli.interruption import sigterm_is_interrupt
-    from synthaug.cli.served_training import ServedTraining, refuse_without_dataset, share_of_synthetic
-    from synthaug.generators.registry import draws_from_cases
-    from synthaug.integrations.nnunet.prepare import DEFAULT_PLANS, TrainingRequest
+    from synthaug.cli.served_training import TrainingOptions
     from synthaug.precomputing import ProgressLine, current_share
     from synthaug.precomputing import precompute as make_cases
     from synthaug.precomputing.batch_size import parse_batch_size
     from synthaug.precomputing.processes import left_at_the_end
     from synthaug.quality import QualityConfig
-    from synthaug.schedules import MissingVolumes, parse_schedule_or_missing
     from synthaug.store import Store, StoreInfo
 
-    mix_of_training = share_of_synthetic(ratio, mix)
-    if dataset is None:
-        refuse_without_dataset(
-            {
-                "--fold": fold,
-                "--configuration": configuration or None,
-                "--plans": plans,
-                "--ratio": ratio,
-                "--mix": mix,
-                "--mapping": mapping,
-            }
-        )
-    label_table = read_label_table(Path(mapping) if mapping else None, "--mapping")
-    wanted = None if schedule is None else parse_schedule_or_missing(schedule)
-    if isinstance(wanted, MissingVolumes) and dataset is None:
-        raise ConfigurationError(f"--schedule {schedule}: it depends on the real cases; give --dataset too")
+    of_training = TrainingOptions(fold, configuration or None, plans, ratio, mix, mapping)
+    of_training.check(dataset)
+    wanted = _wanted_schedule(schedule, dataset)
     cases_at_once = parse_batch_size(batch_size)
     folder = _cache_folder(out, dataset)
     quality = QualityConfig(volume_tolerance=volume_tolerance, max_attempts=attempts)
     options = sampling_options(option, steps=steps, guidance_scale=guidance_scale, tolerance=tolerance)
-    training = None
-    if dataset is not None:
-        request = TrainingRequest(
-            configurations=tuple(configuration) if configuration else None,
-            fold=_fold(fold or DEFAULT_FOLD),
-            mix=mix_of_training,
-            schedule=wanted,
-            mapping=label_table,
-            seed=seed,
-            plans=plans or DEFAULT_PLANS,
-        )
-        training = ServedTraining(folder, dataset, request)
+    training = of_training.served(folder, dataset, schedule=wanted, seed=seed) if dataset is not None else None
     share = current_share(device)
     with sigterm_is_interrupt(), left_at_the_end():
-        draws_from_dataset = draws_from_cases(generator, options) and not cases
-        opened = GeneratorChoice(
-            generator,
-            options,
-            device=share.device,
-            dataset=dataset if draws_from_dataset else None,
-            fold=fold or DEFAULT_FOLD if draws_from_dataset else DEFAULT_FOLD,
-            cases=cases or (),
-            scheme=scheme,
-        ).open()
+        opened = _choice(generator, options, share.device, dataset, fold, cases, scheme).open()
         schedule_of_pairs = _schedule_of_pairs(opened, wanted, num=num, seed=seed or 0, extrapolate=extrapolate)
         known = training.check(opened) if training else {}
         store = Store.open_or_create(folder, StoreInfo.of(opened))
@@ -223,6 +186,32 @@ def precompute(
         )
     if not summary.complete:
         raise typer.Exit(EXIT_INCOMPLETE)
+
+
+def _wanted_schedule(text: str | None, dataset: str | None) -> VolumeSchedule | MissingVolumes | None:
+    from synthaug.schedules import MissingVolumes, parse_schedule_or_missing
+
+    wanted = None if text is None else parse_schedule_or_missing(text)
+    if isinstance(wanted, MissingVolumes) and dataset is None:
+        raise ConfigurationError(f"--schedule {text}: it depends on the real cases; give --dataset too")
+    return wanted
+
+
+def _choice(
+    generator: str,
+    options: dict[str, Any],
+    device: str,
+    dataset: str | None,
+    fold: str | None,
+    cases: list[str] | None,
+    scheme: str,
+) -> GeneratorChoice:
+    """The generator; one that changes real cases draws from those given, or from the fold's training cases."""
+    from synthaug.generators.registry import draws_from_cases
+
+    if dataset is None or cases or not draws_from_cases(generator, options):
+        return GeneratorChoice(generator, options, device=device, cases=cases or (), scheme=scheme)
+    return GeneratorChoice(generator, options, device=device, dataset=dataset, fold=fold or DEFAULT_FOLD, scheme=scheme)
 
 
 def _schedule_of_pairs(
@@ -285,7 +274,3 @@ def _cache_folder(out: Path | None, dataset: str | None) -> Path:
     from synthaug.integrations.nnunet.prepare import default_cache_folder
 
     return Path(default_cache_folder(dataset))
-
-
-def _fold(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
+from synthaug.cli.generator_options import DEFAULT_FOLD
+from synthaug.cli.label_table import read_label_table
 from synthaug.cli.verbosity import tell
 from synthaug.errors import ConfigurationError, StoreError
 from synthaug.generators.protocol import PairGenerator
 from synthaug.integrations.nnunet.prepare import (
+    DEFAULT_PLANS,
     PreparedTraining,
     TrainingRequest,
     check_training,
@@ -18,7 +20,7 @@ from synthaug.integrations.nnunet.prepare import (
     prepare_training,
 )
 from synthaug.integrations.nnunet.run_configuration import CaseHashes
-from synthaug.schedules import MixSchedule, parse_mix
+from synthaug.schedules import MissingVolumes, MixSchedule, VolumeSchedule, parse_mix
 from synthaug.store import Store, StoreInfo
 from synthaug.volumes import LabeledVolume
 
@@ -77,28 +79,68 @@ class ServedTraining:
         return prepare_training(self.folder, self.dataset, self.request, cases=cases, announce=tell)
 
 
-def share_of_synthetic(ratio: float | None, mix: str | None) -> MixSchedule | float | None:
-    """What ``--ratio`` or ``--mix`` says; None for neither.
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What the command line says of the training, as it was typed; None for what was not given.
 
-    Raises:
-        ConfigurationError: both, or a ratio out of range.
+    Attributes:
+        fold: 0 to 4, or all.
+        configuration: those of nnU-Net, such as 3d_fullres.
+        plans: of nnU-Net, as -p takes them.
+        ratio: share of synthetic cases.
+        mix: or how it moves with the training.
+        mapping: JSON file of labels by structure.
     """
-    if ratio is not None and mix is not None:
-        raise ConfigurationError("--ratio and --mix: both say how much is synthetic; give one of them")
-    if ratio is not None and not 0 <= ratio <= 1:
-        raise ConfigurationError(f"--ratio {ratio}: it must be between 0 and 1")
-    return parse_mix(mix) if mix is not None else ratio
 
+    fold: str | None = None
+    configuration: Sequence[str] | None = None
+    plans: str | None = None
+    ratio: float | None = None
+    mix: str | None = None
+    mapping: str | None = None
 
-def refuse_without_dataset(options: Mapping[str, Any]) -> None:
-    """Refuse what belongs to a training where there is none.
+    def check(self, dataset: str | None) -> None:
+        """Refuse what contradicts itself, and all of it where there is no training.
 
-    Args:
-        options: values by option; None for one that was not given.
+        Raises:
+            ConfigurationError: names the first option that is wrong.
+        """
+        self._share_of_synthetic()
+        if dataset is not None:
+            return
+        for field in fields(self):
+            if getattr(self, field.name) is not None:
+                raise ConfigurationError(f"--{field.name}: belongs to a training; give --dataset too")
 
-    Raises:
-        ConfigurationError: names the first option that was given.
-    """
-    for text, given in options.items():
-        if given is not None:
-            raise ConfigurationError(f"{text}: belongs to a training; give --dataset too")
+    def served(
+        self, folder: Path, dataset: str, *, schedule: VolumeSchedule | MissingVolumes | None, seed: int | None
+    ) -> ServedTraining:
+        """The training that a cache is made for.
+
+        Args:
+            folder: of the cache.
+            dataset: number or name of the data set.
+            schedule: of volumes.
+            seed: of all draws.
+
+        Raises:
+            SynthAugError: as :meth:`check`, or no such file of labels.
+        """
+        fold = self.fold or DEFAULT_FOLD
+        request = TrainingRequest(
+            configurations=tuple(self.configuration) if self.configuration else None,
+            fold=int(fold) if fold.isdecimal() else fold,
+            mix=self._share_of_synthetic(),
+            schedule=schedule,
+            mapping=read_label_table(Path(self.mapping) if self.mapping else None, "--mapping"),
+            seed=seed,
+            plans=self.plans or DEFAULT_PLANS,
+        )
+        return ServedTraining(folder, dataset, request)
+
+    def _share_of_synthetic(self) -> MixSchedule | float | None:
+        if self.ratio is not None and self.mix is not None:
+            raise ConfigurationError("--ratio and --mix: both say how much is synthetic; give one of them")
+        if self.ratio is not None and not 0 <= self.ratio <= 1:
+            raise ConfigurationError(f"--ratio {self.ratio}: it must be between 0 and 1")
+        return parse_mix(self.mix) if self.mix is not None else self.ratio

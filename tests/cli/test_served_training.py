@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from synthaug.cli import served_training
-from synthaug.cli.served_training import ServedTraining, refuse_without_dataset, share_of_synthetic
+from synthaug.cli.served_training import ServedTraining, TrainingOptions
 from synthaug.errors import ConfigurationError, StoreError
 from synthaug.integrations.nnunet.prepare import TrainingRequest
 from synthaug.schedules import parse_mix
@@ -17,20 +18,31 @@ from synthaug.store import Store, StoreInfo
 from tests.stand_in_generator import StandInGenerator
 
 
-def test_the_share_is_a_ratio_or_a_mix() -> None:
-    assert share_of_synthetic(None, None) is None
-    assert share_of_synthetic(0.25, None) == 0.25
-    assert share_of_synthetic(None, "synthetic-then-real") == parse_mix("synthetic-then-real")
+def test_the_share_is_a_ratio_or_a_mix(tmp_path: Path) -> None:
+    def mix(**options: Any) -> Any:
+        return TrainingOptions(**options).served(tmp_path, "501", schedule=None, seed=None).request.mix
+
+    assert mix() is None
+    assert mix(ratio=0.25) == 0.25
+    assert mix(mix="synthetic-then-real") == parse_mix("synthetic-then-real")
     with pytest.raises(ConfigurationError, match=r"--ratio and --mix: .*give one"):
-        share_of_synthetic(0.5, "mixed")
+        TrainingOptions(ratio=0.5, mix="mixed").check("501")
     with pytest.raises(ConfigurationError, match=r"--ratio 1.5: .*between 0 and 1"):
-        share_of_synthetic(1.5, None)
+        TrainingOptions(ratio=1.5).check("501")
 
 
 def test_options_of_a_training_need_a_dataset() -> None:
-    refuse_without_dataset({"--fold": None, "--ratio": None})
+    TrainingOptions().check(None)
+    TrainingOptions(fold="1", ratio=0.0).check("501")
     with pytest.raises(ConfigurationError, match=r"--ratio: .*give --dataset"):
-        refuse_without_dataset({"--fold": None, "--ratio": 0.0})
+        TrainingOptions(ratio=0.0).check(None)
+    with pytest.raises(ConfigurationError, match=r"--configuration: .*give --dataset"):
+        TrainingOptions(configuration=["2d"]).check(None)
+
+
+def test_a_fold_is_a_number_or_all(tmp_path: Path) -> None:
+    folds = [TrainingOptions(fold=fold).served(tmp_path, "501", schedule=None, seed=0) for fold in (None, "3", "all")]
+    assert [training.request.fold for training in folds] == [0, 3, "all"]
 
 
 def test_a_full_disk_while_preprocessing_names_the_case_that_is_safe(
