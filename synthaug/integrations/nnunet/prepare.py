@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from synthaug.errors import ConfigurationError, LabelError
+from synthaug.errors import BoundsError, ConfigurationError, LabelError
 from synthaug.generators.cases import CasePaths
 from synthaug.integrations.nnunet.case_examination import examine_cases
 from synthaug.integrations.nnunet.channels import match_channels
@@ -30,6 +30,7 @@ from synthaug.integrations.nnunet.view import PlansForm, ViewSpec
 from synthaug.labels import LabelMapping, LabelScheme
 from synthaug.schedules import MissingVolumes, MixSchedule, VolumeSchedule, parse_mix
 from synthaug.store import Store, StoreInfo
+from synthaug.store.info import INFO_FILE
 
 
 @dataclass(frozen=True)
@@ -159,14 +160,17 @@ def check_training(
         The content of the dataset's cases, for ``prepare_training``.
 
     Raises:
-        SynthAugError: Plans, configuration, fold, mix, mapping or channels do not fit, a case cannot be used, or the
-            generator has seen a validation case.
+        SynthAugError: Plans, configuration, fold, mix, mapping or channels do not fit, a case cannot be used, the
+            schedule that the data set's configuration has asks for what the generator cannot make, or the generator
+            has seen a validation case.
     """
     settings = _settings(made_by, Path(store_folder), dataset, request, announce=_silent)
     found = settings.dataset
     match_channels(found.channels, made_by.channels, settings.configuration.channels)
     dataset_orientations(found, str(settings.plans.get("image_reader_writer")))
     wanted, mix = settings.configuration.schedule, settings.configuration.mix
+    if request.schedule is None and wanted is not None and mix.mean_fraction > 0:
+        _check_reachable(settings.path, wanted, made_by, Path(store_folder))
     if isinstance(wanted, MissingVolumes) and (request.schedule is not None or mix.mean_fraction > 0):
         # refused now if it cannot be told; told anew from its own training cases when a fold's training opens
         fill_missing(found, wanted, mix, settings.training, settings.mapping, announce)
@@ -299,6 +303,19 @@ def _settings(
 
 def _fits(schedule: VolumeSchedule | MissingVolumes, made_by: StoreInfo) -> bool:
     return schedule.structure in (*made_by.scheme.names, *made_by.scheme.groups)
+
+
+def _check_reachable(path: Path, kept: VolumeSchedule | MissingVolumes, made_by: StoreInfo, store_folder: Path) -> None:
+    """Refuse a kept schedule of which a new cache would hold no volume; an older cache may hold such cases."""
+    schedule = kept.target if isinstance(kept, MissingVolumes) else kept
+    limits_ml = (made_by.bounds_ml or {}).get(schedule.structure)
+    if limits_ml is None or ((store_folder / INFO_FILE).is_file() and len(Store.open(store_folder))):
+        return
+    if any(schedule.share_outside(*limits_ml, progress) >= 1 for progress in schedule.phases):
+        raise BoundsError(
+            f"{path}: its schedule ({schedule.kind}) asks for {schedule.structure} out of bounds; {made_by.generator} "
+            f"allows {limits_ml[0]:g} to {limits_ml[1]:g} mL; change the schedule there, or give --schedule"
+        )
 
 
 def _silent(line: str) -> None:

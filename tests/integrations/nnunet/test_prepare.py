@@ -147,6 +147,20 @@ def test_what_was_edited_by_hand_outlives_the_next_preparation(preprocessed: Pat
     assert (found["mix"], found["mapping"]["csf"], found["seed"]) == ("mixed:0.25", "csf", 0)
 
 
+def test_a_kept_schedule_of_volumes_that_cannot_be_made_is_found_before_the_first_pair(
+    preprocessed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generator = StandInGenerator()
+    monkeypatch.setattr(stand_in_generator, "make", lambda **options: generator)
+    write(preprocessed / "synthaug.json", {"schedule": "uniform:500:600"})
+    assert run([*BASE, "--dataset", "7"]) == 2
+    error = capsys.readouterr().err.strip()
+    assert "synthaug.json: its schedule (uniform) asks for ventricles out of bounds" in error
+    assert "\n" not in error
+    assert generator.calls == []
+    assert not (preprocessed / "synthaug").exists()
+
+
 @pytest.mark.usefixtures("opened")
 def test_a_mapping_for_another_generator_that_does_not_fit_is_dropped_with_a_line(
     preprocessed: Path, tmp_path: Path
