@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed
 DATA   ?=
 OUT    ?= demo-output
+JOBS   ?= 2
 
 .PHONY: help setup demo test lint bench pretrain release-check matrix clean
 
@@ -23,8 +24,8 @@ $(STAMP): pyproject.toml constraints.txt hatch_build.py
 demo: setup  ## the main job end to end; DATA=/path/to/nnUNet_raw/DatasetXXX_Name takes your own data set
 	$(BIN)/synthaug demo --out $(OUT) $(if $(DATA),--data $(DATA))
 
-test: setup  ## all tests
-	$(BIN)/python -m pytest
+test: setup  ## all tests, JOBS files at a time
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 lint: setup  ## style and types
 	$(BIN)/ruff check .
