@@ -76,6 +76,27 @@ def name_leaks(leaks: Sequence[object]) -> str:
     return ", ".join(map(str, leaks[:NAMED])) + rest
 
 
+def refuse_leaks(
+    learned_from: Mapping[str, Iterable[CaseRecord]], held_out: Sequence[CaseRecord], *, whose: str, mend: str
+) -> None:
+    """Refuse whatever was, or would be, made from a held-out case, by name or by content.
+
+    Args:
+        learned_from: What each was made from, by what the error is to name it.
+        held_out: Records of the held-out cases.
+        whose: What these are, in the plural: ``test cases of Dataset501_Malf``.
+        mend: What the user can do.
+
+    Raises:
+        LeakageError: Names what, the cases and the mend.
+    """
+    for name, records in learned_from.items():
+        if leaks := find_leaks(records, held_out):
+            raise LeakageError(
+                f"{name}: was made from {len(leaks)} of the {len(held_out)} {whose} ({name_leaks(leaks)}); {mend}"
+            )
+
+
 def check_leakage(
     made_by: PairGenerator | Store | Source | Path | str,
     held_out: Iterable[Any],

@@ -13,7 +13,7 @@ import pytest
 from synthaug import SynthAugment, check_leakage
 from synthaug.errors import ConfigurationError, LeakageError, SynthAugError
 from synthaug.generators.cases import CasePaths, case_record
-from synthaug.leakage import find_leaks
+from synthaug.leakage import find_leaks, refuse_leaks
 from synthaug.live import LiveSource
 from synthaug.sources import GeneratorSource, StoreSource
 from synthaug.store import Store, StoreInfo
@@ -186,3 +186,11 @@ def test_a_file_that_is_not_there_is_named() -> None:
     generator = StandInGenerator(training_cases=[CaseRecord("a", "b", "c")])
     with pytest.raises(SynthAugError, match=r"nowhere\.nii"):
         check_leakage(generator, [("nowhere.nii", "nowhere.nii")])
+
+
+def test_a_leak_is_named_by_what_learned_it_and_by_case() -> None:
+    held_out = [CaseRecord("a", "i1", "l1"), CaseRecord("b", "i2", "l2")]
+    words = {"whose": "test cases of D", "mend": "take another one"}
+    refuse_leaks({"fine": [CaseRecord("c", "i3", "l3")]}, held_out, **words)
+    with pytest.raises(LeakageError, match=r"generators\.x: was made from 1 of the 2 test cases of D .*same image"):
+        refuse_leaks({"generators.x": [CaseRecord("copy", "i2", "l9")]}, held_out, **words)

@@ -53,7 +53,7 @@ def demo(
     """
     from rich.console import Console
 
-    from synthaug.demo.held_out import held_out_dice, prediction_inputs
+    from synthaug.demo.predictions import held_out_dice, prediction_inputs
     from synthaug.demo.workspace import Workspace
     from synthaug.files.atomic import replace_file
     from synthaug.integrations.nnunet.dataset import NnunetDataset

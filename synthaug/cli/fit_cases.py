@@ -188,7 +188,7 @@ def refuse_validation_cases(
     Raises:
         LeakageError: names them.
     """
-    from synthaug.integrations.nnunet.held_out import record_cases
+    from synthaug.integrations.nnunet.case_records import record_cases
     from synthaug.leakage import find_leaks, name_leaks
     from synthaug.volumes import CaseRecord
 

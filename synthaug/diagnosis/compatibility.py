@@ -81,7 +81,7 @@ def _check_labels(form: PairForm, dataset: NnunetDataset, configuration: RunConf
 
 
 def _check_channels(form: PairForm, dataset: NnunetDataset, configuration: RunConfiguration, fit: str) -> Check:
-    from synthaug.integrations.nnunet.channels import match_channels
+    from synthaug.volumes.channels import match_channels
 
     try:
         match_channels(dataset.channels, form.made_by.channels, configuration.channels)
@@ -120,7 +120,7 @@ def _check_geometry(form: PairForm, dataset: NnunetDataset, fit: str) -> list[Ch
 def _check_leakage(
     form: PairForm, dataset: NnunetDataset, configuration: RunConfiguration, fold: int | str, number: str, fit: str
 ) -> Check:
-    from synthaug.integrations.nnunet.held_out import held_out_records
+    from synthaug.integrations.nnunet.case_records import held_out_records
     from synthaug.integrations.nnunet.leakage import find_shared
     from synthaug.leakage import find_leaks, name_leaks
 

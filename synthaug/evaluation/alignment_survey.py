@@ -11,8 +11,8 @@ from synthaug.errors import ConfigurationError
 from synthaug.evaluation.alignment import AlignmentReport, Overlaps
 from synthaug.evaluation.real_cases import RealCase
 from synthaug.evaluation.segmentation_model import CommonLabels, SegmentationModel
-from synthaug.integrations.nnunet.channels import match_channels
 from synthaug.labels import LabelScheme
+from synthaug.volumes.channels import match_channels
 from synthaug.volumes.geometry import voxel_volume_ml
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthaug.errors import ConfigurationError, LeakageError
+from synthaug.errors import ConfigurationError
 from synthaug.generators.cases import CasePaths, case_record
 from synthaug.integrations.nnunet.dataset import Fold, NnunetDataset
 from synthaug.labels import LabelScheme
-from synthaug.leakage import find_leaks, name_leaks
+from synthaug.leakage import refuse_leaks
 from synthaug.volumes import CaseRecord, LabeledVolume, read_pair
 
 
@@ -81,11 +81,12 @@ class FoldCases:
             LeakageError: names the generator and the cases.
         """
         held_out = [case_record(paths) for paths in self.held_out]
-        for name, records in fitted_on.items():
-            if leaks := find_leaks(records, held_out):
-                raise LeakageError(
-                    f"{name}: was fitted on held-out cases ({name_leaks(leaks)}); give the fold that it was fitted for"
-                )
+        refuse_leaks(
+            fitted_on,
+            held_out,
+            whose=f"held-out cases of {self.dataset.name}",
+            mend="give the fold that it was fitted for",
+        )
 
     def read(self, cases: Iterable[CasePaths]) -> Iterator[tuple[str, LabeledVolume]]:
         """Name and pair of each case, read one by one."""

@@ -8,8 +8,6 @@ from torch.nn import functional
 
 from synthaug.evaluation.extractors import RandomConvolutions
 
-VIEWS = 3
-
 
 class SliceStatistics(RandomConvolutions):
     """Random convolutions on slices at fixed places of a cubic grid.

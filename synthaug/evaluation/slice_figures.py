@@ -10,9 +10,9 @@ from synthaug.errors import ConfigurationError
 from synthaug.evaluation.extractors import frechet_distance
 from synthaug.evaluation.feature_figures import SPLITS
 from synthaug.evaluation.fidelity import Appearance
-from synthaug.evaluation.slice_extractors import VIEWS
 from synthaug.generators.intensity_scale import BRIGHT_PERCENTILE
 from synthaug.volumes import LabeledVolume
+from synthaug.volumes.views import VIEWS
 
 LEAST_CASES = 3
 """Fewer have too few slices for a covariance of the features."""
@@ -124,7 +124,7 @@ def slice_frechet(one: Sequence[Appearance], other: Sequence[Appearance], count:
     def views(cases: Sequence[Appearance]) -> list[np.ndarray]:
         stacked = np.stack([case.features["slices"] for case in cases])
         size = stacked.shape[2]
-        return [view.reshape(-1, size) for view in np.split(stacked, VIEWS, axis=1)]
+        return [view.reshape(-1, size) for view in np.split(stacked, len(VIEWS), axis=1)]
 
     reference = views(other)
     scales = [view.std(0) + 1e-6 for view in reference]

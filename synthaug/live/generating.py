@@ -19,11 +19,11 @@ import numpy as np
 from synthaug.conditions import Condition
 from synthaug.errors import StoreError
 from synthaug.generators.protocol import PairGenerator
-from synthaug.live.case_form import CaseForm
 from synthaug.live.options import LiveOptions
 from synthaug.live.pacer import Pacer
 from synthaug.live.pool import PooledCase, PoolWriter, sole_writer
 from synthaug.live.shared_pool_state import SharedPoolState
+from synthaug.live.training_form import TrainingForm
 from synthaug.live.volume_bins import VolumeBins
 from synthaug.mixing.shared_progress import SharedProgress
 from synthaug.precomputing.requests import SEED_BITS, configuration_digest
@@ -71,7 +71,7 @@ class LiveTask:
     limits_ml: tuple[float, float]
     epochs: int | None
     seed: int
-    form: CaseForm | None = None
+    form: TrainingForm | None = None
     cache: Path | None = None
     remove_folder: bool = False
 

@@ -17,13 +17,13 @@ import numpy as np
 
 from synthaug.errors import ConfigurationError, StoreError
 from synthaug.labels import LabelScheme
-from synthaug.live.case_form import CaseForm
 from synthaug.live.generating import LiveTask
 from synthaug.live.options import LiveOptions
 from synthaug.live.pool import PooledCase, PoolReader, claim_pool, sole_writer
 from synthaug.live.pool_folder import new_pool_folder
 from synthaug.live.shared_pool_state import SharedPoolState
 from synthaug.live.supervisor import Supervisor
+from synthaug.live.training_form import TrainingForm
 from synthaug.live.volume_bins import VolumeBins
 from synthaug.mixing.argument_checks import check_progress_told, check_whole
 from synthaug.mixing.shared_progress import SharedProgress
@@ -72,7 +72,7 @@ class LiveSource:
         device: str = "auto",
         folder: Path | str | None = None,
         cache: Store | Path | str | None = None,
-        form: CaseForm | None = None,
+        form: TrainingForm | None = None,
         writes: bool = True,
         quality: QualityConfig | None = None,
         epochs: int | None = None,

@@ -15,7 +15,7 @@ from pathlib import Path
 from synthaug.errors import StoreError
 from synthaug.files.atomic import replace_file
 from synthaug.files.json_object import read_json_object
-from synthaug.live.case_form import CaseForm
+from synthaug.live.training_form import TrainingForm
 from synthaug.quality import QualityReport
 from synthaug.store import Store, StoreInfo
 from synthaug.volumes import LabeledVolume
@@ -98,7 +98,7 @@ class PoolWriter:
     """
 
     def __init__(
-        self, store: Store, capacity: int, *, most_bytes: float | None = None, form: CaseForm | None = None
+        self, store: Store, capacity: int, *, most_bytes: float | None = None, form: TrainingForm | None = None
     ) -> None:
         self.store = store
         self._most_cases = capacity

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from synthaug.files.atomic import folder_entries
 
-VIEWS = "views"
+VIEWS_FOLDER = "views"
 
 CASE_FILES = (".b2nd", "_seg.b2nd", ".pkl")
 """Endings, in the order in which they are put into place; the last one says that the case is complete."""
@@ -15,9 +15,9 @@ CASE_FILES = (".b2nd", "_seg.b2nd", ".pkl")
 
 def view_folders(store: Path) -> list[Path]:
     """The views of a store that are folders of their own."""
-    entries = folder_entries(store / VIEWS)
+    entries = folder_entries(store / VIEWS_FOLDER)
     names = sorted(e.name for e in entries if e.is_dir(follow_symlinks=False) and not e.name.startswith("."))
-    return [store / VIEWS / name for name in names]
+    return [store / VIEWS_FOLDER / name for name in names]
 
 
 def names_in(view: Path) -> set[str]:

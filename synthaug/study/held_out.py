@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from synthaug.errors import ConfigurationError, LeakageError, did_you_mean
+from synthaug.errors import ConfigurationError, did_you_mean
 from synthaug.evaluation.fold_cases import FoldCases, find_dataset
 from synthaug.generators.cases import CasePaths
 from synthaug.integrations.nnunet.dataset import NnunetDataset
-from synthaug.leakage import find_leaks, name_leaks
+from synthaug.leakage import find_leaks
 from synthaug.study.configuration import StudyConfig, Transfer
 from synthaug.volumes import CaseRecord
 
@@ -99,25 +99,4 @@ def refuse_repeated_tests(records: Sequence[CaseRecord], dataset: str) -> None:
             raise ConfigurationError(
                 f"test cases of {dataset}: {other.identifier} and {record.identifier} have the same {same}, and would "
                 "count twice; leave one of them out"
-            )
-
-
-def refuse_leaks(
-    learned_from: Mapping[str, Iterable[CaseRecord]], held_out: Sequence[CaseRecord], dataset: str
-) -> None:
-    """Refuse whatever was, or would be, learned from a test case, by name or by content.
-
-    Args:
-        learned_from: records, by what the error is to name them.
-        held_out: records of the test cases.
-        dataset: that the test cases are of.
-
-    Raises:
-        LeakageError: names what and the cases.
-    """
-    for name, records in learned_from.items():
-        if leaks := find_leaks(records, held_out):
-            raise LeakageError(
-                f"{name}: was made from {len(leaks)} of the {len(held_out)} test cases of {dataset} "
-                f"({name_leaks(leaks)}); take another one, or other test cases"
             )

@@ -24,7 +24,6 @@ from synthaug.files.atomic import replace_file
 from synthaug.files.canonical_json import canonical_json
 from synthaug.generators.cases import CasePaths
 from synthaug.generators.registry import draws_from_cases, refuse_reserved_options
-from synthaug.integrations.nnunet.channels import match_channels
 from synthaug.integrations.nnunet.dataset import NnunetDataset
 from synthaug.labels import LabelMapping, LabelScheme, propose_mapping
 from synthaug.precomputing import ProgressLine, plan_requests, precompute
@@ -36,6 +35,7 @@ from synthaug.sources.volume_index import VolumeIndex
 from synthaug.store import CaseEntry, Store, StoreInfo
 from synthaug.study.bookkeeping import read_kept
 from synthaug.study.configuration import GeneratorChoice, StudyConfig
+from synthaug.volumes.channels import match_channels
 
 if TYPE_CHECKING:
     from synthaug.generators.protocol import PairGenerator

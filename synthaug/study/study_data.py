@@ -15,13 +15,14 @@ from synthaug.fitting.case_form import numbered
 from synthaug.generators.cases import CasePaths
 from synthaug.integrations.nnunet.real_volumes import labels_of
 from synthaug.labels import LabelMapping, LabelScheme
+from synthaug.leakage import refuse_leaks
 from synthaug.schedules import MissingVolumes, VolumeSchedule
 from synthaug.store import CaseEntry, Store
 from synthaug.study.arms import FROM_SCRATCH, Arm
 from synthaug.study.case_survey import CaseFacts, common_scales, plan_grid, refuse_cut, survey_cases
 from synthaug.study.configuration import StudyConfig
 from synthaug.study.grid_case import GridCase, GridForm, Shelf
-from synthaug.study.held_out import HeldOut, refuse_leaks, refuse_repeated_tests
+from synthaug.study.held_out import HeldOut, refuse_repeated_tests
 from synthaug.study.lessons import Lessons, PairPool
 from synthaug.study.pair_cache import PairCache, decided_mapping
 from synthaug.study.workspace import SURVEY_FILES
@@ -113,7 +114,7 @@ class StudyData:
             if held is not self.last:  # another data set may give other subjects the same names
                 records = [_prefixed(one, held) for one in records]
             where = f"training cases of {held.dataset.name}"
-            refuse_leaks({where: records}, surveyed.test_records, self.last.dataset.name)
+            surveyed.refuse_leaks({where: records})
         return surveyed
 
 
@@ -246,6 +247,22 @@ class SurveyedData:
         """What was measured, by case and structure."""
         return {}
 
+    def refuse_leaks(self, learned_from: Mapping[str, Sequence[CaseRecord]]) -> None:
+        """Refuse what was made from a test case.
+
+        Args:
+            learned_from: records, by what the error is to name them.
+
+        Raises:
+            LeakageError: names it and the cases.
+        """
+        refuse_leaks(
+            learned_from,
+            self.test_records,
+            whose=f"test cases of {self.data.last.dataset.name}",
+            mend="take another one, or other test cases",
+        )
+
     def check_pairs(self, cache: PairCache, device: str) -> None:
         """Refuse pairs that stem from a test case, or that do not fit the labels and channels that are learned.
 
@@ -255,7 +272,7 @@ class SurveyedData:
         """
         info = cache.head(device)
         seen = [_prefixed(one, self.data.first) if self._is_of_first(one) else one for one in info.training_cases]
-        refuse_leaks({cache.where: seen}, self.test_records, self.data.last.dataset.name)
+        self.refuse_leaks({cache.where: seen})
         mapping = cache.mapping(info, self.data.scheme, self._decided)
         cache.channel_order(info, self.data.first.dataset.channels)
         if cache.drawn is not None and cache.drawn != cache.schedule:

@@ -129,7 +129,7 @@ def test_wrong_volumes_are_no_reason_to_reject_a_pair_and_are_told(raw: Path, mo
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (["--generator", LEAKY], "was fitted on held-out cases (d)"),
+        (["--generator", LEAKY], "was made from 1 of the"),
         (["--generator", POOR], "makes no thalamus"),
         (["--generator", "nowhere"], "no generator 'nowhere'"),
         (["--generator", STAND_IN, "--generator", STAND_IN], "names one of them twice"),

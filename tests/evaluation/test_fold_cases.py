@@ -62,7 +62,7 @@ def test_a_generator_that_was_fitted_on_a_renamed_held_out_case_is_refused(raw: 
     real = FoldCases.find(str(raw), "0")
     image = case_record(real.held_out[0]).image_sha256
     real.refuse_leaks({"one": [CaseRecord("a", None, None)], "other": []})
-    with pytest.raises(LeakageError, match="other: was fitted on held-out cases"):
+    with pytest.raises(LeakageError, match="other: was made from 1 of the"):
         real.refuse_leaks({"one": [], "other": [CaseRecord("renamed", image, None)]})
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from synthaug.errors import ConfigurationError, LeakageError
-from synthaug.study.held_out import HeldOut, refuse_leaks, refuse_repeated_tests
+from synthaug.errors import ConfigurationError
+from synthaug.study.held_out import HeldOut, refuse_repeated_tests
 from synthaug.volumes import CaseRecord
 from tests.study.small_study import small_config, write_dataset
 
@@ -62,13 +62,6 @@ def test_smaller_subsets_lie_within_larger_ones(tmp_path: Path) -> None:
     assert held.subset(None, 0) == held.training
     with pytest.raises(ConfigurationError, match="has 6 training cases"):
         held.subset(7, 0)
-
-
-def test_a_leak_is_named_by_what_learned_it_and_by_case() -> None:
-    held_out = [CaseRecord("a", "i1", "l1"), CaseRecord("b", "i2", "l2")]
-    refuse_leaks({"fine": [CaseRecord("c", "i3", "l3")]}, held_out, "D")
-    with pytest.raises(LeakageError, match=r"generators\.x: was made from 1 of the 2 test cases of D .*same image"):
-        refuse_leaks({"generators.x": [CaseRecord("copy", "i2", "l9")]}, held_out, "D")
 
 
 def test_a_test_case_that_is_a_copy_of_another_is_refused() -> None:

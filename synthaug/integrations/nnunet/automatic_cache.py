@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from synthaug.errors import ConfigurationError, SynthAugError
-from synthaug.integrations.nnunet.channels import match_channels
 from synthaug.integrations.nnunet.dataset import NnunetDataset
 from synthaug.integrations.nnunet.label_mapping import map_labels
 from synthaug.integrations.nnunet.real_volumes import labels_of
 from synthaug.integrations.nnunet.run_configuration import FILE_NAME, RunConfiguration
 from synthaug.schedules import MissingVolumes
 from synthaug.store import Store, StoreInfo
+from synthaug.volumes.channels import match_channels
 
 if TYPE_CHECKING:
     from synthaug.generators.protocol import PairGenerator

@@ -10,8 +10,8 @@ import numpy as np
 
 from synthaug.errors import GeometryError, SynthAugError
 from synthaug.generators.cases import CasePaths
+from synthaug.integrations.nnunet.case_records import record_cases
 from synthaug.integrations.nnunet.dataset import NnunetDataset
-from synthaug.integrations.nnunet.held_out import record_cases
 from synthaug.integrations.nnunet.run_configuration import CaseHashes
 from synthaug.labels import LabelScheme
 from synthaug.volumes import fingerprint_array, fingerprint_label, read_image, read_label

@@ -10,9 +10,9 @@ from typing import Any
 from synthaug.errors import BoundsError, ConfigurationError, LabelError
 from synthaug.generators.cases import CasePaths
 from synthaug.integrations.nnunet.case_examination import examine_cases
-from synthaug.integrations.nnunet.channels import match_channels
 from synthaug.integrations.nnunet.dataset import DEFAULT_PLANS, Fold, NnunetDataset
 from synthaug.integrations.nnunet.label_mapping import map_labels
+from synthaug.integrations.nnunet.leakage import check_fold
 from synthaug.integrations.nnunet.orientation import dataset_orientations
 from synthaug.integrations.nnunet.real_volumes import fill_missing
 from synthaug.integrations.nnunet.refusal import CASCADE_REFUSED
@@ -25,12 +25,13 @@ from synthaug.integrations.nnunet.run_configuration import (
     read_configuration,
     write_configuration,
 )
-from synthaug.integrations.nnunet.training_run import check_leakage, open_training
+from synthaug.integrations.nnunet.training_run import open_training
 from synthaug.integrations.nnunet.view import PlansForm, ViewSpec
 from synthaug.labels import LabelMapping, LabelScheme
 from synthaug.schedules import MissingVolumes, MixSchedule, VolumeSchedule, parse_mix
 from synthaug.store import Store, StoreInfo
 from synthaug.store.info import INFO_FILE
+from synthaug.volumes.channels import match_channels
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ def check_training(
         fill_missing(found, wanted, mix, settings.training, settings.mapping, announce)
     cases = examine_cases(found, announce)
     configuration = replace(settings.configuration, prepared=Prepared(cases=cases))
-    check_leakage(found, configuration, made_by, request.fold, settings.training, settings.validation, _silent)
+    check_fold(found, configuration, made_by, request.fold, settings.training, settings.validation, _silent)
     return cases
 
 

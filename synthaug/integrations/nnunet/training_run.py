@@ -13,25 +13,22 @@ import numpy as np
 
 from synthaug.errors import ConfigurationError, StoreError
 from synthaug.integrations.nnunet.automatic_cache import make_automatic_cache
-from synthaug.integrations.nnunet.channels import match_channels
 from synthaug.integrations.nnunet.dataset import Fold, NnunetDataset
-from synthaug.integrations.nnunet.held_out import held_out_records
 from synthaug.integrations.nnunet.label_mapping import describe_mapping, map_labels
-from synthaug.integrations.nnunet.leakage import find_shared, refuse_leaks, refuse_shared
+from synthaug.integrations.nnunet.leakage import check_fold
 from synthaug.integrations.nnunet.orientation import dataset_orientations
 from synthaug.integrations.nnunet.real_volumes import fill_missing
 from synthaug.integrations.nnunet.run_configuration import DEFAULT_CACHE, FILE_NAME, RunConfiguration
 from synthaug.integrations.nnunet.view import PlansForm, PlansView, ViewSpec, build_view, prepare_view, view_of
 from synthaug.labels import LabelMapping
-from synthaug.leakage import Leak, find_leaks, name_leaks
+from synthaug.leakage import Leak
 from synthaug.live import LiveSource
 from synthaug.precomputing.factory import PREFIX, load_named_generator
 from synthaug.schedules import MissingVolumes, VolumeSchedule
 from synthaug.sources import StoreSource
 from synthaug.store import Store, StoreInfo
-from synthaug.store.views import VIEWS
-
-NOT_HELD_OUT = "no figure of this validation is one of held-out data"
+from synthaug.store.views import VIEWS_FOLDER
+from synthaug.volumes.channels import match_channels
 
 
 @dataclass(frozen=True)
@@ -126,7 +123,7 @@ def open_training(
         configuration = replace(configuration, device=device)
 
     def guard(made_by: StoreInfo) -> tuple[Leak, ...]:
-        return check_leakage(dataset, configuration, made_by, fold, training, validation, announce)
+        return check_fold(dataset, configuration, made_by, fold, training, validation, announce)
 
     made_by, store = _find_cases(dataset, configuration, fold, announce, guard, build, live)
     mapping = map_labels(
@@ -155,7 +152,7 @@ def open_training(
         source = StoreSource(store, schedule)
     for warning in told:
         announce(f"synthaug: {warning.message}")
-    elsewhere = dataset.preprocessed / DEFAULT_CACHE.parent / VIEWS
+    elsewhere = dataset.preprocessed / DEFAULT_CACHE.parent / VIEWS_FOLDER
     view = build_view(store, spec, announce, elsewhere) if build else view_of(store, spec, elsewhere)
     if set(store.names()).isdisjoint(view.names()):
         raise StoreError(f"{store.folder}: none of its cases can be read; run synthaug cache verify {store.folder}")
@@ -165,62 +162,6 @@ def open_training(
         f"share {configuration.mix.name}"
     )
     return TrainingRun(configuration, store, view, spec, source, leaks)
-
-
-def check_leakage(
-    dataset: NnunetDataset,
-    configuration: RunConfiguration,
-    made_by: StoreInfo,
-    fold: Fold,
-    training: Sequence[str],
-    validation: Sequence[str],
-    announce: Callable[[str], None],
-) -> tuple[Leak, ...]:
-    """Compare what a fold, and a generator that it draws from, have learned with the cases that it validates on.
-
-    Args:
-        dataset: The dataset.
-        configuration: Its configuration, which may allow leaks.
-        made_by: The head of the cache.
-        fold: The fold.
-        training: Identifiers of its training cases; none may be validated on.
-        validation: Identifiers of its validation cases.
-        announce: Told what could not be compared, and of leaks that are allowed.
-
-    Returns:
-        The leaks, where the configuration allows them.
-
-    Raises:
-        LeakageError: There are leaks and the configuration does not allow them.
-    """
-    where = dataset.preprocessed / FILE_NAME
-    shared = find_shared(configuration, fold, training, validation)
-    if not configuration.allow_leakage:
-        refuse_shared(shared, dataset=dataset.name, fold=fold, where=where)
-    elif shared:
-        announce(
-            f'synthaug: "allow_leakage" is set: fold {fold} trains on {len(shared)} of its validation cases '
-            f"({name_leaks(shared)}); {NOT_HELD_OUT}"
-        )
-    if not made_by.training_cases:
-        return tuple(shared)
-    held_out = held_out_records(dataset, configuration, training, validation, announce)
-    leaks = find_leaks(made_by.training_cases, held_out)
-    if not configuration.allow_leakage:
-        refuse_leaks(
-            leaks,
-            generator=made_by.generators,
-            cache=configuration.cache_folder(dataset.preprocessed),
-            dataset=dataset.name,
-            fold=fold,
-            where=where,
-        )
-    elif leaks:
-        announce(
-            f'synthaug: "allow_leakage" is set: {made_by.generators} was fitted on {len(leaks)} validation case(s) '
-            f"({name_leaks(leaks)}); {NOT_HELD_OUT}"
-        )
-    return (*shared, *leaks)
 
 
 def open_live_source(

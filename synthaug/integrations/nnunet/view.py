@@ -29,7 +29,7 @@ from synthaug.store import Store
 from synthaug.store.arrays import open_frame
 from synthaug.store.cache_file import read_bounded
 from synthaug.store.info import INFO_FILE
-from synthaug.store.views import CASE_FILES, VIEWS, remove_from_view
+from synthaug.store.views import CASE_FILES, VIEWS_FOLDER, remove_from_view
 from synthaug.volumes import LabeledVolume
 
 FORMAT = 1
@@ -221,7 +221,7 @@ def preprocess(pair: LabeledVolume, name: str, spec: ViewSpec, target: Path) -> 
 
 @dataclass(frozen=True)
 class PlansForm:
-    """Cases of a pool preprocessed for a training: a :class:`~synthaug.live.case_form.CaseForm`.
+    """Cases of a pool preprocessed for a training: a :class:`~synthaug.live.training_form.TrainingForm`.
 
     Attributes:
         spec: What the view is made for.
@@ -247,7 +247,7 @@ def view_of(store: Store, spec: ViewSpec, elsewhere: Path | None = None) -> Plan
         elsewhere: Folder of the views of caches that cannot be written to and have no complete view for this purpose.
             Caches with the same head share one: names follow from what a case is, so that none takes the other's place.
     """
-    own = PlansView(store.folder / VIEWS / spec.key)
+    own = PlansView(store.folder / VIEWS_FOLDER / spec.key)
     if elsewhere is None or can_write(own.folder) or set(store.names()) <= set(own.names()):
         return own
     # not by its path: the cache may be mounted elsewhere on another node
@@ -325,7 +325,7 @@ def _complete(view: PlansView, store: Store, spec: ViewSpec, announce: Callable[
         _add_case(view, spec, name, pair)
         if number == len(missing) or number % 10 == 0:
             announce(f"synthaug: preprocessed {number} of {len(missing)} synthetic cases")
-    if view.folder.parent == store.folder / VIEWS:  # elsewhere, they may be another cache's of the same generator
+    if view.folder.parent == store.folder / VIEWS_FOLDER:  # else another cache may own them
         view.remove(sorted(set(view.names()) - set(store.names())))
     return view
 

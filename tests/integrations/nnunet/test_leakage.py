@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from synthaug.errors import LeakageError
-from synthaug.integrations.nnunet.leakage import find_shared, refuse_leaks, refuse_shared
+from synthaug.integrations.nnunet.leakage import find_shared, refuse_fitted, refuse_shared
 from synthaug.integrations.nnunet.run_configuration import CaseHashes, Prepared, RunConfiguration
 from synthaug.leakage import find_leaks
 from synthaug.volumes import CaseRecord
@@ -17,12 +18,15 @@ def test_the_refusal_names_cases_and_mend() -> None:
     leaks = find_leaks(
         [CaseRecord("a", "image-a", "label-a")], [CaseRecord(name, "image-a", None) for name in "hijklmn"]
     )
+    refuse = partial(
+        refuse_fitted, generator="g", cache=Path("C"), dataset="Dataset001_X", fold=2, where=Path("synthaug.json")
+    )
     with pytest.raises(LeakageError) as refused:
-        refuse_leaks(leaks, generator="g", cache=Path("C"), dataset="Dataset001_X", fold=2, where=Path("synthaug.json"))
+        refuse(leaks)
     message = str(refused.value)
     for part in ("C: generator g", "7 validation case(s) of fold 2", "h (same image", "and 2 more", "--fold 2"):
         assert part in message
-    refuse_leaks([], generator="g", cache=Path("C"), dataset="Dataset001_X", fold=2, where=Path("synthaug.json"))
+    refuse([])
 
 
 def test_a_case_in_both_parts_of_a_fold_is_found_by_name_and_by_image() -> None:

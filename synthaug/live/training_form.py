@@ -8,7 +8,7 @@ from synthaug.store import Store
 from synthaug.volumes import LabeledVolume
 
 
-class CaseForm(Protocol):
+class TrainingForm(Protocol):
     """Brings cases into the form that a training reads, before they may be drawn; it is pickled."""
 
     def add(self, store: Store, name: str, pair: LabeledVolume) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from synthaug.generators.cases import case_record
+from synthaug.integrations.nnunet.case_records import record_cases
 from synthaug.integrations.nnunet.dataset import NnunetDataset
-from synthaug.integrations.nnunet.held_out import record_cases
 from tests.raw_dataset import write_raw_dataset
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synthaug.demo.held_out import dice_by_name, prediction_inputs
+from synthaug.demo.predictions import dice_by_name, prediction_inputs
 from synthaug.generators.cases import CasePaths
 from synthaug.labels import LabelScheme, Structure
 

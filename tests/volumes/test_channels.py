@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from synthaug.errors import ConfigurationError
-from synthaug.integrations.nnunet.channels import match_channels
+from synthaug.volumes.channels import match_channels
 
 
 @pytest.mark.parametrize("name", ["T1", "t1", "T1w", "T1-weighted", "T1_MRI", "MPRAGE", "MR T1"])
