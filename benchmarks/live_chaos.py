@@ -164,7 +164,6 @@ def run_once(kind: str, seed: int, folder: Path) -> tuple[dict[str, Any], list[s
     rng = random.Random(seed)
     folder.mkdir(parents=True)
     result, full_disk = folder / "result.json", folder / "disk-is-full"
-    pools = _pools()
     search_path = os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, FULL_DISK: str(full_disk), "PYTHONPATH": search_path, "OMP_NUM_THREADS": "1"}
     with open(folder / "log", "wb") as log:
@@ -182,7 +181,7 @@ def run_once(kind: str, seed: int, folder: Path) -> tuple[dict[str, Any], list[s
         killed = kind.startswith("training")
         training.wait(timeout=END_S if kind == "training killed" else 120)
         wrong = [] if killed or training.returncode == 0 else [f"the training ended with {training.returncode}"]
-        wrong += _left_over(victim, pools)
+        wrong += _left_over(victim)
     finally:
         training.kill()
         training.wait()
@@ -207,12 +206,13 @@ def _begun(training: subprocess.Popen[bytes], result: Path, full_disk: Path) -> 
     return Victim(training, int(number), Path(pool), full_disk)
 
 
-def _left_over(victim: Victim, pools_before: set[Path]) -> list[str]:
+def _left_over(victim: Victim) -> list[str]:
     """Processes and pools that are still there some seconds later."""
     deadline = time.monotonic() + END_S
     while True:
         found = [f"process {one.pid} is left" for one in psutil.process_iter() if _belongs_to(one, victim)]
-        found += [f"{pool} is left" for pool in sorted(_pools() - pools_before)]
+        pools = {victim.pool, *_pools_of(victim.training.pid)}
+        found += [f"{pool} is left" for pool in sorted(pools) if pool.exists()]
         if not found or time.monotonic() > deadline:
             return found
         time.sleep(0.1)
@@ -240,8 +240,9 @@ def _is_generating(process: psutil.Process) -> bool:
         return False
 
 
-def _pools() -> set[Path]:
-    return {path for parent in ("/dev/shm", "/tmp") for path in Path(parent).glob(f"{PREFIX}*")}
+def _pools_of(training: int) -> list[Path]:
+    """Other trainings of the machine have pools of their own."""
+    return [path for parent in ("/dev/shm", "/tmp") for path in Path(parent).glob(f"{PREFIX}*-{training}-*")]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
