@@ -34,6 +34,8 @@ from synthaug.labels import LabelScheme
 from synthaug.networks.voxel_norm import normalise_each_voxel
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
     from synthaug.evaluation.agreement import Agreement
     from synthaug.fitting.cases import FittingCase
     from synthaug.store import Store
@@ -165,20 +167,120 @@ class Cases:
         return found
 
 
+class Examiner:
+    """A network that has learned the training cases, asked about images beside their label maps.
+
+    Args:
+        network: from images to logits.
+        scheme: of the label maps.
+        voxel_volume_ml: volume of a voxel in mL.
+        accelerator: device and precision.
+    """
+
+    def __init__(
+        self, network: nn.Module, scheme: LabelScheme, voxel_volume_ml: float, accelerator: Accelerator
+    ) -> None:
+        self._network = network
+        self._scheme = scheme
+        self._voxel_volume_ml = voxel_volume_ml
+        self._device = accelerator.device
+
+    @classmethod
+    def taught(cls, cases: Cases, scheme: LabelScheme, grid: Grid, work: Path, budget_seconds: float) -> Examiner:
+        """Train the network on the training cases, from the checkpoint in ``work`` where there is one.
+
+        Raises:
+            ConfigurationError: the checkpoint is of a network that learned other cases.
+        """
+        from accelerate import Accelerator
+
+        from synthaug.fitting.stage import Stage, StageSettings, Turn
+        from synthaug.fitting.work_identity import refuse_other_work
+        from synthaug.networks.precision import choose_dtype
+
+        assert cases.training[0].image is not None
+        channels = len(cases.training[0].image)
+        how = {"channels": CHANNELS, "crop": CROP, "noise": WHITE_NOISE, "gamma": GAMMA, "zoom": [ZOOMED, MOST_ZOOM]}
+        identity = json.dumps({"cases": [asdict(one.record) for one in cases.training], **how})
+        refuse_other_work(work / "cases.json", identity, "a network that learned other cases, or otherwise")
+        is_half = choose_dtype(torch.device("cpu")) == torch.bfloat16
+        accelerator = Accelerator(cpu=True, mixed_precision="bf16" if is_half else "no")
+        network = Stage(
+            "segmenter",
+            work,
+            Segmenter(channels, scheme.num_classes),
+            [Turn(SegmenterLoss(cases.training, scheme, accelerator.device))],
+            StageSettings(share=1.0),
+            budget_seconds=budget_seconds,
+            accelerator=accelerator,
+            seed=0,
+        ).run()
+        return cls(network, scheme, grid.voxel_volume_ml, accelerator)
+
+    @torch.inference_mode()
+    def ask(self, name: str, image: torch.Tensor, label: torch.Tensor) -> Agreement:
+        """What it finds on an image ``(C, X, Y, Z)`` in the intensities of the training cases."""
+        from synthaug.evaluation.agreement import Agreement
+        from synthaug.networks.precision import autocast, choose_dtype
+
+        with autocast(self._device, choose_dtype(self._device)):
+            found = self._network(image[None].to(self._device))[0].argmax(0)
+        return Agreement.of(name, label.numpy(), found.cpu().numpy(), self._scheme, self._voxel_volume_ml)
+
+    def ask_cases(self, cases: Sequence[FittingCase]) -> list[Agreement]:
+        """What it finds on real cases."""
+        return [self.ask(one.identifier, one.image, one.label) for one in cases if one.image is not None]
+
+    def ask_store(self, store: Store) -> list[Agreement]:
+        """What it finds on the pairs of a cache."""
+        found = []
+        for entry in store.entries():
+            pair = store.read(entry.name)
+            head = pair.label > 0
+            bright = [np.percentile(one[head], BRIGHT_PERCENTILE) if head.any() else 1.0 for one in pair.image]
+            image = torch.from_numpy(pair.image / np.array(bright, dtype=np.float32)[:, None, None, None])
+            found.append(self.ask(entry.name, image, torch.from_numpy(pair.label)))
+        return found
+
+
+def inflated(
+    cases: Sequence[FittingCase], volumes_ml: Sequence[float], scheme: LabelScheme, grid: Grid
+) -> list[FittingCase]:
+    """Each case with its ventricles taken to each volume."""
+    from synthaug.fitting.inflated_case import inflate_case
+    from synthaug.warps.growth import growth_rates
+
+    growth = growth_rates(scheme, scheme.resolve("ventricles"))
+    fluid_ids = [scheme.id_of("csf")] if "csf" in scheme.names else []
+    return [
+        inflate_case(one, volume_ml, growth, fluid_ids, spacing_mm=grid.spacing_mm[0], seed=0)
+        for volume_ml in volumes_ml
+        for one in cases
+    ]
+
+
+def open_stores(paths: Sequence[Path]) -> dict[str, Store]:
+    """Caches by their paths.
+
+    Raises:
+        ConfigurationError: one holds no pair.
+        StoreError: one is no cache.
+    """
+    from synthaug.errors import ConfigurationError
+    from synthaug.store import Store
+
+    stores = {str(path): Store.open(path) for path in paths}
+    for path, store in stores.items():
+        if not store.entries():
+            raise ConfigurationError(f"{path}: holds no pair; make some with `synthaug precompute --out {path}`")
+    return stores
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train what is not yet trained, then ask."""
-    from accelerate import Accelerator
-
     from synthaug.cli.fit import parse_duration
-    from synthaug.errors import ConfigurationError
-    from synthaug.evaluation.agreement import Agreement, AgreementReport
-    from synthaug.fitting.inflated_case import inflate_case
-    from synthaug.fitting.stage import Stage, StageSettings, Turn
-    from synthaug.fitting.work_identity import refuse_other_work
-    from synthaug.networks.precision import autocast, choose_dtype
-    from synthaug.store import Store
+    from synthaug.evaluation.agreement import AgreementReport
     from synthaug.volumes.grid import Grid
-    from synthaug.warps.growth import growth_rates
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--raw", type=Path, required=True, help="nnU-Net raw data set of real cases")
@@ -197,56 +299,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
-    stores = {str(path): Store.open(path) for path in options.generated}
-    for path, store in stores.items():
-        if not store.entries():
-            raise ConfigurationError(f"{path}: holds no pair; make some with `synthaug precompute --out {path}`")
+    stores = open_stores(options.generated)
     first = next(iter(stores.values()))
     example = first.read(first.entries()[0].name)
     grid, scheme = Grid(example.label.shape, example.spacing_mm), first.info.scheme
     cases = Cases.read(options.raw, stores, grid)
-    how = {"channels": CHANNELS, "crop": CROP, "noise": WHITE_NOISE, "gamma": GAMMA, "zoom": [ZOOMED, MOST_ZOOM]}
-    identity = json.dumps({"cases": [asdict(one.record) for one in cases.training], **how})
-    refuse_other_work(options.work / "cases.json", identity, "a network that learned other cases, or otherwise")
-
-    dtype = choose_dtype(torch.device("cpu"))
-    accelerator = Accelerator(cpu=True, mixed_precision="bf16" if dtype == torch.bfloat16 else "no")
-    network = Stage(
-        "segmenter",
-        options.work,
-        Segmenter(len(first.info.channels), scheme.num_classes),
-        [Turn(SegmenterLoss(cases.training, scheme, accelerator.device))],
-        StageSettings(share=1.0),
-        budget_seconds=parse_duration(options.budget, "--budget"),
-        accelerator=accelerator,
-        seed=0,
-    ).run()
-
-    @torch.inference_mode()
-    def ask(name: str, image: torch.Tensor | None, label: torch.Tensor) -> Agreement:
-        assert image is not None
-        with autocast(accelerator.device, dtype):
-            found = network(image[None].to(accelerator.device))[0].argmax(0)
-        return Agreement.of(name, label.numpy(), found.cpu().numpy(), scheme, grid.voxel_volume_ml)
-
-    growth = growth_rates(scheme, scheme.resolve("ventricles"))
-    fluid_ids = [scheme.id_of("csf")] if "csf" in scheme.names else []
-    inflated = [
-        inflate_case(one, volume_ml, growth, fluid_ids, spacing_mm=grid.spacing_mm[0], seed=0)
-        for volume_ml in options.inflate
-        for one in cases.held_out
-    ]
-    real = [ask(one.identifier, one.image, one.label) for one in (*cases.held_out, *inflated)]
+    budget_seconds = parse_duration(options.budget, "--budget")
+    examiner = Examiner.taught(cases, scheme, grid, options.work, budget_seconds)
+    real = examiner.ask_cases([*cases.held_out, *inflated(cases.held_out, options.inflate, scheme, grid)])
     results = {}
     for path, store in stores.items():
-        samples = []
-        for entry in store.entries():
-            pair = store.read(entry.name)
-            head = pair.label > 0
-            bright = [np.percentile(one[head], BRIGHT_PERCENTILE) if head.any() else 1.0 for one in pair.image]
-            image = torch.from_numpy(pair.image / np.array(bright, dtype=np.float32)[:, None, None, None])
-            samples.append(ask(entry.name, image, torch.from_numpy(pair.label)))
-        report = AgreementReport(real, samples)
+        report = AgreementReport(real, examiner.ask_store(store))
         results[path] = report.to_dict()
         print(f"{path}\n\n{report.to_markdown()}")
     if options.json is not None:
