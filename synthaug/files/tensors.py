@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
         OSError: the disk is full, or the folder cannot be written.
     """
     with _replaced(path) as temporary:
+        temporary.touch(exist_ok=False)
+        rights = temporary.stat().st_mode  # of any new file here; safetensors 0.8 makes files for their owner alone
         try:
             save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary)
         except SafetensorError as error:  # how safetensors tells of what the system refused
@@ -31,6 +34,7 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
                 raise
             number = int(refused[1])
             raise OSError(number, os.strerror(number), str(path)) from error
+        os.chmod(temporary, stat.S_IMODE(rights))
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
 

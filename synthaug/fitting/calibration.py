@@ -30,6 +30,9 @@ def trial_label_maps(generator: WeightsGenerator, *, seed: int) -> list[np.ndarr
     """Label maps ``(X, Y, Z)`` with volumes of the first control from end to end of its bounds."""
     control, (low, high) = next(iter(generator.bounds.limits_ml.items()))
     volumes_ml = np.geomspace(low, high, 2 * TRIALS + 1)[1::2]
+    logger.info(
+        "calibration: %d label maps on trial, %.1f to %.1f mL of %s", TRIALS, volumes_ml[0], volumes_ml[-1], control
+    )
     conditions = [Condition({control: float(volume)}) for volume in volumes_ml]
     return [generator.sample_labels([one], [seed + number])[0] for number, one in enumerate(conditions)]
 
@@ -66,6 +69,11 @@ def label_offsets(
     """
     items = [Bank.read(path) for path in paths]
     cases = [item.label.numpy() for item in items]
+    logger.info(
+        "calibration: images for the label maps of %d training cases and %d on trial",
+        len(cases[:MOST_CASES]),
+        len(trials),
+    )
     real, had = _means(cases, [_image(item.image) for item in items], generator)
     for_cases, _ = _means(cases[:MOST_CASES], _made(generator, cases[:MOST_CASES], seed), generator)
     for_trials, tried = _means(trials, _made(generator, trials, seed + MOST_CASES), generator)
