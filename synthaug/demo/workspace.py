@@ -50,6 +50,10 @@ class Workspace:
             "PYTHONWARNINGS": "ignore",
         }
 
+    def heading(self, text: str) -> None:
+        """Say which part of the demo begins."""
+        self.console.print(f"\n[bold cyan]{text}[/]", highlight=False)
+
     def run(
         self, command: Sequence[str], *, extra: Mapping[str, str] | None = None, accepted: Sequence[int] = (0,)
     ) -> Path:

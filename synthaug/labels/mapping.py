@@ -84,6 +84,45 @@ class LabelMapping:
                 )
         return lookup[label]
 
+    def own_labels(self, structure: str) -> set[int]:
+        """Labels of the target that are a structure or group of the source: all of it, and nothing else.
+
+        Raises:
+            LabelError: there is no such structure, or it has no label of its own in the target.
+        """
+        wanted = set(self.source.resolve(structure))
+        goals = {goal for name, goal in self.table.items() if self.source.id_of(name) in wanted}
+        numbers = {self.target.id_of(goal) for goal in goals}
+        reason = self._other_labels(wanted, goals) or self._other_meaning(structure, numbers)
+        if reason:
+            raise LabelError(
+                f"{structure} cannot be measured in {self.target.name}: {reason}; name another structure or group, or "
+                f"give a schedule that needs no real cases, such as {structure}=uniform:20:120"
+            )
+        return numbers
+
+    def _other_labels(self, wanted: set[int], goals: set[str]) -> str:
+        """Why the goals of a structure's parts are not its own, or nothing."""
+        if BACKGROUND in goals:
+            return "a part of it is background there"
+        others = sorted(
+            name for name, goal in self.table.items() if goal in goals and self.source.id_of(name) not in wanted
+        )
+        return f"it is {', '.join(sorted(goals))} there, as are {', '.join(others)}" if others else ""
+
+    def _other_meaning(self, structure: str, numbers: set[int]) -> str:
+        """Why what the target calls by this name is not what it becomes, or nothing."""
+        if structure not in (*self.target.names, *self.target.groups):
+            return ""
+        there = set(self.target.resolve(structure))
+        more, fewer = (
+            ", ".join(name for name in self.target.names if self.target.id_of(name) in ids)
+            for ids in (there - numbers, numbers - there)
+        )
+        if more:
+            return f"there it has {more}, too"
+        return f"there it is without {fewer}" if fewer else ""
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form with both schemes in full; `from_dict` reads it back."""
         return {"source": self.source.to_dict(), "target": self.target.to_dict(), "table": dict(self.table)}

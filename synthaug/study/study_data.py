@@ -13,7 +13,6 @@ from synthaug.files.canonical_json import canonical_json
 from synthaug.fitting.case_checks import check_count
 from synthaug.fitting.case_form import numbered
 from synthaug.generators.cases import CasePaths
-from synthaug.integrations.nnunet.real_volumes import labels_of
 from synthaug.labels import LabelMapping, LabelScheme
 from synthaug.leakage import refuse_leaks
 from synthaug.schedules import MissingVolumes, VolumeSchedule
@@ -277,7 +276,7 @@ class SurveyedData:
         cache.channel_order(info, self.data.first.dataset.channels)
         if cache.drawn is not None and cache.drawn != cache.schedule:
             try:
-                labels_of(mapping, cache.drawn.structure)
+                mapping.own_labels(cache.drawn.structure)
             except LabelError as error:
                 raise LabelError(f"{cache.where}: {error}") from None
 

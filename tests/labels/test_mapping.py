@@ -120,3 +120,38 @@ def test_real_label_maps_are_mapped_without_a_foreign_label(shared_data: Path, m
             np.argwhere(mapped == number)[:, 0].mean() for number in mapping.target.resolve("lateral_ventricles")
         )
         assert left < right
+
+
+PARTS = LabelScheme(
+    "parts",
+    (Structure("left", 1), Structure("right", 2), Structure("third", 3), Structure("tissue", 4)),
+    {"ventricles": ("left", "right", "third"), "sides": ("left", "right")},
+)
+COARSE = LabelScheme("coarse", (Structure("tissue", 1), Structure("lateral", 2), Structure("rest", 5)))
+TABLE = {"left": "lateral", "right": "lateral", "third": "rest", "tissue": "tissue"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "structure", "reason"),
+    [
+        ({}, "left", "it is lateral there, as are right; .*left=uniform:20:120"),
+        ({"third": "tissue"}, "ventricles", "as are tissue"),
+        ({"third": "background"}, "ventricles", "a part of it is background there"),
+        ({}, "fourth", "fourth"),
+    ],
+)
+def test_a_structure_without_labels_of_its_own_is_refused(changed: dict[str, str], structure: str, reason: str) -> None:
+    with pytest.raises(LabelError, match=reason):
+        LabelMapping(PARTS, COARSE, {**TABLE, **changed}).own_labels(structure)
+
+
+def test_a_structure_that_is_another_one_in_the_target_is_refused() -> None:
+    more = LabelScheme(
+        "coarse", (*COARSE.structures, Structure("fifth", 6)), {"ventricles": ("lateral", "rest", "fifth")}
+    )
+    with pytest.raises(LabelError, match="there it has fifth, too"):
+        LabelMapping(PARTS, more, TABLE).own_labels("ventricles")
+    less = LabelScheme("coarse", COARSE.structures, {"ventricles": ("lateral",)})
+    with pytest.raises(LabelError, match="there it is without rest"):
+        LabelMapping(PARTS, less, TABLE).own_labels("ventricles")
+    assert LabelMapping(PARTS, more, TABLE).own_labels("sides") == {2}

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from synthaug.errors import ConfigurationError, SynthAugError
 from synthaug.integrations.nnunet.dataset import NnunetDataset
 from synthaug.integrations.nnunet.label_mapping import map_labels
-from synthaug.integrations.nnunet.real_volumes import labels_of
 from synthaug.integrations.nnunet.run_configuration import FILE_NAME, RunConfiguration
 from synthaug.schedules import MissingVolumes
 from synthaug.store import Store, StoreInfo
@@ -49,7 +48,7 @@ def make_automatic_cache(
         wanted = configuration.schedule
         schedule = wanted.target if isinstance(wanted, MissingVolumes) else wanted or default_schedule(generator)
         if isinstance(wanted, MissingVolumes):
-            labels_of(mapping, wanted.structure)
+            mapping.own_labels(wanted.structure)
             check_ends(generator, wanted.target)
         plan_requests(generator, schedule, num=configuration.automatic_cases, seed=configuration.seed)
     except SynthAugError as error:

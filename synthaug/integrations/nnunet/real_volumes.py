@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from synthaug.errors import ConfigurationError, LabelError
+from synthaug.errors import ConfigurationError
 from synthaug.integrations.nnunet.case_examination import READABLE
 from synthaug.integrations.nnunet.dataset import NnunetDataset
-from synthaug.labels import BACKGROUND, LabelMapping, count_labels
+from synthaug.labels import LabelMapping, count_labels
 from synthaug.schedules import HistogramMatching, MissingVolumes, MixSchedule
 from synthaug.volumes import read_label
 from synthaug.volumes.geometry import voxel_volume_ml
@@ -69,7 +69,7 @@ def measure_volumes_ml(
         ConfigurationError: A case has no label map here, or one that is no NIfTI file.
         SynthAugError: A label map cannot be read.
     """
-    labels = labels_of(mapping, structure)
+    labels = mapping.own_labels(structure)
     files = dataset.label_files()
     for name in names:
         if name not in files:
@@ -94,39 +94,3 @@ def measure_volumes_ml(
     # decompression runs outside the interpreter's lock
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         return list(pool.map(measure, names))
-
-
-def labels_of(mapping: LabelMapping, structure: str) -> set[int]:
-    """The labels of a dataset that are a structure or group of the generator, all of it and nothing else.
-
-    Raises:
-        LabelError: There is no such structure, or it has no label of its own in the dataset.
-    """
-    generator, dataset = mapping.source, mapping.target
-    wanted = set(generator.resolve(structure))
-    labels = {goal for name, goal in mapping.table.items() if generator.id_of(name) in wanted}
-    shared = sorted(
-        name for name, goal in mapping.table.items() if goal in labels and generator.id_of(name) not in wanted
-    )
-    numbers = {dataset.id_of(goal) for goal in labels}
-    reason = ""
-    if BACKGROUND in labels:
-        reason = "a part of it is background there"
-    elif shared:
-        reason = f"it is {', '.join(sorted(labels))} there, as are {', '.join(shared)}"
-    elif structure in (*dataset.names, *dataset.groups):
-        there = set(dataset.resolve(structure))
-        more, fewer = (
-            ", ".join(name for name in dataset.names if dataset.id_of(name) in ids)
-            for ids in (there - numbers, numbers - there)
-        )
-        if more:
-            reason = f"there it has {more}, too"
-        elif fewer:
-            reason = f"there it is without {fewer}"
-    if reason:
-        raise LabelError(
-            f"{structure} cannot be measured in {dataset.name}: {reason}; name another structure or group, or give a "
-            f"schedule that needs no real cases, such as {structure}=uniform:20:120"
-        )
-    return numbers

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from synthaug.errors import ConfigurationError, LabelError
-from synthaug.integrations.nnunet.real_volumes import fill_missing, labels_of, measure_volumes_ml
+from synthaug.errors import ConfigurationError
+from synthaug.integrations.nnunet.real_volumes import fill_missing, measure_volumes_ml
 from synthaug.labels import LabelMapping, LabelScheme, Structure
 from synthaug.schedules import MissingVolumes, parse_mix
 from synthaug.volumes import read_label, write_label
@@ -44,32 +44,6 @@ def test_labels_are_measured_in_ml_of_their_own_voxels(dataset: Any) -> None:
         voxels = [read_label(dataset.label_files()[name])[0] for name in ("b", "a")]
         assert found == pytest.approx([np.isin(label, numbers).sum() * 0.009 for label in voxels])
         assert found[0] != found[1]
-
-
-@pytest.mark.parametrize(
-    ("table", "structure", "reason"),
-    [
-        ({}, "left", "it is lateral there, as are right; .*left=uniform:20:120"),
-        ({"third": "tissue"}, "ventricles", "as are tissue"),
-        ({"third": "background"}, "ventricles", "a part of it is background there"),
-        ({}, "fourth", "fourth"),
-    ],
-)
-def test_a_structure_without_labels_of_its_own_is_refused(table: dict[str, str], structure: str, reason: str) -> None:
-    with pytest.raises(LabelError, match=reason):
-        labels_of(mapping(**table), structure)
-
-
-def test_a_structure_that_is_another_one_in_the_dataset_is_refused() -> None:
-    more = LabelScheme(
-        "dataset", (*DATASET.structures, Structure("fifth", 6)), {"ventricles": ("lateral", "rest", "fifth")}
-    )
-    with pytest.raises(LabelError, match="there it has fifth, too"):
-        labels_of(LabelMapping(GENERATOR, more, mapping().table), "ventricles")
-    less = LabelScheme("dataset", DATASET.structures, {"ventricles": ("lateral",)})
-    with pytest.raises(LabelError, match="there it is without rest"):
-        labels_of(LabelMapping(GENERATOR, less, mapping().table), "ventricles")
-    assert labels_of(LabelMapping(GENERATOR, more, mapping().table), "sides") == {2}
 
 
 def test_a_case_without_a_label_map_is_named(dataset: Any) -> None:
